@@ -1,0 +1,1 @@
+"""Cairn's transforms: from raw extracts to SDTM, ADaM and the package a regulator receives."""

@@ -1,0 +1,1 @@
+"""Dates, numbers and text columns: what every stage needs and no stage owns."""

@@ -1,0 +1,173 @@
+"""ISO 8601 dates and times as SDTM carries them: partial, never imputed, no time zone.
+
+Texts are `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, `YYYY-MM-DDThh:mm` or `YYYY-MM-DDThh:mm:ss`; an unknown
+month before a known day is written `YYYY---DD`. Source: SDTMIG 3.4, section 4.4.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from transforms.core import text
+
+MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"), start=1
+    )
+}
+UNKNOWN = {"UN", "UK", "UNK", "XX", "--", "?"}
+ISO = re.compile(
+    r"(?P<year>\d{4})(-(?P<month>\d{2})(-(?P<day>\d{2})(T(?P<hour>\d{2}):(?P<minute>\d{2})(:(?P<second>\d{2}))?)?)?)?"
+)
+ISO_UNKNOWN_MONTH = re.compile(r"\d{4}---\d{2}")
+TOKENS = {
+    "YYYY": r"(?P<year>\d{4})",
+    "MM": r"(?P<month>\d{1,2}|UN|UK|UNK|XX)",
+    "Mon": r"(?P<monthname>[A-Za-z]{3}|UN|UK|UNK|XX)",
+    "DD": r"(?P<day>\d{1,2}|UN|UK|UNK|XX)",
+    "hh": r"(?P<hour>\d{1,2})",
+    "mm": r"(?P<minute>\d{2})",
+    "ss": r"(?P<second>\d{2})",
+}
+TOKEN = re.compile("|".join(sorted(TOKENS, key=len, reverse=True)))
+SECONDS_PER_DAY = 86_400
+
+
+@lru_cache(maxsize=256)
+def layout_pattern(layout: str) -> re.Pattern[str]:
+    """The regular expression of a layout such as `DD-Mon-YYYY` or `YYYY-MM-DDThh:mm`.
+
+    Raises ValueError for a layout without a year (unless it is a time of day) or with a repeated part.
+    """
+    if not TOKEN.search(layout):
+        raise ValueError(f"layout {layout!r} holds no date or time part")
+    pattern, position = "", 0
+    for match in TOKEN.finditer(layout):
+        pattern += re.escape(layout[position : match.start()]) + TOKENS[match[0]]
+        position = match.end()
+    pattern += re.escape(layout[position:])
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"layout {layout!r} repeats a part ({error})") from error
+
+
+def to_iso(collected: str, layouts: tuple[str, ...]) -> str | None:
+    """The ISO 8601 text of a collected date under the first layout that fits; None if none does.
+
+    Unknown parts (`UN`, `UNK`, `XX`) end the text there: `UN/JUN/2022` is `2022-06`. A date that is not
+    in the calendar (31 April) fits no layout.
+    """
+    stripped = collected.strip()
+    for layout in layouts:
+        match = layout_pattern(layout).fullmatch(stripped)
+        if match:
+            iso = _assemble(match.groupdict())
+            if iso is not None:
+                return iso
+    return None
+
+
+def _assemble(parts: dict[str, str | None]) -> str | None:
+    if not parts.get("year"):
+        return _time(parts)
+    month = parts.get("month")
+    name = parts.get("monthname")
+    if name is not None:
+        number = MONTHS.get(name.upper())
+        if number is None and name.upper() not in UNKNOWN:
+            return None
+        month = str(number) if number is not None else name
+    day = parts.get("day")
+    year = int(parts["year"] or 0)
+    month_number = int(month) if month is not None and month.isdigit() else None
+    day_number = int(day) if day is not None and day.isdigit() else None
+    if month_number is None:
+        return f"{year:04d}" if day_number is None else f"{year:04d}---{day_number:02d}"
+    if day_number is None:
+        return f"{year:04d}-{month_number:02d}" if 1 <= month_number <= 12 else None
+    try:
+        datetime.date(year, month_number, day_number)
+    except ValueError:
+        return None
+    date = f"{year:04d}-{month_number:02d}-{day_number:02d}"
+    if parts.get("hour") is None:
+        return date
+    clock = _time(parts)
+    return f"{date}T{clock}" if clock is not None else None
+
+
+def _time(parts: dict[str, str | None]) -> str | None:
+    hour, minute, second = parts.get("hour"), parts.get("minute"), parts.get("second")
+    if hour is None or minute is None:
+        return None
+    if int(hour) > 23 or int(minute) > 59 or (second is not None and int(second) > 59):
+        return None
+    return f"{int(hour):02d}:{minute}" + (f":{second}" if second is not None else "")
+
+
+def is_iso(value: str) -> bool:
+    """True for a valid complete or partial ISO 8601 date(time) in the forms SDTM allows here."""
+    match = ISO.fullmatch(value)
+    if match is None:
+        return bool(ISO_UNKNOWN_MONTH.fullmatch(value))
+    return _assemble({**match.groupdict(), "monthname": None}) == value
+
+
+def join(date: str | None, time: str | None) -> str | None:
+    """A date and a time of day as one ISO text; the time is dropped when the date is not complete."""
+    if date is None:
+        return None
+    return f"{date}T{time}" if time is not None and len(date) == 10 else date
+
+
+def date_part(value: str) -> str | None:
+    """The complete date of an ISO text; None when the day is unknown."""
+    return value[:10] if len(value) >= 10 else None
+
+
+def day_number(value: str) -> float | None:
+    """Days since 0001-01-01 of a complete date; None when the day is unknown."""
+    date = date_part(value)
+    return float(datetime.date.fromisoformat(date).toordinal()) if date else None
+
+
+def day_numbers(values: pd.Series) -> pd.Series:
+    """`day_number` of a text column."""
+    return text.map_number(values, day_number)
+
+
+def first_second(value: str) -> float | None:
+    """Seconds since 0001-01-01 at the start of what the ISO text says; None when the day is unknown."""
+    return _second(value, 0)
+
+
+def last_second(value: str) -> float | None:
+    """The same at the end: a date without time ends at its last second."""
+    return _second(value, 1)
+
+
+def _second(value: str, end: int) -> float | None:
+    day = day_number(value)
+    if day is None:
+        return None
+    clock = value[11:].split(":") if len(value) > 10 else []
+    if not clock:
+        return day * SECONDS_PER_DAY + end * (SECONDS_PER_DAY - 1)
+    seconds = int(clock[0]) * 3600 + int(clock[1]) * 60
+    return day * SECONDS_PER_DAY + seconds + (int(clock[2]) if len(clock) > 2 else end * 59)
+
+
+def study_days(values: pd.Series, reference: pd.Series) -> pd.Series:
+    """Days from `reference`, plus one on or after it, never 0; missing unless both dates are complete.
+
+    Source: SDTMIG 3.4, section 4.4.4.
+    """
+    difference = day_numbers(values).to_numpy() - day_numbers(reference).to_numpy()
+    return pd.Series(np.where(difference >= 0, difference + 1, difference), index=values.index)

@@ -1,0 +1,69 @@
+"""Numbers as collected and as submitted: reading, rounding once, writing back as text."""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import ROUND_HALF_UP, Decimal
+from typing import NamedTuple
+
+PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
+CENSORED = re.compile(r"(<=|>=|<|>)\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+))")
+
+
+class Result(NamedTuple):
+    """A collected result read as a number: `sign` is `<`, `<=`, `>`, `>=` or empty."""
+
+    sign: str
+    value: float
+
+
+def parse_number(text: str) -> float | None:
+    """The number a plain decimal text stands for; None for anything else (`NA`, `1e3`, `12a`)."""
+    stripped = text.strip()
+    return float(stripped) if PLAIN_NUMBER.fullmatch(stripped) else None
+
+
+def parse_result(text: str) -> Result | None:
+    """A number or a censored number (`<0.2`); None for any other text."""
+    number = parse_number(text)
+    if number is not None:
+        return Result("", number)
+    match = CENSORED.fullmatch(text.strip())
+    return Result(match[1], float(match[2])) if match else None
+
+
+def round_half_away(value: float, decimals: int) -> float:
+    """`value` to `decimals` places, halves away from zero, judged on its shortest decimal writing.
+
+    2.675 is written 2.675, so it rounds to 2.68 although its binary value lies below the half.
+    """
+    if not math.isfinite(value):
+        return value
+    step = Decimal(1).scaleb(-decimals)
+    return float(Decimal(f"{value:.15g}").quantize(step, rounding=ROUND_HALF_UP))
+
+
+def number_text(value: float) -> str:
+    """The shortest plain decimal text of a number (15 significant digits): 63.0 is `63`, never `6.3E1`."""
+    text = f"{value:.15g}"
+    if "e" in text or "E" in text:
+        text = format(Decimal(text), "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def canonical_number(text: str) -> str | None:
+    """Plain writing of a collected number: `098.0` is `98`, `63.0` is `63`; None if it is no number.
+
+    Works on the digits, so no digit is lost to binary rounding.
+    """
+    stripped = text.strip()
+    if not PLAIN_NUMBER.fullmatch(stripped):
+        return None
+    value = Decimal(stripped)
+    plain = format(value, "f")
+    if "." in plain:
+        plain = plain.rstrip("0").rstrip(".")
+    return "0" if plain in {"-0", ""} else plain

@@ -1,0 +1,64 @@
+"""What can go wrong, said so that the reader can act.
+
+Every message names the dataset or file, the variable or column, what is wrong, how often, the keys
+(never subject data) and what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class CairnError(Exception):
+    """Base of every error Cairn raises on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class UsageError(CairnError):
+    """The command was called in a way that cannot be served."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One fault of a study's configuration: where it stands, what is wrong, what to do."""
+
+    file: str
+    place: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}: {self.place}" if self.place else self.file
+        return f"{where}: {self.problem}. {self.remedy}"
+
+
+class ConfigurationError(UsageError):
+    """A study's configuration cannot run; `faults` holds every fault found, not only the first."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(sorted(set(faults)))
+        lines = "\n".join(f"  - {fault}" for fault in self.faults)
+        super().__init__(f"{len(self.faults)} fault(s) in the study configuration:\n{lines}")
+
+
+class FileRefusedError(CairnError):
+    """An extract cannot be taken: `rule` names the reason, the message says what to do."""
+
+    exit_code = 3
+
+    def __init__(self, rule: str, file: str, problem: str, remedy: str) -> None:
+        self.rule = rule
+        self.file = file
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{file}: {problem}. {remedy}")
+
+
+class NothingPublishedError(CairnError):
+    """Every new delivery was refused; the earlier publication stands."""
+
+    exit_code = 3

@@ -1,0 +1,106 @@
+"""Findings: what a person must know or answer, each with its rule, its records and its remedy.
+
+One cause is one finding, however many records it touches. A finding never holds subject data: it
+points to file and line, and `./cairn trace --raw` shows the text to whoever may see it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import pandas as pd
+import pyarrow as pa
+
+
+class Severity(StrEnum):
+    """`critical` stops an export, `answer` waits for a person's answer, `information` only tells."""
+
+    CRITICAL = "critical"
+    ANSWER = "answer"
+    INFORMATION = "information"
+
+
+@dataclass(frozen=True)
+class RawPlace:
+    """Lines of one raw file: a line counts from 1, the header being line 1."""
+
+    file: str
+    lines: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding. `cause` tells findings of one rule apart and is hashed, so it may be collected text."""
+
+    rule: str
+    severity: Severity
+    dataset: str
+    variable: str
+    message: str
+    remedy: str
+    places: tuple[RawPlace, ...] = ()
+    cause: str = field(default="", repr=False)
+    held: bool = False
+
+    @property
+    def finding_id(self) -> str:
+        """A stable id from rule, place and cause; the same cause has the same id in every run."""
+        key = "\x1f".join((self.rule, self.dataset, self.variable, self.cause))
+        return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+    @property
+    def n_records(self) -> int:
+        """Raw lines concerned."""
+        return sum(len(place.lines) for place in self.places)
+
+
+SCHEMA = pa.schema(
+    [
+        ("finding_id", pa.string()),
+        ("rule", pa.string()),
+        ("severity", pa.string()),
+        ("dataset", pa.string()),
+        ("variable", pa.string()),
+        ("message", pa.string()),
+        ("remedy", pa.string()),
+        ("held", pa.bool_()),
+        ("n_records", pa.int64()),
+        ("places", pa.list_(pa.struct([("file", pa.string()), ("lines", pa.list_(pa.int64()))]))),
+    ]
+)
+ORDER = {severity: position for position, severity in enumerate(Severity)}
+
+
+def to_arrow(findings: Iterable[Finding]) -> pa.Table:
+    """Findings as a table, most severe first; the columns are those of SCHEMA."""
+    ordered = sorted(
+        findings, key=lambda f: (ORDER[f.severity], f.dataset, f.variable, f.rule, f.finding_id)
+    )
+    rows = [
+        {
+            "finding_id": finding.finding_id,
+            "rule": finding.rule,
+            "severity": finding.severity.value,
+            "dataset": finding.dataset,
+            "variable": finding.variable,
+            "message": finding.message,
+            "remedy": finding.remedy,
+            "held": finding.held,
+            "n_records": finding.n_records,
+            "places": [{"file": place.file, "lines": list(place.lines)} for place in finding.places],
+        }
+        for finding in ordered
+    ]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def places(files: pd.Series, lines: pd.Series | Sequence[int]) -> tuple[RawPlace, ...]:
+    """Raw places from a column of file names and one of line numbers, sorted."""
+    frame = pd.DataFrame({"file": pd.Series(files).astype(object), "line": list(lines)})
+    return tuple(
+        RawPlace(str(file), tuple(sorted({int(line) for line in group["line"]})))
+        for file, group in frame.groupby("file", sort=True)
+    )

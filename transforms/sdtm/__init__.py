@@ -1,0 +1,1 @@
+"""From staged extracts to SDTM datasets, by the study's specification."""

@@ -1,0 +1,292 @@
+"""The SDTM engine: executes a study's specification on its staged sources.
+
+Records are made first, group by group, by the collected algorithms; the derived algorithms then run
+variable by variable in the order of their declared inputs, across datasets; at last every dataset is
+sorted, numbered and checked against the standard. The engine knows no study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from transforms.core import conditions, text
+from transforms.core.tables import Table
+from transforms.findings import Finding, RawPlace, Severity
+from transforms.sdtm import finish
+from transforms.sdtm.algorithm import Link, Outcome, Problem, StudyCodelist, Visits
+from transforms.sdtm.elements import element_records
+from transforms.sdtm.records import Dataset, MappingLine, Records
+from transforms.standards import VariableStandard
+from transforms.study import Study, check, graph
+from transforms.study.models import DatasetFile, Group, Variable
+
+
+@dataclass(frozen=True)
+class StagedSource:
+    """A staged source as the engine needs it: columns, subjects, and for each row its file and line."""
+
+    frame: pd.DataFrame
+    subjects: pd.Series
+    files: tuple[str, ...]
+    file_codes: np.ndarray
+    lines: np.ndarray
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What mapping gives: finished datasets by name, findings, and what became of each source's rows."""
+
+    datasets: Mapping[str, Dataset]
+    findings: tuple[Finding, ...]
+    account: tuple[MappingLine, ...]
+
+
+def map_study(study: Study, staged: Mapping[str, StagedSource], only: Iterable[str] | None = None) -> Mapped:
+    """Map all datasets of a study, or `only` some (what they need is computed and not returned)."""
+    return _Run(study, staged).run(None if only is None else tuple(only))
+
+
+@dataclass
+class _Run:
+    study: Study
+    staged: Mapping[str, StagedSource]
+    records: dict[str, Records] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    account: list[MappingLine] = field(default_factory=list)
+
+    def run(self, only: tuple[str, ...] | None) -> Mapped:
+        needs = graph.dependencies(self.study)
+        wanted = None if only is None else [node for node in needs if node[0] in only]
+        order = graph.order(needs, wanted)
+        definitions = {name: graph.definitions(dataset) for name, dataset in self.study.datasets.items()}
+        for dataset, variable in order:
+            if variable == graph.RECORDS:
+                self.make_records(self.study.datasets[dataset])
+            elif variable in definitions[dataset]:
+                for _, definition in definitions[dataset][variable]:
+                    if definition.algorithm.derived:
+                        self.derive(dataset, variable, definition)
+        finished: dict[str, Dataset] = {}
+        for name, records in sorted(self.records.items()):
+            if only is None or name in only:
+                finished.update(finish.finish(self.study, records, self.findings))
+                self.count(self.study.datasets[name], records)
+        finish.number_links(finished, {name: records.frame.index for name, records in self.records.items()})
+        return Mapped(finished, tuple(self.findings), tuple(self.account))
+
+    def make_records(self, dataset: DatasetFile) -> None:
+        if dataset.elements is not None:
+            self.records[dataset.name] = element_records(
+                self.study, dataset, {name: records.frame for name, records in self.records.items()}
+            )
+            return
+        parts = [self.group_records(dataset, group) for group in dataset.records]
+        records = Records.joined(dataset.name, parts, self.numeric(dataset))
+        self.records[dataset.name] = records
+        if dataset.name != "DM" and "DM" in self.records and "USUBJID" in records.frame:
+            known = set(text.used_texts(self.records["DM"].frame["USUBJID"]))
+            stranger = text.map_flag(records.frame["USUBJID"], lambda subject: subject not in known)
+            self.settle(
+                records,
+                "USUBJID",
+                Problem(
+                    "subject_not_in_dm",
+                    Severity.CRITICAL,
+                    stranger,
+                    "records belong to a subject that is not in DM",
+                    "Ask for the subject's demographics, or have the subject identifier corrected",
+                    hold=True,
+                ),
+            )
+            records.drop_held()
+
+    def numeric(self, dataset: DatasetFile) -> dict[str, bool]:
+        """The variables written in records, and whether each is numeric."""
+        result = {}
+        for name, places in graph.definitions(dataset).items():
+            if not places[0][1].algorithm.derived:
+                definition = check.define(self.study, dataset, name)
+                result[name] = definition is not None and definition.is_number
+        return result
+
+    def group_records(self, dataset: DatasetFile, group: Group) -> Records:
+        if group.table is not None:
+            table = self.study.tables[group.table]
+            frame = table.frame
+            origin = np.zeros(len(frame), dtype=np.int64)
+            records = Records.begin(dataset.name, table.file, frame, (table.file,), origin, np.array(table.lines), True)
+        else:
+            source = self.staged[group.source or ""]
+            records = Records.begin(
+                dataset.name, group.source or "", source.frame, source.files, source.file_codes, source.lines, False
+            )
+        taken = np.ones(len(records.rows), dtype=bool)
+        if group.only is not None:
+            taken = conditions.rows(group.only.where, lambda name: records.rows[name], records.rows.index)
+            records.without[group.only.otherwise.rule] = np.flatnonzero(~taken)
+        positions = np.flatnonzero(taken)
+        if group.for_each is not None:
+            records.spread(positions, self.study.tables[group.for_each.table], group.for_each)
+        else:
+            records.take(positions)
+        self.identify(dataset, group, records)
+        for name, variable in {
+            **dataset.variables,
+            **dataset.supplemental,
+            **dataset.working,
+            **group.written(),
+        }.items():
+            if not variable.algorithm.derived:
+                self.fill(records, dataset, name, variable)
+        records.drop_held()
+        return records
+
+    def identify(self, dataset: DatasetFile, group: Group, records: Records) -> None:
+        file = self.study.file
+        for name in graph.automatic(self.study, dataset):
+            if name == "STUDYID":
+                records.frame[name] = text.constant(file.studyid, records.frame.index)
+            elif name == "DOMAIN":
+                records.frame[name] = text.constant(dataset.name, records.frame.index)
+            elif name == "USUBJID" and group.source is not None:
+                subjects = records.taken(self.staged[group.source].subjects)
+                records.frame[name] = text.map_text(
+                    subjects, lambda subject: file.usubjid.format(studyid=file.studyid, subject=subject)
+                )
+
+    def fill(self, records: Records, dataset: DatasetFile, name: str, variable: Variable) -> None:
+        algorithm = variable.algorithm
+        definition = check.define(self.study, dataset, name)
+        if definition is None:
+            raise ValueError(f"{dataset.name}.{name} is unknown although the study was checked")
+        scope = _Scope(self, records, definition)
+        outcome = algorithm.apply(scope)
+        if algorithm.when:
+            outcome = _limited(outcome, conditions.rows(algorithm.when, scope.collected, scope.index))
+        self.put(records, name, outcome)
+
+    def derive(self, dataset_name: str, name: str, variable: Variable) -> None:
+        dataset, records = self.study.datasets[dataset_name], self.records[dataset_name]
+        definition = check.define(self.study, dataset, name)
+        if definition is None:
+            raise ValueError(f"{dataset_name}.{name} is unknown although the study was checked")
+        scope = _Scope(self, records, definition)
+        outcome = variable.algorithm.apply(scope)
+        if variable.algorithm.when:
+            outcome = _limited(outcome, conditions.rows(variable.algorithm.when, scope.variable, scope.index))
+        self.put(records, name, outcome)
+        records.drop_held()
+
+    def put(self, records: Records, name: str, outcome: Outcome) -> None:
+        records.frame[name] = outcome.values
+        for link in outcome.links:
+            if (link.records >= 0).any():
+                records.links.setdefault(name, []).append(link)
+        for problem in outcome.problems:
+            self.settle(records, name, problem)
+
+    def settle(self, records: Records, variable: str, problem: Problem) -> None:
+        if not problem.mask.any():
+            return
+        places: tuple[RawPlace, ...] = () if records.from_table_only else records.places(problem.mask)
+        self.findings.append(
+            Finding(
+                problem.rule,
+                problem.severity,
+                records.dataset,
+                variable,
+                problem.message,
+                problem.remedy,
+                places,
+                problem.cause,
+                problem.hold,
+            )
+        )
+        if problem.hold:
+            records.hold(problem.mask, problem.rule)
+
+    def count(self, dataset: DatasetFile, records: Records) -> None:
+        """What became of the rows of each source this dataset reads."""
+        for group_source in dict.fromkeys(group.source for group in dataset.records if group.source):
+            size = len(self.staged[group_source].frame)
+            self.account.extend(records.account_of(group_source, size))
+
+
+@dataclass
+class _Scope:
+    """What one algorithm sees; see transforms.sdtm.algorithm.Scope."""
+
+    run: _Run
+    records: Records
+    target: VariableStandard
+
+    @property
+    def index(self) -> pd.Index:
+        return self.records.frame.index
+
+    @property
+    def visits(self) -> Visits:
+        return self.run.study.file.visits
+
+    def collected(self, name: str) -> pd.Series:
+        return self.records.collected(name)
+
+    def variable(self, name: str) -> pd.Series:
+        return self.records.frame[name]
+
+    def subject_records(self) -> np.ndarray:
+        if self.records.subject_rows is None or len(self.records.subject_rows) != len(self.records.frame):
+            subjects = self.run.records["DM"].frame["USUBJID"]
+            table = np.full(len(subjects.cat.categories) + 1, -1, dtype=np.int64)
+            table[subjects.cat.codes.to_numpy()] = np.arange(len(subjects))
+            table[-1] = -1
+            position = {subject: table[code] for code, subject in enumerate(text.texts_of(subjects))}
+            own = self.records.frame["USUBJID"]
+            known = np.array([*(position.get(one, -1) for one in text.texts_of(own)), -1], dtype=np.int64)
+            self.records.subject_rows = known[own.cat.codes.to_numpy()]
+        rows = self.records.subject_rows
+        ids = self.run.records["DM"].frame.index.to_numpy()
+        return np.where(rows >= 0, ids[rows] if len(ids) else -1, -1)
+
+    def by_subject(self, reference: str) -> pd.Series:
+        dataset, name = reference.split(".")
+        if dataset != "DM":
+            raise ValueError(f"{reference}: only DM has one record per subject")
+        if self.records.dataset == "DM":
+            return self.records.frame[name]
+        self.subject_records()
+        rows = self.records.subject_rows
+        values = self.run.records["DM"].frame[name]
+        if rows is None or not len(values):
+            return text.missing(self.index)
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            codes = np.where(rows >= 0, values.cat.codes.to_numpy()[rows], -1)
+            return text.column(codes, text.texts_of(values), self.index)
+        return pd.Series(np.where(rows >= 0, values.to_numpy()[rows], np.nan), index=self.index)
+
+    def dataset(self, name: str) -> pd.DataFrame:
+        return self.run.records[name].frame
+
+    def table(self, name: str) -> Table:
+        return self.run.study.tables[name]
+
+    def codelist(self, name: str) -> StudyCodelist:
+        return self.run.study.codelists[name]
+
+
+def _limited(outcome: Outcome, mask: np.ndarray) -> Outcome:
+    """An outcome where a condition holds; missing, without problems and links, elsewhere."""
+    values = outcome.values
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = text.column(np.where(mask, values.cat.codes.to_numpy(), -1), text.texts_of(values), values.index)
+    else:
+        values = values.where(mask)
+    problems = tuple(
+        Problem(p.rule, p.severity, p.mask & mask, p.message, p.remedy, p.cause, p.hold) for p in outcome.problems
+    )
+    links = tuple(Link(link.dataset, np.where(mask, link.records, -1)) for link in outcome.links)
+    return Outcome(values, tuple(problem for problem in problems if problem.mask.any()), links)

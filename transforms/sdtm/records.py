@@ -1,0 +1,232 @@
+"""Records of a dataset while they are made, each knowing the raw lines it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from transforms.core import text
+from transforms.core.tables import Table
+from transforms.findings import RawPlace
+from transforms.sdtm.algorithm import Link
+from transforms.study.models import ForEach
+
+
+@dataclass(frozen=True)
+class MappingLine:
+    """How many accepted rows of a source gave a record of a dataset, or none under a named rule."""
+
+    source: str
+    dataset: str
+    outcome: str
+    rule: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where records stand in what they were made of: a source or specification table, its files and lines."""
+
+    name: str
+    files: tuple[str, ...]
+    file_codes: np.ndarray
+    lines: np.ndarray
+    specification: bool
+
+
+@dataclass
+class Records:
+    """Records under construction.
+
+    `frame` holds the variables, its index being record ids that stay with a record until the end.
+    `origin_codes` and `positions` (aligned with the frame) say from which row of which origin a record is.
+    """
+
+    dataset: str
+    frame: pd.DataFrame
+    origins: list[Origin]
+    origin_codes: np.ndarray
+    positions: np.ndarray
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    entries: np.ndarray | None = None
+    entry_table: Table | None = None
+    entry_columns: Sequence[str] = ()
+    without: dict[str, np.ndarray] = field(default_factory=dict)
+    held: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
+    held_rules: dict[str, dict[str, list[np.ndarray]]] = field(default_factory=dict)
+    no_record: list[tuple[str, dict[str, np.ndarray]]] = field(default_factory=list)
+    links: dict[str, list[Link]] = field(default_factory=dict)
+    subject_rows: np.ndarray | None = None
+
+    @classmethod
+    def begin(
+        cls,
+        dataset: str,
+        name: str,
+        rows: pd.DataFrame,
+        files: tuple[str, ...],
+        file_codes: np.ndarray,
+        lines: np.ndarray,
+        specification: bool,
+    ) -> Records:
+        """Records to be made of the rows of one source or table."""
+        origin = Origin(name, files, file_codes, lines, specification)
+        empty = np.empty(0, dtype=np.int64)
+        return cls(dataset, pd.DataFrame(), [origin], empty, empty, rows)
+
+    def take(self, positions: np.ndarray) -> None:
+        """One record for each of the rows at `positions`."""
+        self.positions = positions
+        self.origin_codes = np.zeros(len(positions), dtype=np.int64)
+        self.frame = pd.DataFrame(index=pd.RangeIndex(len(positions)))
+        self.held = np.zeros(len(positions), dtype=bool)
+
+    def spread(self, positions: np.ndarray, table: Table, rule: ForEach) -> None:
+        """One record for each row at `positions` and each row of `table` whose column is filled there."""
+        columns = table.values(rule.column)
+        parts = [positions[self.rows[name].notna().to_numpy()[positions]] for name in columns]
+        self.entries = np.repeat(np.arange(len(columns)), [len(part) for part in parts])
+        self.entry_table, self.entry_columns = table, columns
+        self.take(np.concatenate(parts) if parts else np.empty(0, dtype=np.int64))
+        self.without[rule.none.rule] = np.setdiff1d(positions, self.positions)
+
+    def collected(self, name: str) -> pd.Series:
+        """A collected column for each record; `each.value` and `each.NAME` belong to a spread record."""
+        if not name.startswith("each."):
+            return self.taken(self.rows[name])
+        if self.entries is None or self.entry_table is None:
+            raise ValueError(f"{name} outside for_each")
+        if name == "each.value":
+            codes = np.full(len(self.frame), -1, dtype=np.int64)
+            texts: list[str] = []
+            for entry, column in enumerate(self.entry_columns):
+                here = np.flatnonzero(self.entries == entry)
+                own = self.rows[column].cat.codes.to_numpy()[self.positions[here]].astype(np.int64)
+                codes[here] = np.where(own >= 0, own + len(texts), -1)
+                texts.extend(text.texts_of(self.rows[column]))
+            return text.column(codes, texts, self.frame.index)
+        return text.column(self.entries, self.entry_table.values(name[5:]), self.frame.index)
+
+    def taken(self, values: pd.Series) -> pd.Series:
+        """A column of the origin's rows, for each record."""
+        codes = values.cat.codes.to_numpy()[self.positions]
+        return pd.Series(pd.Categorical.from_codes(codes, dtype=values.dtype), index=self.frame.index)
+
+    @property
+    def from_table_only(self) -> bool:
+        """True if all records come from the specification."""
+        return all(origin.specification for origin in self.origins)
+
+    def hold(self, mask: np.ndarray, rule: str) -> None:
+        """Keep records out of the dataset, under a named rule."""
+        self.held |= mask
+        for code, origin in enumerate(self.origins):
+            here = mask & (self.origin_codes == code)
+            self.held_rules.setdefault(origin.name, {}).setdefault(rule, []).append(self.positions[here])
+
+    def drop_held(self) -> None:
+        """Remove the records held so far."""
+        if not self.held.any():
+            return
+        keep = ~self.held
+        self.frame = self.frame[keep]
+        self.origin_codes, self.positions = self.origin_codes[keep], self.positions[keep]
+        if self.entries is not None:
+            self.entries = self.entries[keep]
+        self.links = {
+            name: [Link(link.dataset, link.records[keep]) for link in links] for name, links in self.links.items()
+        }
+        self.held = np.zeros(int(keep.sum()), dtype=bool)
+        self.subject_rows = None
+
+    def places(self, mask: np.ndarray) -> tuple[RawPlace, ...]:
+        """Files and lines of the records under a mask."""
+        found: dict[str, list[np.ndarray]] = {}
+        for code, origin in enumerate(self.origins):
+            rows = self.positions[mask & (self.origin_codes == code)]
+            for file_code in np.unique(origin.file_codes[rows]):
+                lines = origin.lines[rows[origin.file_codes[rows] == file_code]]
+                found.setdefault(origin.files[file_code], []).append(lines)
+        return tuple(
+            RawPlace(file, tuple(int(line) for line in np.unique(np.concatenate(lines))))
+            for file, lines in sorted(found.items())
+        )
+
+    @classmethod
+    def joined(cls, dataset: str, parts: Sequence[Records], numeric: Mapping[str, bool]) -> Records:
+        """The records of all groups, one below the other; a variable that a group lacks is missing there."""
+        names = list(dict.fromkeys(name for part in parts for name in part.frame.columns))
+        names += [name for name in numeric if name not in names]
+        index = pd.RangeIndex(sum(len(part.frame) for part in parts))
+        columns: dict[str, pd.Series] = {}
+        for name in names:
+            if numeric.get(name, False):
+                values = [
+                    part.frame[name].to_numpy() if name in part.frame else np.full(len(part.frame), np.nan)
+                    for part in parts
+                ]
+                columns[name] = pd.Series(np.concatenate(values) if values else np.empty(0), index=index)
+            else:
+                own = [part.frame[name] if name in part.frame else text.missing(part.frame.index) for part in parts]
+                columns[name] = text.concat(own) if len(own) != 1 else own[0].set_axis(index)
+        origins, codes = [], []
+        for part in parts:
+            codes.append(part.origin_codes + len(origins))
+            origins.extend(part.origins)
+        result = cls(
+            dataset,
+            pd.DataFrame(columns, index=index),
+            origins,
+            np.concatenate(codes) if codes else np.empty(0, dtype=np.int64),
+            np.concatenate([part.positions for part in parts]) if parts else np.empty(0, dtype=np.int64),
+            held=np.zeros(len(index), dtype=bool),
+            no_record=[(part.origins[0].name, part.without) for part in parts],
+        )
+        for part in parts:
+            for name, rules in part.held_rules.items():
+                for rule, rows in rules.items():
+                    result.held_rules.setdefault(name, {}).setdefault(rule, []).extend(rows)
+        return result
+
+    def account_of(self, source: str, size: int) -> list[MappingLine]:
+        """What became of a source's rows: a row counts once, as a record if it gave any."""
+        outcome = np.full(size, "", dtype=object)
+        for name, rules in self.no_record:
+            if name == source:
+                for rule, rows in rules.items():
+                    outcome[rows] = f"none:{rule}"
+        for rule, chunks in self.held_rules.get(source, {}).items():
+            for rows in chunks:
+                outcome[rows] = f"held:{rule}"
+        for code, origin in enumerate(self.origins):
+            if origin.name == source:
+                outcome[self.positions[self.origin_codes == code]] = "record:"
+        if (outcome == "").any():
+            raise AssertionError(f"{int((outcome == '').sum())} rows of {source} are in no account of {self.dataset}")
+        counted = pd.Series(outcome).value_counts()
+        return [
+            MappingLine(source, self.dataset, *str(label).split(":", 1), int(counted[label]))  # type: ignore[arg-type]
+            for label in sorted(counted.index)
+        ]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A finished dataset: variables in the standard's order, records in key order, and where they are from.
+
+    `record_ids` are the ids the records had while they were made; `links` give, per variable and record,
+    the record of another dataset a value was taken from (1-based, 0 for none).
+    """
+
+    name: str
+    frame: pd.DataFrame
+    variables: tuple[object, ...]
+    origins: tuple[Origin, ...]
+    origin_codes: np.ndarray
+    positions: np.ndarray
+    record_ids: np.ndarray
+    raw_links: Mapping[str, Sequence[Link]]
+    links: dict[str, list[tuple[str, np.ndarray]]] = field(default_factory=dict)

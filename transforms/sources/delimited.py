@@ -1,0 +1,206 @@
+"""Delimited text under a declared contract.
+
+Nothing is guessed: encoding, delimiter and header are the contract's, a row with another number of
+fields is set aside with its line, and no value is interpreted (`NA` stays `NA`, `007` stays `007`).
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from transforms.core import text
+from transforms.errors import FileRefusedError
+
+CHUNK = 1 << 22
+MOJIBAKE = ("\ufffd", "锟斤拷")
+
+
+@dataclass(frozen=True)
+class Extract:
+    """A file as text columns (index 0..n-1) with the line each row starts on, and the rows set aside.
+
+    `short_or_long` are lines whose number of fields is not the header's, `blank` lines without any text,
+    `extra` header names the contract does not know.
+    """
+
+    frame: pd.DataFrame
+    lines: np.ndarray
+    short_or_long: tuple[int, ...]
+    blank: tuple[int, ...]
+    extra: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a contract says of the file as such."""
+
+    encoding: str
+    delimiter: str
+    quote: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Scan:
+    rows_end_at_lines: bool
+
+
+def read_delimited(path: Path, shown: str, layout: Layout) -> Extract:
+    """Read the file at `path`, called `shown` in messages.
+
+    Raises FileRefusedError: empty_file, wrong_encoding, nul_byte, duplicate_header, missing_column,
+    truncated_file.
+    """
+    if path.stat().st_size == 0:
+        raise FileRefusedError("empty_file", shown, "the file is empty", "Ask the sender for the whole file")
+    scan = _scan(path, shown, layout)
+    header, header_lines = _header(path, shown, layout)
+    keep = {name: position for position, name in enumerate(header)}
+    missing = [name for name in layout.columns if name not in keep]
+    if missing:
+        raise FileRefusedError(
+            "missing_column",
+            shown,
+            f"the header lacks {len(missing)} column(s): {', '.join(missing)}",
+            "Ask the sender for the agreed columns (a renamed column counts as missing)",
+        )
+    invalid: list[int] = []
+    table = _parse(path, layout, header, header_lines, invalid)
+    physical = _row_lines(path, layout, scan, table.num_rows, invalid, header_lines)
+    valid = np.ones(len(physical), dtype=bool)
+    valid[invalid] = False
+    uneven = tuple(int(line) for line in physical[~valid])
+    lines = physical[valid].astype(np.int64)
+    frame = pd.DataFrame(
+        {name: _text_column(table.column(name)) for name in layout.columns}, index=pd.RangeIndex(table.num_rows)
+    )
+    empty = frame.isna().all(axis=1).to_numpy()
+    blank = tuple(int(line) for line in lines[empty])
+    if empty.any():
+        frame, lines = frame[~empty].reset_index(drop=True), lines[~empty]
+    extra = tuple(name for name in header if name not in layout.columns)
+    return Extract(frame, lines, uneven, blank, extra)
+
+
+def _scan(path: Path, shown: str, layout: Layout) -> _Scan:
+    """Read all bytes once: the encoding holds, there is no NUL, and the last line is ended."""
+    decoder = codecs.getincrementaldecoder(layout.encoding)(errors="strict")
+    quoted, last, position = False, "", 0
+    with path.open("rb") as stream:
+        while True:
+            chunk = stream.read(CHUNK)
+            try:
+                decoded = decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                raise FileRefusedError(
+                    "wrong_encoding",
+                    shown,
+                    f"is not {layout.encoding}: {error.reason} near byte {position + error.start}",
+                    "Ask the sender for the declared encoding, or correct the source contract",
+                ) from error
+            position += len(chunk)
+            if "\0" in decoded:
+                raise FileRefusedError(
+                    "nul_byte", shown, "holds a NUL character", "The file is damaged or UTF-16: ask for it again"
+                )
+            if any(mark in decoded for mark in MOJIBAKE):
+                raise FileRefusedError(
+                    "wrong_encoding",
+                    shown,
+                    "holds replacement characters: it was already damaged by a wrong conversion",
+                    "Ask the sender to export it again in the declared encoding",
+                )
+            quoted = quoted or layout.quote in decoded
+            last = decoded[-1:] or last
+            if not chunk:
+                break
+    if last != "\n":
+        raise FileRefusedError(
+            "truncated_file",
+            shown,
+            "the last line is not ended by a line break, so the file may be cut off",
+            "Ask the sender for the whole file",
+        )
+    return _Scan(not quoted)
+
+
+def _header(path: Path, shown: str, layout: Layout) -> tuple[list[str], int]:
+    encoding = "utf-8-sig" if layout.encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else layout.encoding
+    with path.open(encoding=encoding, newline="") as stream:
+        reader = csv.reader(stream, delimiter=layout.delimiter, quotechar=layout.quote)
+        header = [name.strip().removeprefix("\ufeff") for name in next(reader, [])]
+        lines = reader.line_num
+    repeated = sorted(name for name, count in Counter(header).items() if count > 1)
+    if repeated:
+        raise FileRefusedError(
+            "duplicate_header", shown, f"the header repeats {', '.join(repeated)}", "Ask the sender to correct it"
+        )
+    return header, lines
+
+
+def _parse(
+    path: Path, layout: Layout, header: Sequence[str], header_lines: int, invalid: list[int]
+) -> pa.Table:
+    def set_aside(row: pacsv.InvalidRow) -> str:
+        invalid.append(row.number - 1 - header_lines)
+        return "skip"
+
+    dictionary = pa.dictionary(pa.int32(), pa.string())
+    return pacsv.read_csv(
+        path,
+        read_options=pacsv.ReadOptions(
+            use_threads=False, column_names=list(header), skip_rows=header_lines, encoding=layout.encoding
+        ),
+        parse_options=pacsv.ParseOptions(
+            delimiter=layout.delimiter,
+            quote_char=layout.quote,
+            newlines_in_values=True,
+            ignore_empty_lines=False,
+            invalid_row_handler=set_aside,
+        ),
+        convert_options=pacsv.ConvertOptions(
+            column_types=dict.fromkeys(header, dictionary),
+            include_columns=list(layout.columns),
+            strings_can_be_null=False,
+            quoted_strings_can_be_null=False,
+            null_values=[],
+        ),
+    )
+
+
+def _row_lines(
+    path: Path, layout: Layout, scan: _Scan, parsed: int, invalid: Sequence[int], header_lines: int
+) -> np.ndarray:
+    """The line on which each physical row starts, rows set aside included."""
+    total = parsed + len(invalid)
+    if scan.rows_end_at_lines:
+        return np.arange(header_lines + 1, header_lines + 1 + total)
+    with path.open(encoding=layout.encoding, newline="") as stream:
+        reader = csv.reader(stream, delimiter=layout.delimiter, quotechar=layout.quote)
+        starts, line = [], 0
+        for _ in reader:
+            starts.append(line + 1)
+            line = reader.line_num
+    return np.array(starts[1 : total + 1])
+
+
+def _text_column(chunks: pa.ChunkedArray) -> pd.Series:
+    """A dictionary-encoded Arrow column as a text column, blanks at both ends dropped."""
+    unified = chunks.unify_dictionaries()
+    texts = unified.chunk(0).dictionary.to_pylist() if unified.num_chunks else []
+    codes = (
+        np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in unified.chunks])
+        if unified.num_chunks
+        else np.empty(0, dtype=np.int32)
+    )
+    return text.column(codes, [value.strip() for value in texts], pd.RangeIndex(len(codes)))

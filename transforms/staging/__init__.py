@@ -1,0 +1,1 @@
+"""From text columns to staged columns: types, identity, duplicates, revisions, and every row accounted for."""

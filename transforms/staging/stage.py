@@ -1,0 +1,376 @@
+"""Staging one source: its extracts as one frame of canonical text, each row knowing file and line.
+
+Every row of every file is accepted, quarantined, superseded, duplicate, or excluded by a named rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from transforms.core import conditions, dates, numbers, text
+from transforms.findings import Finding, RawPlace, Severity
+from transforms.sources.delimited import Extract
+from transforms.study.models import Column, Source
+
+OUTCOMES = ("accepted", "quarantined", "superseded", "duplicate", "excluded")
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """An accepted file of a source, as read: `name` as delivered, `sha256` of its bytes."""
+
+    name: str
+    sha256: str
+    extract: Extract
+
+
+@dataclass(frozen=True)
+class AccountLine:
+    """How many rows of a file had one outcome, under which rule."""
+
+    source: str
+    file: str
+    sha256: str
+    outcome: str
+    rule: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The accepted rows of a source: text columns, and for each row its file (position in `files`) and line."""
+
+    source: str
+    frame: pd.DataFrame
+    file_codes: np.ndarray
+    lines: np.ndarray
+    files: tuple[RawFile, ...]
+    subjects: pd.Series
+    account: tuple[AccountLine, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def places(self, rows: np.ndarray) -> tuple[RawPlace, ...]:
+        """Raw places of some rows (positions)."""
+        result = []
+        for code in np.unique(self.file_codes[rows]):
+            here = rows[self.file_codes[rows] == code]
+            result.append(RawPlace(self.files[code].name, tuple(sorted({int(one) for one in self.lines[here]}))))
+        return tuple(result)
+
+
+@dataclass
+class _Rows:
+    """Rows of a source while they are sorted out: `outcome` and `rule` say what became of each."""
+
+    source: Source
+    files: tuple[RawFile, ...]
+    frame: pd.DataFrame
+    file_codes: np.ndarray
+    lines: np.ndarray
+    outcome: np.ndarray
+    rule: np.ndarray
+    findings: list[Finding] = field(default_factory=list)
+
+    def open(self) -> np.ndarray:
+        return self.outcome == "accepted"
+
+    def settle(self, mask: np.ndarray, outcome: str, rule: str) -> None:
+        self.outcome[mask] = outcome
+        self.rule[mask] = rule
+
+    def places(self, mask: np.ndarray) -> tuple[RawPlace, ...]:
+        result = []
+        for code, file in enumerate(self.files):
+            lines = self.lines[mask & (self.file_codes == code)]
+            if len(lines):
+                result.append(RawPlace(file.name, tuple(int(one) for one in np.sort(lines))))
+        return tuple(result)
+
+    def find(
+        self, rule: str, severity: Severity, column: str, mask: np.ndarray, message: str, remedy: str, held: bool = False
+    ) -> None:
+        self.findings.append(
+            Finding(rule, severity, self.source.source, column, message, remedy, self.places(mask), held=held)
+        )
+
+
+def stage(
+    source: Source,
+    files: Sequence[RawFile],
+    *,
+    cut_off: str,
+    identities: Mapping[str, str] | None = None,
+) -> Staged:
+    """Stage the files of one source, given in the order in which they were extracted.
+
+    A `full` source is its last file; an `incremental` one is all of them, a later row of the same record
+    id superseding an earlier one. `identities` maps a hospital identifier to a subject where the contract
+    has an identity. Dates after `cut_off` (ISO) are findings.
+    """
+    used = tuple(files) if source.delivery == "incremental" else tuple(files[-1:])
+    rows = _gather(source, used)
+    _uneven_rows(rows)
+    _extra_columns(rows)
+    _deleted(rows)
+    _equal_rows(rows)
+    _types(rows, cut_off)
+    subjects = _subjects(rows, identities)
+    _record_ids(rows)
+    keep = rows.open()
+    shown = [name for name, column in source.columns.items() if not column.identifier]
+    return Staged(
+        source=source.source,
+        frame=rows.frame.loc[keep, shown].reset_index(drop=True),
+        file_codes=rows.file_codes[keep],
+        lines=rows.lines[keep],
+        files=used,
+        subjects=subjects[keep].reset_index(drop=True),
+        account=_account(rows),
+        findings=tuple(rows.findings),
+    )
+
+
+def identity_map(source: Source, files: Sequence[RawFile], column: str, subject: str) -> tuple[dict[str, str], list[Finding]]:
+    """Hospital identifier to subject, one to one, from the extract that links them.
+
+    An identifier of two subjects, or a subject with two identifiers, is left out and is a critical finding.
+    """
+    used = tuple(files) if source.delivery == "incremental" else tuple(files[-1:])
+    rows = _gather(source, used)
+    _deleted(rows)
+    known = rows.open() & rows.frame[column].notna().to_numpy() & rows.frame[subject].notna().to_numpy()
+    pairs = pd.DataFrame(
+        {"id": rows.frame[column].astype(object), "subject": rows.frame[subject].astype(object)}
+    )[known].drop_duplicates()
+    bad = pairs["id"].duplicated(keep=False) | pairs["subject"].duplicated(keep=False)
+    result = dict(zip(pairs["id"][~bad], pairs["subject"][~bad], strict=True))
+    if bad.any():
+        mask = known & rows.frame[subject].isin(pairs["subject"][bad]).to_numpy()
+        rows.find(
+            "identity_not_one_to_one",
+            Severity.CRITICAL,
+            subject,
+            mask,
+            "a hospital identifier belongs to several subjects, or a subject has several",
+            "Ask the site which pair is right; until then rows of these persons are quarantined",
+        )
+    return result, rows.findings
+
+
+def _gather(source: Source, files: tuple[RawFile, ...]) -> _Rows:
+    columns = list(source.columns)
+    extracts = [file.extract for file in files]
+    if len(extracts) == 1:
+        frame = extracts[0].frame
+    else:
+        index = pd.RangeIndex(sum(len(extract.frame) for extract in extracts))
+        frame = pd.DataFrame(
+            {
+                name: text.concat([extract.frame[name] for extract in extracts]) if extracts else text.missing(index)
+                for name in columns
+            },
+            index=index,
+        )
+    sizes = [len(extract.frame) for extract in extracts]
+    lines = np.concatenate([extract.lines for extract in extracts]) if extracts else np.empty(0, dtype=np.int64)
+    outcome = np.full(len(frame), "accepted", dtype=object)
+    return _Rows(
+        source,
+        files,
+        frame,
+        np.repeat(np.arange(len(files)), sizes),
+        lines,
+        outcome,
+        np.full(len(frame), "", dtype=object),
+    )
+
+
+def _uneven_rows(rows: _Rows) -> None:
+    places = tuple(
+        RawPlace(file.name, file.extract.short_or_long) for file in rows.files if file.extract.short_or_long
+    )
+    if places:
+        rows.findings.append(
+            Finding(
+                "field_count",
+                Severity.CRITICAL,
+                rows.source.source,
+                "",
+                "a row has more or fewer fields than the header",
+                "Ask the sender to correct the rows (often an unquoted delimiter); they are quarantined",
+                places,
+                held=True,
+            )
+        )
+
+
+def _extra_columns(rows: _Rows) -> None:
+    for file in rows.files:
+        for name in file.extract.extra:
+            rows.findings.append(
+                Finding(
+                    "extra_column",
+                    Severity.ANSWER,
+                    rows.source.source,
+                    name,
+                    f"column {name!r} is not in the source contract; it is kept in raw and not staged",
+                    "Add it to the source contract, mapped or with a reason why it is not submitted",
+                    (RawPlace(file.name, (1,)),),
+                )
+            )
+
+
+def _deleted(rows: _Rows) -> None:
+    if rows.source.deleted:
+        gone = conditions.rows(rows.source.deleted, lambda name: rows.frame[name], rows.frame.index)
+        rows.settle(rows.open() & gone, "excluded", "deleted_in_source")
+
+
+def _equal_rows(rows: _Rows) -> None:
+    """Rows equal in every column: kept with a finding, or duplicates where the contract or a record id says so."""
+    open_rows = np.flatnonzero(rows.open())
+    if not len(open_rows):
+        return
+    codes = text.combination_codes([rows.frame[name] for name in rows.frame.columns])
+    own = pd.Series(codes[open_rows])
+    again = own.duplicated().to_numpy()
+    if not again.any():
+        return
+    mask = np.zeros(len(rows.frame), dtype=bool)
+    mask[open_rows[again]] = True
+    if rows.source.equal_rows == "duplicate" or rows.source.record_id:
+        rows.settle(mask, "duplicate", "equal_row")
+        return
+    mask[open_rows[own.duplicated(keep=False).to_numpy()]] = True
+    rows.find(
+        "equal_rows_kept",
+        Severity.ANSWER,
+        "",
+        mask,
+        "rows are equal in every column and have no record id, so all of them stay",
+        "Ask the site whether they are one event entered twice; if so, have one deleted at the source",
+    )
+
+
+def _types(rows: _Rows, cut_off: str) -> None:
+    for name, column in rows.source.columns.items():
+        if column.identifier:
+            continue
+        values = rows.frame[name]
+        if column.type != "text":
+            read = _reader(column)
+            canonical = text.map_text(values, read)
+            bad = rows.open() & values.notna().to_numpy() & canonical.isna().to_numpy()
+            rows.frame = rows.frame.assign(**{name: canonical})
+            if bad.any():
+                rows.settle(bad, "quarantined", f"unreadable_{column.type}")
+                rows.find(
+                    f"unreadable_{column.type}",
+                    Severity.CRITICAL,
+                    name,
+                    bad,
+                    f"the text is no {column.type}" + (f" in the layout {' or '.join(column.layouts)}" if column.layouts else ""),
+                    "Have the value corrected at the source, or add its layout to the source contract",
+                    held=True,
+                )
+            if column.type in {"date", "datetime"}:
+                late = rows.open() & text.map_flag(canonical, lambda value: value[:10] > cut_off[: len(value[:10])])
+                if late.any():
+                    rows.find(
+                        "after_cut_off",
+                        Severity.ANSWER,
+                        name,
+                        late,
+                        "the date lies after the cut-off",
+                        "Ask the site for the right date, or use a later cut-off",
+                    )
+        if column.required:
+            empty = rows.open() & rows.frame[name].isna().to_numpy()
+            if empty.any():
+                rows.find(
+                    "required_value_missing",
+                    Severity.ANSWER,
+                    name,
+                    empty,
+                    "a value that the contract requires is missing",
+                    "Ask the site for the value",
+                )
+
+
+def _reader(column: Column) -> Callable[[str], str | None]:
+    if column.type == "number":
+        return numbers.canonical_number
+    if column.type == "integer":
+        return _integer
+    return lambda value: dates.to_iso(value, column.layouts)
+
+
+def _integer(value: str) -> str | None:
+    plain = numbers.canonical_number(value)
+    return plain if plain is not None and "." not in plain else None
+
+
+def _subjects(rows: _Rows, identities: Mapping[str, str] | None) -> pd.Series:
+    """Each row's subject; a row without one, or with an unknown identifier, is quarantined."""
+    identifiers = rows.frame[rows.source.subject]
+    linked = rows.source.identity is not None
+    subjects = text.translate(identifiers, identities or {}) if linked else identifiers
+    lost = rows.open() & subjects.isna().to_numpy()
+    if lost.any():
+        rule = "unknown_identifier" if linked else "no_subject"
+        rows.settle(lost, "quarantined", rule)
+        rows.find(
+            rule,
+            Severity.CRITICAL,
+            rows.source.subject,
+            lost,
+            "the row cannot be attributed to a subject",
+            "Have the identifier corrected at the source or the person linked to a subject",
+            held=True,
+        )
+    return subjects
+
+
+def _record_ids(rows: _Rows) -> None:
+    """One row per record id: a later file supersedes an earlier one; twice in one file holds both."""
+    if not rows.source.record_id:
+        return
+    open_rows = np.flatnonzero(rows.open())
+    codes = text.combination_codes([rows.frame[name].iloc[open_rows] for name in rows.source.record_id])
+    keys = pd.DataFrame({"record": codes, "file": rows.file_codes[open_rows]})
+    latest = keys.groupby("record")["file"].transform("max").to_numpy()
+    old = np.zeros(len(rows.frame), dtype=bool)
+    old[open_rows[keys["file"].to_numpy() < latest]] = True
+    rows.settle(old, "superseded", "later_file")
+    twice = np.zeros(len(rows.frame), dtype=bool)
+    twice[open_rows[keys.duplicated(keep=False).to_numpy() & (keys["file"].to_numpy() == latest)]] = True
+    if twice.any():
+        rows.settle(twice, "quarantined", "duplicate_key")
+        rows.find(
+            "duplicate_key",
+            Severity.CRITICAL,
+            ", ".join(rows.source.record_id),
+            twice,
+            "several different rows carry the same record id, so none can be trusted",
+            "Ask the sender which row is right",
+            held=True,
+        )
+
+
+def _account(rows: _Rows) -> tuple[AccountLine, ...]:
+    result: list[AccountLine] = []
+    for code, file in enumerate(rows.files):
+        here = rows.file_codes == code
+        counted = pd.Series(list(zip(rows.outcome[here], rows.rule[here], strict=True))).value_counts()
+        lines = {(outcome, rule): int(count) for (outcome, rule), count in counted.items()}
+        if file.extract.short_or_long:
+            lines[("quarantined", "field_count")] = len(file.extract.short_or_long)
+        if file.extract.blank:
+            lines[("excluded", "blank_line")] = len(file.extract.blank)
+        for (outcome, rule), count in sorted(lines.items()):
+            result.append(AccountLine(rows.source.source, file.name, file.sha256, outcome, rule, count))
+    return tuple(result)

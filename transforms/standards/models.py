@@ -1,0 +1,163 @@
+"""SDTMIG datasets and variables and controlled terminology, read from cdisc_mappings/standards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from transforms.core.tables import Table, read_table
+
+DATETIME = "ISO 8601 datetime"
+CLASS_OF_GENERAL_VARIABLES = {"INTERVENTIONS", "EVENTS", "FINDINGS"}
+
+
+@dataclass(frozen=True)
+class VariableStandard:
+    """A variable as the standard publishes it; `codelists` are the C-codes its values may come from."""
+
+    name: str
+    label: str
+    type: str
+    format: str
+    core: str
+    codelists: tuple[str, ...]
+    order: float
+
+    @property
+    def is_number(self) -> bool:
+        """True for a Num variable."""
+        return self.type == "Num"
+
+    @property
+    def is_datetime(self) -> bool:
+        """True for a variable that carries an ISO 8601 date or date/time."""
+        return self.format == DATETIME
+
+
+@dataclass(frozen=True)
+class DatasetStandard:
+    """A dataset of the implementation guide and the variables of its table, in order."""
+
+    name: str
+    label: str
+    observation_class: str
+    structure: str
+    variables: tuple[VariableStandard, ...]
+
+    @cached_property
+    def by_name(self) -> dict[str, VariableStandard]:
+        """The variables of the guide's table by name."""
+        return {variable.name: variable for variable in self.variables}
+
+
+@dataclass(frozen=True)
+class Codelist:
+    """A CDISC codelist: its submission values, case-sensitive, and whether a sponsor may add to it."""
+
+    code: str
+    short_name: str
+    name: str
+    extensible: bool
+    terms: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Standards:
+    """The published standards a study is written against."""
+
+    datasets: dict[str, DatasetStandard]
+    general: dict[str, tuple[VariableStandard, ...]]
+    codelists: dict[str, Codelist]
+
+    @classmethod
+    def load(cls, root: Path, *, sdtmig: str, sdtm: str, ct: str) -> Standards:
+        """Read the versions named from `root`; FileNotFoundError names a version that is not there."""
+        guide = root / f"sdtmig-{sdtmig}"
+        model = root / f"sdtm-{sdtm}"
+        terminology = root / f"ct-{ct}"
+        for folder in (guide, model, terminology):
+            if not folder.is_dir():
+                have = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir()))
+                raise FileNotFoundError(f"{folder.name} is not among the standards at hand ({have})")
+        variables = _grouped(read_table(guide / "variables.csv", "variables.csv"), "dataset")
+        datasets = {}
+        for row in _dicts(read_table(guide / "datasets.csv", "datasets.csv")):
+            own = tuple(sorted((_variable(v) for v in variables[row["dataset"]]), key=lambda v: v.order))
+            datasets[row["dataset"]] = DatasetStandard(
+                row["dataset"], row["label"], row["class"], row["structure"], own
+            )
+        general = {
+            name: tuple(_variable(row) for row in rows)
+            for name, rows in _grouped(read_table(model / "variables.csv", "variables.csv"), "class").items()
+        }
+        return cls(datasets, general, _codelists(terminology))
+
+    def variable(self, dataset: str, name: str) -> VariableStandard | None:
+        """The standard's definition of a variable in a dataset; None if it may not stand there.
+
+        Allowed are the variables of the guide's table and, in a general observation class, every
+        variable of that class and every identifier and timing variable of SDTM.
+        """
+        known = self.datasets[dataset]
+        if name in known.by_name:
+            return known.by_name[name]
+        if known.observation_class not in CLASS_OF_GENERAL_VARIABLES and known.name not in {"DM", "SV", "SE"}:
+            return None
+        for group in ("ALL", known.observation_class):
+            for variable in self.general.get(group, ()):
+                if variable.name.replace("--", dataset) == name:
+                    return replace(variable, name=name, order=self._general_order(known, variable))
+        return None
+
+    def _general_order(self, dataset: DatasetStandard, variable: VariableStandard) -> float:
+        """A place between the guide's variables: behind the nearest one that SDTM puts before it."""
+        ordered = [*self.general.get("ALL", ()), *self.general.get(dataset.observation_class, ())]
+        places = {item.name.replace("--", dataset.name): item.order for item in ordered}
+        before = [
+            own.order
+            for own in dataset.variables
+            if own.name in places and places[own.name] < variable.order
+        ]
+        return max(before, default=0.0) + variable.order / 10_000
+
+    def codelists_of(self, variable: VariableStandard) -> list[Codelist]:
+        """The codelists at hand for a variable (a code that is not at hand is left out)."""
+        return [self.codelists[code] for code in variable.codelists if code in self.codelists]
+
+
+def _variable(row: dict[str, str]) -> VariableStandard:
+    return VariableStandard(
+        name=row["variable"],
+        label=row["label"],
+        type=row["type"],
+        format=row["format"],
+        core=row.get("core", "Perm"),
+        codelists=tuple(code for code in row["codelist"].split(";") if code),
+        order=float(row["order"]),
+    )
+
+
+def _dicts(table: Table) -> list[dict[str, str]]:
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+
+def _grouped(table: Table, by: str) -> dict[str, list[dict[str, str]]]:
+    result: dict[str, list[dict[str, str]]] = {}
+    for row in _dicts(table):
+        result.setdefault(row[by], []).append(row)
+    return result
+
+
+def _codelists(folder: Path) -> dict[str, Codelist]:
+    terms = _grouped(read_table(folder / "terms.csv", "terms.csv"), "codelist")
+    return {
+        row["codelist"]: Codelist(
+            row["codelist"],
+            row["short_name"],
+            row["name"],
+            row["extensible"] == "Y",
+            frozenset(term["term"] for term in terms.get(row["codelist"], ())),
+        )
+        for row in _dicts(read_table(folder / "codelists.csv", "codelists.csv"))
+    }

@@ -1,0 +1,290 @@
+"""Reading a study: every file of its folder, checked as a whole, every fault reported at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from transforms.core.tables import Table, read_table
+from transforms.errors import ConfigurationError, Fault, UsageError
+from transforms.sdtm.algorithm import StudyCodelist, fold
+from transforms.standards import Standards
+from transforms.study import check
+from transforms.study.models import DatasetFile, Source, StudyFile
+from transforms.study.yaml import read_yaml
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+MAPPINGS = Path(__file__).resolve().parents[2] / "cdisc_mappings"
+CODELISTS = "codelists"
+EXTENSIONS = "ct_extensions"
+CODELIST_COLUMNS = ("CODELIST", "COLLECTED", "ACTION", "TERM", "CT")
+EXTENSION_COLUMNS = ("CODELIST", "TERM", "WHY")
+ACTIONS = {"term", "fix", "ignore"}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study, read and checked. Its parts are frozen; `specification_hash` covers every file it is made of."""
+
+    folder: Path
+    file: StudyFile
+    placement: str
+    standards: Standards
+    sources: Mapping[str, Source]
+    datasets: Mapping[str, DatasetFile]
+    tables: Mapping[str, Table]
+    codelists: Mapping[str, StudyCodelist]
+    extensions: Mapping[str, frozenset[str]]
+    files: Mapping[str, str]
+    specification_hash: str
+
+    @property
+    def name(self) -> str:
+        """The study's short name: folder of the warehouse, schema in the database."""
+        return self.file.study
+
+    @classmethod
+    def load(cls, study: str | Path, *, placement: str | None = None, standards: Path | None = None) -> Study:
+        """Read the study in the folder `study` (a path, or a name under cdisc_mappings).
+
+        Raises ConfigurationError with all faults, UsageError where there is no such study or profile.
+        """
+        folder = find_folder(study)
+        reader = _Reader(folder)
+        file = reader.model(folder / "study.yml", StudyFile)
+        sources = reader.sources(file)
+        tables = reader.tables()
+        codelists, targets = reader.codelists(tables)
+        extensions = reader.extensions(tables)
+        profile = placement or (file.placement.default if file else "")
+        if file is not None and profile not in file.placement.profiles:
+            raise UsageError(
+                f"{folder.name} has no placement {profile!r}; choose one of {', '.join(file.placement.profiles)}"
+            )
+        datasets, origins = reader.datasets(profile)
+        published = reader.standards(file, standards or MAPPINGS / "standards")
+        if file is None or published is None:
+            raise ConfigurationError(reader.faults)
+        result = cls(
+            folder=folder,
+            file=file,
+            placement=profile,
+            standards=published,
+            sources=sources,
+            datasets=datasets,
+            tables=tables,
+            codelists=codelists,
+            extensions=extensions,
+            files=origins,
+            specification_hash=_hash(folder),
+        )
+        reader.faults.extend(check.faults_of(result, targets))
+        if reader.faults:
+            raise ConfigurationError(reader.faults)
+        return result
+
+
+def find_folder(study: str | Path) -> Path:
+    """The folder of a study given by name or path."""
+    for folder in (MAPPINGS / str(study), Path(study)):
+        if (folder / "study.yml").is_file():
+            return folder.resolve()
+    known = ", ".join(sorted(path.parent.name for path in MAPPINGS.glob("*/study.yml")))
+    raise UsageError(f"no study {str(study)!r}: no folder with a study.yml of that name. Known studies: {known}")
+
+
+def _hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in {".yml", ".csv"} and path.is_file():
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+class _Reader:
+    """Reads the files of one folder and collects faults instead of stopping at the first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.faults: list[Fault] = []
+
+    def relative(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+    def fault(self, path: Path | str, place: str, problem: str, remedy: str) -> None:
+        file = path if isinstance(path, str) else self.relative(path)
+        self.faults.append(Fault(file, place, problem, remedy))
+
+    def content(self, path: Path) -> Any:
+        try:
+            return read_yaml(path)
+        except FileNotFoundError:
+            self.fault(path, "", "the file is missing", "Write it; docs/add-a-study.md shows how")
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or "cannot be read as YAML"
+            self.fault(path, place, str(problem), "Correct the YAML")
+        except UnicodeDecodeError:
+            self.fault(path, "", "is not UTF-8", "Save the file as UTF-8")
+        return None
+
+
+    def model(self, path: Path, kind: type[ModelT], context: dict[str, Any] | None = None) -> ModelT | None:
+        return self.validate(path, self.content(path), kind, context)
+
+    def validate(
+        self, path: Path, content: Any, kind: type[ModelT], context: dict[str, Any] | None = None
+    ) -> ModelT | None:
+        if content is None:
+            if path.is_file() and not self.faults:
+                self.fault(path, "", "the file is empty", "Write it; docs/add-a-study.md shows how")
+            return None
+        try:
+            return kind.model_validate(content, context=context)
+        except ValidationError as error:
+            for item in error.errors(include_url=False):
+                place = ".".join(str(part) for part in item["loc"] if part != "algorithm")
+                self.fault(path, place, _plain(item), _remedy(item, kind))
+        return None
+
+    def standards(self, file: StudyFile | None, root: Path) -> Standards | None:
+        if file is None:
+            return None
+        used = file.standards
+        try:
+            return Standards.load(root, sdtmig=used.sdtmig, sdtm=used.sdtm, ct=used.ct)
+        except FileNotFoundError as error:
+            self.fault("study.yml", "standards", str(error), "Name a version that is at hand, or add its folder")
+            return None
+
+    def sources(self, file: StudyFile | None) -> dict[str, Source]:
+        result: dict[str, Source] = {}
+        for path in sorted((self.folder / "sources").glob("*.yml")):
+            content = self.content(path)
+            if isinstance(content, dict) and isinstance(content.get("shared_columns"), str):
+                shared = file.shared_columns.get(content["shared_columns"]) if file else {}
+                if shared is None:
+                    self.fault(
+                        path,
+                        "shared_columns",
+                        f"study.yml has no shared columns {content['shared_columns']!r}",
+                        "Name one that study.yml declares",
+                    )
+                else:
+                    dumped = {name: column.model_dump() for name, column in shared.items()}
+                    content = {**content, "columns": {**dumped, **(content.get("columns") or {})}}
+            source = self.validate(path, content, Source)
+            if source is None:
+                continue
+            if source.source != path.stem:
+                self.fault(path, "source", f"says {source.source!r}", f"Name it as its file: {path.stem}")
+            result[path.stem] = source
+        if not result and not self.faults:
+            self.fault("sources", "", "no source contract", "Write one YAML per extract")
+        return result
+
+    def tables(self) -> dict[str, Table]:
+        result = {}
+        for path in sorted((self.folder / "tables").glob("*.csv")):
+            try:
+                result[path.stem] = read_table(path, self.relative(path))
+            except ValueError as error:
+                self.fault(path, "", str(error), "Correct the table")
+        return result
+
+    def _columns(self, table: Table, needed: Iterable[str]) -> bool:
+        missing = [name for name in needed if name not in table.columns]
+        if missing:
+            self.fault(table.file, "header", f"lacks {', '.join(missing)}", "Add the column")
+        return not missing
+
+    def codelists(self, tables: Mapping[str, Table]) -> tuple[dict[str, StudyCodelist], check.Targets]:
+        table = tables.get(CODELISTS)
+        if table is None or not self._columns(table, CODELIST_COLUMNS):
+            return {}, {}
+        terms: dict[str, dict[str, str | None]] = {}
+        targets: dict[str, str] = {}
+        places: check.Targets = {}
+        for row, line in zip(zip(*(table.values(name) for name in CODELIST_COLUMNS), strict=True), table.lines, strict=True):
+            name, collected, action, term, target = row
+            place = f"line {line}"
+            if action not in ACTIONS:
+                self.fault(table.file, place, f"unknown action {action!r}", "Write term, fix or ignore")
+                continue
+            if (action == "ignore") == bool(term):
+                self.fault(table.file, place, f"action {action} with TERM {term!r}", "Only term and fix have a TERM")
+                continue
+            known = terms.setdefault(name, {})
+            if fold(collected) in known and known[fold(collected)] != (term or None):
+                self.fault(table.file, place, f"{collected!r} of {name} is mapped twice", "Keep one row")
+            if targets.setdefault(name, target) != target:
+                self.fault(table.file, place, f"{name} names two CT codelists", "Keep one CT code per codelist")
+            known[fold(collected)] = term or None
+            places.setdefault(name, check.Target(target, []))
+            if term:
+                places[name].terms.append((term, place))
+        lists = {name: StudyCodelist(name, targets[name], known) for name, known in terms.items()}
+        return lists, places
+
+    def extensions(self, tables: Mapping[str, Table]) -> dict[str, frozenset[str]]:
+        table = tables.get(EXTENSIONS)
+        if table is None or not self._columns(table, EXTENSION_COLUMNS):
+            return {}
+        result: dict[str, set[str]] = {}
+        for codelist, term in zip(table.values("CODELIST"), table.values("TERM"), strict=True):
+            result.setdefault(codelist, set()).add(term)
+        return {codelist: frozenset(terms) for codelist, terms in result.items()}
+
+    def datasets(self, placement: str) -> tuple[dict[str, DatasetFile], dict[str, str]]:
+        result: dict[str, DatasetFile] = {}
+        origins: dict[str, str] = {}
+        for path in sorted((self.folder / "sdtm").glob("*.yml")):
+            content = self.content(path)
+            several = content.get("datasets") if isinstance(content, dict) else None
+            for name in several if isinstance(several, list) else [None]:
+                context = None
+                if name is not None:
+                    groups = content.get("records") or []
+                    placed = {
+                        group["placement"].get(placement)
+                        for group in groups
+                        if isinstance(group, dict) and isinstance(group.get("placement"), dict)
+                    }
+                    if name not in placed:
+                        continue
+                    context = {"place": (name, placement)}
+                dataset = self.validate(path, content, DatasetFile, context)
+                if dataset is None:
+                    break
+                if dataset.name in result:
+                    self.fault(path, "dataset", f"{dataset.name} is also in {origins[dataset.name]}", "Keep one")
+                result[dataset.name] = dataset
+                origins[dataset.name] = self.relative(path)
+        if not result and not self.faults:
+            self.fault("sdtm", "", "no dataset", "Write one YAML per dataset")
+        return result, origins
+
+
+def _plain(item: Mapping[str, Any]) -> str:
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {str(item['loc'][-1])!r}"
+    if item["type"] == "missing":
+        return f"{str(item['loc'][-1])!r} is missing"
+    message = str(item["msg"]).removeprefix("Value error, ").rstrip(".")
+    return message[0].lower() + message[1:]
+
+
+def _remedy(item: Mapping[str, Any], kind: type[BaseModel]) -> str:
+    if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
+        return f"Remove it, or write one of: {', '.join(sorted(kind.model_fields))}"
+    if item["type"] == "missing":
+        return "Add it"
+    return "Correct the value"
