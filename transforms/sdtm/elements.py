@@ -17,9 +17,8 @@ from transforms.study.models import DatasetFile, DateRule, Elements
 def element_records(study: Study, dataset: DatasetFile, frames: Mapping[str, pd.DataFrame]) -> Records:
     """One record for each element a subject started, in planned order, ending where the next one starts.
 
-    An element is started when its start rule gives a date, its arm (actual, else planned) is among
-    `arms` where that is given, its `reached` rule gives a date where there is one, and no earlier listed
-    element starts later. The last element ends by its
+    An element is started when its start rule gives a date, the subject's arm is among `arms` where that is
+    given, and its `reached` and `before` rules hold; an element listed earlier that starts later is not. The last element ends by its
     own end rule; every other one ends at the next start. Source: SDTMIG 3.4, SE assumptions.
     """
     rules = dataset.elements
@@ -28,11 +27,16 @@ def element_records(study: Study, dataset: DatasetFile, frames: Mapping[str, pd.
     dm = frames["DM"]
     subjects = list(dm["USUBJID"].astype(object))
     arms = [
-        actual if isinstance(actual, str) else planned if isinstance(planned, str) else ""
+        actual
+        if isinstance(actual, str) and rules.arm == "actual"
+        else planned
+        if isinstance(planned, str)
+        else ""
         for actual, planned in zip(dm["ACTARMCD"].astype(object), dm["ARMCD"].astype(object), strict=True)
     ]
     starts = [_dates(rule.start, frames) for rule in rules.elements]
     ends = [_dates(rule.end, frames) if rule.end else {} for rule in rules.elements]
+    before = [_dates(rule.before, frames) if rule.before else None for rule in rules.elements]
     reached = [_dates(rule.reached, frames) if rule.reached else None for rule in rules.elements]
     rows: list[tuple[int, str, str, str | None]] = []
     for row, subject in enumerate(subjects):
@@ -42,6 +46,8 @@ def element_records(study: Study, dataset: DatasetFile, frames: Mapping[str, pd.
             if start is None or (element.arms and arms[row] not in element.arms):
                 continue
             if (entry := reached[number]) is not None and subject not in entry:
+                continue
+            if (limit := before[number]) is not None and not start < limit.get(subject, ""):
                 continue
             while passed and passed[-1][1] > start:
                 passed.pop()

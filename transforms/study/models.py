@@ -240,26 +240,33 @@ class DateRule(Frozen):
 
 
 class Element(Frozen):
-    """One element a subject may pass through, in planned order; `arms` limits it to ACTARMCD or ARMCD values.
+    """One element a subject may pass through, in planned order; `arms` limits it to subjects of those arm codes.
 
-    `reached` limits it to subjects for whom that rule gives a date.
+    `reached` limits it to subjects for whom that rule gives a date, `before` to those for whom the element
+    starts earlier than that rule's date.
     """
 
     etcd: str
     start: DateRule
     end: DateRule | None = None
     reached: DateRule | None = None
+    before: DateRule | None = None
     arms: tuple[str, ...] = ()
 
     @property
     def rules(self) -> tuple[DateRule, ...]:
         """All date rules of the element."""
-        return tuple(rule for rule in (self.start, self.end, self.reached) if rule is not None)
+        return tuple(rule for rule in (self.start, self.end, self.reached, self.before) if rule is not None)
 
 
 class Elements(Frozen):
-    """SE: the elements subjects pass through, and the tables that plan them."""
+    """SE: the elements subjects pass through, and the tables that plan them.
 
+    `arm` says whose elements a subject has: those of the actual arm (of the planned one where there is no
+    actual one), or always those of the planned arm.
+    """
+
+    arm: Literal["actual", "planned"] = "actual"
     elements: tuple[Element, ...]
     te: str = "te"
     ta: str = "ta"
