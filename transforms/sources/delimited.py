@@ -30,7 +30,7 @@ class Extract:
     """A file as text columns (index 0..n-1) with the line each row starts on, and the rows set aside.
 
     `short_or_long` are lines whose number of fields is not the header's, `blank` lines without any text,
-    `extra` header names the contract does not know.
+    `extra` header names the contract does not know. `ended` is False where the last line has no line break.
     """
 
     frame: pd.DataFrame
@@ -38,6 +38,7 @@ class Extract:
     short_or_long: tuple[int, ...]
     blank: tuple[int, ...]
     extra: tuple[str, ...]
+    ended: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Layout:
 @dataclass(frozen=True)
 class _Scan:
     rows_end_at_lines: bool
+    ended: bool
 
 
 def read_delimited(path: Path, shown: str, layout: Layout) -> Extract:
@@ -79,6 +81,13 @@ def read_delimited(path: Path, shown: str, layout: Layout) -> Extract:
     physical = _row_lines(path, layout, scan, table.num_rows, invalid, header_lines)
     valid = np.ones(len(physical), dtype=bool)
     valid[invalid] = False
+    if not scan.ended and len(valid) and not valid[-1]:
+        raise FileRefusedError(
+            "truncated_file",
+            shown,
+            f"line {int(physical[-1])}, the last one, has too few fields and no line break: the file is cut off",
+            "Ask the sender for the whole file",
+        )
     uneven = tuple(int(line) for line in physical[~valid])
     lines = physical[valid].astype(np.int64)
     frame = pd.DataFrame(
@@ -89,11 +98,11 @@ def read_delimited(path: Path, shown: str, layout: Layout) -> Extract:
     if empty.any():
         frame, lines = frame[~empty].reset_index(drop=True), lines[~empty]
     extra = tuple(name for name in header if name not in layout.columns)
-    return Extract(frame, lines, uneven, blank, extra)
+    return Extract(frame, lines, uneven, blank, extra, scan.ended)
 
 
 def _scan(path: Path, shown: str, layout: Layout) -> _Scan:
-    """Read all bytes once: the encoding holds, there is no NUL, and the last line is ended."""
+    """Read all bytes once: the encoding holds and there is no NUL; is the last line ended, is there a quote."""
     decoder = codecs.getincrementaldecoder(layout.encoding)(errors="strict")
     quoted, last, position = False, "", 0
     with path.open("rb") as stream:
@@ -124,14 +133,7 @@ def _scan(path: Path, shown: str, layout: Layout) -> _Scan:
             last = decoded[-1:] or last
             if not chunk:
                 break
-    if last != "\n":
-        raise FileRefusedError(
-            "truncated_file",
-            shown,
-            "the last line is not ended by a line break, so the file may be cut off",
-            "Ask the sender for the whole file",
-        )
-    return _Scan(not quoted)
+    return _Scan(not quoted, last in {"\n", "\r"})
 
 
 def _header(path: Path, shown: str, layout: Layout) -> tuple[list[str], int]:

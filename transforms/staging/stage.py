@@ -114,7 +114,7 @@ def stage(
     used = tuple(files) if source.delivery == "incremental" else tuple(files[-1:])
     rows = _gather(source, used)
     _uneven_rows(rows)
-    _extra_columns(rows)
+    _file_findings(rows)
     _deleted(rows)
     _equal_rows(rows)
     _types(rows, cut_off)
@@ -208,8 +208,32 @@ def _uneven_rows(rows: _Rows) -> None:
         )
 
 
-def _extra_columns(rows: _Rows) -> None:
+def _file_findings(rows: _Rows) -> None:
     for file in rows.files:
+        if not file.extract.ended:
+            rows.findings.append(
+                Finding(
+                    "last_line_not_ended",
+                    Severity.ANSWER,
+                    rows.source.source,
+                    "",
+                    "the last line has no line break; its fields are complete, but its last value may be cut off",
+                    "Ask the sender whether the file is whole; a manifest with its sha256 would settle it",
+                    (RawPlace(file.name, tuple(int(line) for line in file.extract.lines[-1:])),),
+                )
+            )
+        if not len(file.extract.lines):
+            rows.findings.append(
+                Finding(
+                    "no_rows",
+                    Severity.ANSWER,
+                    rows.source.source,
+                    "",
+                    "the file holds a header and no row",
+                    "Ask the sender whether nothing has been collected yet",
+                    (RawPlace(file.name, (1,)),),
+                )
+            )
         for name in file.extract.extra:
             rows.findings.append(
                 Finding(

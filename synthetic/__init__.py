@@ -1,0 +1,8 @@
+"""Generator of synthetic raw extracts of the reference study. SYNTHETIC - NOT PATIENT DATA.
+
+See README.md for the files, their columns and their formats.
+"""
+
+from .delivery import Delivery, generate
+
+__all__ = ["Delivery", "generate"]

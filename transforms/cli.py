@@ -1,0 +1,304 @@
+"""The command line: ./cairn COMMAND. Each command is a thin call of a function that can be tested without it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.tree import Tree
+
+from transforms.errors import CairnError, UsageError
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO_STUDY = "ucmsc_dac"
+DEMO_SEED = "20220613"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From the extracts a hospital and an EDC send to the package a regulator receives.",
+)
+spec_app = typer.Typer(no_args_is_help=True, help="A study's specification.")
+app.add_typer(spec_app, name="spec")
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A folder under cdisc_mappings/, or a path to one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Placement = Annotated[str | None, typer.Option("--placement", help="Where instruments go, e.g. cdisc or qs_literal.")]
+
+
+def _out() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _progress(message: str) -> None:
+    if sys.stderr.isatty():
+        Console(stderr=True, highlight=False).print(f"[dim]{message}[/dim]")
+
+
+def _print_json(content: Any) -> None:
+    sys.stdout.write(json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+
+
+@app.command()
+def run(
+    study: StudyName,
+    landing: Annotated[Path | None, typer.Option(help="Folder with the extracts.")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="Cut-off, YYYY-MM-DD.")] = None,
+    placement: Placement = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take what lies in landing, map it and publish a snapshot."""
+    from transforms import pipeline
+    from transforms.study import Study
+
+    _progress(f"Reading the specification of {study}")
+    loaded = Study.load(study, placement=placement)
+    _progress("Ingesting, staging and mapping")
+    report = pipeline.run(loaded, landing=landing, as_of=as_of)
+    if as_json:
+        _print_json(
+            {
+                "study": report.study,
+                "snapshot_id": report.snapshot_id,
+                "path": str(report.path),
+                "published": report.published,
+                "cut_off": report.cut_off,
+                "datasets": dict(report.rows),
+                "findings": dict(report.findings),
+                "refused": [one.__dict__ for one in report.refused],
+            }
+        )
+        return
+    _show_report(report)
+
+
+def _show_report(report: Any) -> None:
+    out = _out()
+    state = "published" if report.published else "unchanged, already current"
+    out.print(f"[bold]{report.study}[/bold] snapshot {report.snapshot_id} ({state}), cut-off {report.cut_off}")
+    out.print("  " + "  ".join(f"{name} {rows:,}" for name, rows in report.rows.items()))
+    counts = ", ".join(f"{count} {name}" for name, count in report.findings.items())
+    out.print(f"  findings: {counts}   (./cairn findings {report.study})")
+    for one in report.refused:
+        out.print(f"  [bold red]refused[/bold red] {one.file}: {one.rule}: {one.problem}. {one.remedy}")
+    out.print(f"  {report.path}")
+
+
+@app.command()
+def demo() -> None:
+    """Generate the reference study's extracts, run them, and say where to look."""
+    from transforms import pipeline
+    from transforms.study import Study
+
+    home = pipeline.default_home()
+    landing = pipeline.Home(home, DEMO_STUDY).landing
+    out = _out()
+    if not any(landing.glob("*")):
+        _progress("Generating synthetic extracts")
+        command = [sys.executable, "-m", "synthetic", "--out", str(landing.parent / f"{DEMO_STUDY}-synthetic")]
+        subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    out.print(f"Extracts of {DEMO_STUDY} (SYNTHETIC - NOT PATIENT DATA) are in {landing}")
+    report = pipeline.run(Study.load(DEMO_STUDY))
+    _show_report(report)
+    out.print("\nLook at:")
+    out.print(f"  {pipeline.Home(home, DEMO_STUDY).snapshots.current}/sdtm/*.parquet")
+    out.print(f"  ./cairn findings {DEMO_STUDY}")
+    first = Study.load(DEMO_STUDY).file.studyid
+    out.print(f"  ./cairn trace {DEMO_STUDY} DM USUBJID={first}-01-1001 --variable RFSTDTC")
+
+
+@app.command()
+def test(
+    quick: Annotated[bool, typer.Option("--quick", help="Only pytest.")] = False,
+    arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to pytest.")] = None,
+) -> None:
+    """Run ruff, mypy, the import contracts and pytest."""
+    scripts = Path(sys.executable).parent
+    checks = [
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy"],
+        ["lint-imports", "--no-cache"],
+    ]
+    commands = [] if quick else [[str(scripts / name), *rest] for name, *rest in checks]
+    commands.append([sys.executable, "-m", "pytest", *(arguments or [])])
+    failed = []
+    for command in commands:
+        name = Path(command[0]).name if command[0] != sys.executable else "pytest"
+        _progress(f"Running {name}")
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            failed.append(name)
+    if failed:
+        raise CairnError(f"failed: {', '.join(failed)}")
+
+
+@app.command()
+def findings(
+    study: StudyName,
+    severity: Annotated[str | None, typer.Option(help="critical, answer or information.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the findings of the current snapshot, and deliveries that were refused."""
+    import pyarrow.parquet as pq
+
+    home, snapshot = _current(study)
+    rows = pq.read_table(snapshot / "findings.parquet").to_pylist()
+    rows = [row for row in rows if severity is None or row["severity"] == severity]
+    refused = [one for one in home.raw.received() if not one.accepted]
+    if as_json:
+        _print_json({"findings": rows, "refused": [one.__dict__ for one in refused]})
+        return
+    table = Table("severity", "rule", "where", "records", "what and what to do", box=None, pad_edge=False)
+    for row in rows:
+        where = ".".join(part for part in (row["dataset"], row["variable"]) if part)
+        places = "; ".join(_place(place) for place in row["places"])
+        table.add_row(
+            row["severity"], row["rule"], where, str(row["n_records"]), f"{row['message']}. {row['remedy']}.\n[dim]{places}[/dim]"
+        )
+    for one in refused:
+        table.add_row("critical", one.rule, one.source, "", f"{one.file}: {one.problem}. {one.remedy}.")
+    _out().print(table if rows or refused else "No findings.")
+
+
+def _place(place: dict[str, Any]) -> str:
+    lines = place["lines"]
+    shown = ", ".join(str(line) for line in lines[:5]) + (f" and {len(lines) - 5} more" if len(lines) > 5 else "")
+    return f"{place['file']} line {shown}" if lines else str(place["file"])
+
+
+@app.command()
+def trace(
+    study: StudyName,
+    dataset: Annotated[str, typer.Argument(help="For example LB.")],
+    keys: Annotated[list[str], typer.Argument(help="VARIABLE=VALUE, enough of them to name one record.")],
+    variable: Annotated[str | None, typer.Option(help="One variable; all of them otherwise.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lead a value back to its raw file and line, or to the specification row that says it."""
+    from transforms.trace import Tracer
+
+    _, snapshot = _current(study)
+    wanted = {}
+    for key in keys:
+        name, equals, value = key.partition("=")
+        if not equals:
+            raise UsageError(f"{key!r} is not written VARIABLE=VALUE")
+        wanted[name.upper()] = value
+    tracer = Tracer(snapshot)
+    name = dataset.upper()
+    records = tracer.find(name, wanted)
+    if len(records) != 1:
+        hint = "Add a key" if records else "Correct a key"
+        raise UsageError(f"{len(records)} records of {name} have {', '.join(keys)}. {hint}")
+    table = tracer.dataset(name)
+    if variable is not None and variable.upper() not in table.column_names:
+        raise UsageError(f"{name} has no variable {variable}. It has: {', '.join(table.column_names)}")
+    variables = [variable.upper()] if variable else [one for one in table.column_names if table[one][records[0] - 1].is_valid]
+    steps = [tracer.trace(name, records[0], one) for one in variables]
+    if as_json:
+        _print_json([_step_json(step) for step in steps])
+        return
+    for step in steps:
+        _out().print(_tree(step, Tree("")).children[0])
+
+
+def _step_json(step: Any) -> dict[str, Any]:
+    return {
+        "dataset": step.dataset,
+        "record": step.record,
+        "variable": step.variable,
+        "value": step.value,
+        "rule": step.rule,
+        "specification": step.specification,
+        "leaves": [leaf.__dict__ for leaf in step.leaves],
+        "inputs": [_step_json(one) for one in step.inputs],
+    }
+
+
+def _tree(step: Any, parent: Tree) -> Tree:
+    value = "" if step.value is None else f" = {step.value}"
+    place = f"  [dim]{step.specification}[/dim]" if step.specification else ""
+    branch = parent.add(f"[bold]{step.dataset}.{step.variable}[/bold]{value}  record {step.record}\n{step.rule}{place}")
+    for leaf in step.leaves:
+        line = f" line {leaf.line}" if leaf.line else ""
+        columns = f", column {', '.join(leaf.columns)}" if leaf.columns else ""
+        branch.add(f"{leaf.kind}: {leaf.file}{line}{columns}" + (f"  [dim]{leaf.sha256[:12]}[/dim]" if leaf.sha256 else ""))
+    for one in step.inputs:
+        _tree(one, branch)
+    return parent
+
+
+@app.command()
+def snapshots(study: StudyName, as_json: AsJson = False) -> None:
+    """List the snapshots of a study; the current one is marked."""
+    home, _ = _current(study)
+    current = home.snapshots.current_id()
+    listed = [
+        {"snapshot_id": one, "current": one == current, "cut_off": home.snapshots.manifest(one)["cut_off"]}
+        for one in home.snapshots.listed()
+    ]
+    if as_json:
+        _print_json(listed)
+        return
+    for one in listed:
+        _out().print(f"{'*' if one['current'] else ' '} {one['snapshot_id']}  cut-off {one['cut_off']}")
+
+
+@spec_app.command("check")
+def spec_check(study: StudyName, placement: Placement = None, as_json: AsJson = False) -> None:
+    """Read a study's whole specification and report every fault at once."""
+    from transforms.errors import ConfigurationError
+    from transforms.study import Study
+
+    try:
+        loaded = Study.load(study, placement=placement)
+    except ConfigurationError as error:
+        if not as_json:
+            raise
+        _print_json({"faults": [fault.__dict__ for fault in error.faults]})
+        raise typer.Exit(error.exit_code) from error
+    variables = Counter(name for name, dataset in loaded.datasets.items() for _ in dataset.variables)
+    if as_json:
+        _print_json({"faults": [], "datasets": dict(variables)})
+        return
+    _out().print(
+        f"{loaded.name}: {len(loaded.sources)} sources, {len(loaded.datasets)} datasets, "
+        f"{len(loaded.tables)} tables, no fault."
+    )
+
+
+def _current(study: str) -> tuple[Any, Path]:
+    """The study's home and the folder of its current snapshot."""
+    from transforms import pipeline
+    from transforms.study.load import find_folder
+
+    home = pipeline.Home(pipeline.default_home(), find_folder(study).name)
+    current = home.snapshots.current_id()
+    if current is None:
+        raise UsageError(f"{home.study} has no snapshot. Run ./cairn run {study} first")
+    return home, home.snapshots.path(current)
+
+
+def main() -> NoReturn:
+    """Run the command line; a CairnError is a message and an exit code, not a stack of calls."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        app()
+    except CairnError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"cairn: {error}", markup=False)
+        raise SystemExit(error.exit_code) from error
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    main()

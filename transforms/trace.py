@@ -1,0 +1,193 @@
+"""The way back: from a value of a snapshot to its raw lines, or to the row of the specification that says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from transforms.core.numbers import canonical_number
+from transforms.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """An end of the way: a line of a raw file (with the columns read), or a place in the specification."""
+
+    kind: str
+    file: str
+    line: int | None
+    columns: tuple[str, ...] = ()
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One value on the way: where it stands, the rule that filled it, and what that rule read."""
+
+    dataset: str
+    record: int
+    variable: str
+    value: str | None
+    rule: str
+    specification: str
+    inputs: tuple[Step, ...] = ()
+    leaves: tuple[Leaf, ...] = ()
+
+    def all_leaves(self) -> tuple[Leaf, ...]:
+        """Every end of the way below this step, once each."""
+        found: dict[Leaf, None] = dict.fromkeys(self.leaves)
+        for step in self.inputs:
+            found |= dict.fromkeys(step.all_leaves())
+        return tuple(found)
+
+
+@dataclass
+class Tracer:
+    """Traces values of one snapshot, from its own files alone."""
+
+    snapshot: Path
+    _datasets: dict[str, pa.Table] = field(default_factory=dict)
+    _links: dict[str, pa.Table] = field(default_factory=dict)
+
+    @cached_property
+    def _lineage(self) -> pa.Table:
+        return pq.read_table(self.snapshot / "lineage.parquet")
+
+    @cached_property
+    def _rules(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        rules: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for row in pq.read_table(self.snapshot / "specification.parquet").to_pylist():
+            rules.setdefault((row["dataset"], row["variable"]), []).append(row)
+        return rules
+
+    def dataset(self, name: str) -> pa.Table:
+        """A dataset of the snapshot; UsageError names those there are."""
+        if name not in self._datasets:
+            path = self.snapshot / "sdtm" / f"{name.lower()}.parquet"
+            if not path.is_file():
+                known = ", ".join(sorted(one.stem.upper() for one in (self.snapshot / "sdtm").glob("*.parquet")))
+                raise UsageError(f"no dataset {name!r}. Known: {known}")
+            self._datasets[name] = pq.read_table(path)
+        return self._datasets[name]
+
+    def find(self, name: str, keys: Mapping[str, str]) -> list[int]:
+        """Record numbers (from 1) with these values; numbers compare as numbers. UsageError on an unknown variable."""
+        table = self.dataset(name)
+        mask = pa.array([True] * table.num_rows)
+        for variable, value in keys.items():
+            if variable not in table.column_names:
+                raise UsageError(f"{name} has no variable {variable}. It has: {', '.join(table.column_names)}")
+            column = table.column(variable)
+            if pa.types.is_floating(column.type):
+                plain = canonical_number(value)
+                wanted: object = float(plain) if plain is not None else None
+            else:
+                wanted = value
+            mask = pc.and_(mask, pc.fill_null(pc.equal(column, pa.scalar(wanted, column.type)), False))
+        return [int(row) + 1 for row in pc.indices_nonzero(mask).to_pylist()]
+
+    def trace(self, dataset: str, record: int, variable: str) -> Step:
+        """The way back of one value."""
+        return self._step(dataset, record, variable, frozenset())
+
+    def _step(self, dataset: str, record: int, variable: str, seen: frozenset[tuple[str, int, str]]) -> Step:
+        here = (dataset, record, variable)
+        parent = self._parent(dataset, record, variable)
+        if parent is not None:
+            step = self._step(*parent, seen | {here})
+            return Step(dataset, record, variable, self.value(*here), f"qualifier of {parent[0]}", "", (step,))
+        links = self.links(dataset, record)
+        rule = self._rule(dataset, variable, [link["part"] for link in links if link["part"] is not None])
+        if rule is None:
+            note = "expected by the standard; nothing fills it"
+            return Step(dataset, record, variable, self.value(*here), note, "", leaves=(Leaf("standard", "", None),))
+        leaves = list(self._leaves(rule, links, variable))
+        inputs = []
+        for reference in rule["inputs"]:
+            inputs.extend(self._inputs(dataset, record, variable, reference, seen | {here}))
+        if not leaves and not any(step.all_leaves() for step in inputs):
+            leaves = [Leaf("specification", rule["file"], None)]
+        return Step(
+            dataset, record, variable, self.value(*here), rule["rule"], rule["file"], tuple(inputs), tuple(leaves)
+        )
+
+    def _leaves(self, rule: Mapping[str, Any], links: list[dict[str, Any]], variable: str) -> list[Leaf]:
+        if rule["kind"] == "collected" or (rule["kind"] == "automatic" and rule["collected"]):
+            if not rule["collected"]:
+                return [Leaf("specification", rule["file"], None)]
+            return [
+                Leaf(link["kind"], link["source"], link["line"], tuple(rule["collected"]), link["sha256"] or "")
+                for link in links
+                if link["variable"] is None
+            ]
+        specification = [
+            Leaf("specification", link["source"], link["line"])
+            for link in links
+            if link["variable"] is None and link["kind"] == "specification"
+        ]
+        return specification if rule["kind"] == "automatic" and not rule["inputs"] else []
+
+    def _inputs(
+        self, dataset: str, record: int, variable: str, reference: str, seen: frozenset[tuple[str, int, str]]
+    ) -> list[Step]:
+        other, dot, name = reference.partition(".")
+        if not dot:
+            there = (dataset, record, reference)
+            submitted = reference in self.dataset(dataset).column_names or (dataset, reference) in self._rules
+            return [self._step(*there, seen)] if submitted and there not in seen else []
+        own = [link for link in self.links(dataset, record) if link["variable"] == variable and link["source"] == other]
+        records = [link["line"] for link in own]
+        if not records and other == "DM":
+            subject = self.value(dataset, record, "USUBJID")
+            records = self.find("DM", {"USUBJID": subject}) if subject is not None else []
+        return [self._step(other, one, name, seen) for one in records if (other, one, name) not in seen]
+
+    def links(self, dataset: str, record: int) -> list[dict[str, Any]]:
+        """The lineage rows of one record."""
+        if dataset not in self._links:
+            table = self._lineage.filter(pc.equal(self._lineage["dataset"], dataset))
+            self._links[dataset] = table.sort_by("record")
+        table = self._links[dataset]
+        rows = pc.indices_nonzero(pc.equal(table["record"], record))
+        return table.take(rows).to_pylist()
+
+    def value(self, dataset: str, record: int, variable: str) -> str | None:
+        """A value as text; None if it is missing or not submitted."""
+        table = self.dataset(dataset)
+        if variable not in table.column_names:
+            return None
+        value = table[variable][record - 1].as_py()
+        if value is None:
+            return None
+        return canonical_number(f"{value:.15g}") or str(value) if isinstance(value, float) else str(value)
+
+    def _rule(self, dataset: str, variable: str, parts: list[int]) -> dict[str, Any] | None:
+        rules = self._rules.get((dataset, variable), [])
+        for rule in rules:
+            if rule["part"] is None or rule["part"] in parts:
+                return rule
+        return None
+
+    def _parent(self, dataset: str, record: int, variable: str) -> tuple[str, int, str] | None:
+        """The parent value of a supplemental qualifier's QVAL (and of the record, for its other variables)."""
+        if not dataset.startswith("SUPP"):
+            return None
+        parent = dataset.removeprefix("SUPP")
+        sequence = self.value(dataset, record, "IDVARVAL")
+        keys = {"USUBJID": self.value(dataset, record, "USUBJID") or ""}
+        id_variable = self.value(dataset, record, "IDVAR")
+        if id_variable and sequence:
+            keys[id_variable] = sequence
+        found = self.find(parent, keys)
+        name = self.value(dataset, record, "QNAM") or ""
+        while variable == "QVAL" and (parent, name) not in self._rules and name[-1:].isdigit():
+            name = name[:-1]
+        wanted = {"QVAL": name, "STUDYID": "STUDYID", "IDVARVAL": id_variable or "USUBJID"}.get(variable, "USUBJID")
+        return (parent, found[0], wanted) if found else None

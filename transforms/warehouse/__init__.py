@@ -1,0 +1,1 @@
+"""Where things are kept: the raw store, snapshots and their Parquet files."""

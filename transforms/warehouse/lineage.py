@@ -1,0 +1,109 @@
+"""Lineage: for every record the raw lines it is from, for every value taken elsewhere the record it is from.
+
+One row per link. `kind` is `raw` (a line of a delivered file), `specification` (a line of a table of the
+study) or `record` (a record of another dataset, for the named variable). `record` and `line` count from 1;
+`part` is the position of the record group in the dataset's specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.warehouse.parquet import encoded
+
+SCHEMA = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("record", pa.int32()),
+        ("variable", pa.string()),
+        ("kind", pa.string()),
+        ("source", pa.string()),
+        ("sha256", pa.string()),
+        ("line", pa.int32()),
+        ("part", pa.int16()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One record group of a dataset: its files, and for each of its rows the file and line."""
+
+    files: Sequence[str]
+    sha256: Sequence[str]
+    file_codes: np.ndarray
+    lines: np.ndarray
+    specification: bool
+
+
+def record_links(dataset: str, parts: Sequence[Part], part_codes: np.ndarray, positions: np.ndarray) -> pa.Table:
+    """The links of a dataset's records to raw or specification lines."""
+    tables = []
+    for number, part in enumerate(parts):
+        records = np.flatnonzero(part_codes == number)
+        rows = positions[records]
+        codes = part.file_codes[rows]
+        tables.append(
+            _table(
+                dataset,
+                records + 1,
+                None,
+                "specification" if part.specification else "raw",
+                encoded(codes, part.files),
+                encoded(codes, part.sha256),
+                part.lines[rows],
+                number,
+            )
+        )
+    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
+def value_links(dataset: str, links: Mapping[str, Sequence[tuple[str, np.ndarray]]]) -> pa.Table:
+    """The links of values to records of other datasets (1-based record numbers, 0 for none)."""
+    tables = []
+    for variable in sorted(links):
+        for other, numbers in links[variable]:
+            records = np.flatnonzero(numbers > 0)
+            empty = np.full(len(records), -1)
+            tables.append(
+                _table(
+                    dataset,
+                    records + 1,
+                    variable,
+                    "record",
+                    encoded(np.zeros(len(records), dtype=int), [other]),
+                    encoded(empty, []),
+                    numbers[records],
+                    None,
+                )
+            )
+    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
+def _table(
+    dataset: str,
+    records: np.ndarray,
+    variable: str | None,
+    kind: str,
+    source: pa.Array,
+    sha256: pa.Array,
+    lines: np.ndarray,
+    part: int | None,
+) -> pa.Table:
+    size = len(records)
+    zeros = np.zeros(size, dtype=int)
+    columns = [
+        encoded(zeros, [dataset]),
+        pa.array(records.astype(np.int32)),
+        encoded(zeros, [variable]),
+        encoded(zeros, [kind]),
+        source,
+        sha256,
+        pa.array(lines.astype(np.int32)),
+        pa.nulls(size, pa.int16()) if part is None else pa.array(np.full(size, part, dtype=np.int16)),
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)

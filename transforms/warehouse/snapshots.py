@@ -1,0 +1,148 @@
+"""Snapshots: immutable folders named by what went into them, and the pointer to the current one.
+
+    warehouse/<study>/snapshots/<snapshot_id>/   manifest.json, staged/, sdtm/, findings, lineage, ...
+    warehouse/<study>/current                    symbolic link, replaced in one step
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from transforms.errors import CairnError
+
+MANIFEST = "manifest.json"
+
+
+class RunInProgressError(CairnError):
+    """Another run of the study holds the warehouse."""
+
+    exit_code = 1
+
+
+class Snapshots:
+    """The snapshots of one study."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the study's warehouse; RunInProgressError names the process that already does."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("a+", encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                stream.seek(0)
+                raise RunInProgressError(
+                    f"{self.folder.name}: process {stream.read().strip() or '?'} is running this study. "
+                    "Wait until it has ended and run again"
+                ) from error
+            stream.truncate(0)
+            stream.write(str(os.getpid()))
+            stream.flush()
+            yield
+
+    def path(self, snapshot_id: str) -> Path:
+        """The folder of a snapshot."""
+        return self.folder / "snapshots" / snapshot_id
+
+    @property
+    def current(self) -> Path:
+        """The pointer; readers resolve it once."""
+        return self.folder / "current"
+
+    def current_id(self) -> str | None:
+        """The current snapshot's id, if anything was published."""
+        return self.current.readlink().name if self.current.is_symlink() else None
+
+    def exists(self, snapshot_id: str) -> bool:
+        """True if the snapshot is complete (its manifest is written last)."""
+        return (self.path(snapshot_id) / MANIFEST).is_file()
+
+    def listed(self) -> list[str]:
+        """Ids of all complete snapshots."""
+        folder = self.folder / "snapshots"
+        return sorted(path.name for path in folder.iterdir() if self.exists(path.name)) if folder.is_dir() else []
+
+    @contextmanager
+    def building(self, snapshot_id: str) -> Iterator[Path]:
+        """An empty folder to build in; it becomes the snapshot when the block ends without an error."""
+        final = self.path(snapshot_id)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        for left_over in final.parent.glob(".building-*"):
+            shutil.rmtree(left_over)
+        if final.exists():
+            shutil.rmtree(final)
+        folder = final.parent / f".building-{snapshot_id}"
+        folder.mkdir()
+        try:
+            yield folder
+            _make_durable(folder)
+            folder.rename(final)
+            _sync(final.parent)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(self, snapshot_id: str) -> None:
+        """Point `current` to a complete snapshot, in one step."""
+        fresh = self.folder / f".current-{os.getpid()}"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(Path("snapshots") / snapshot_id)
+        fresh.replace(self.current)
+        _sync(self.folder)
+
+    def manifest(self, snapshot_id: str) -> dict[str, Any]:
+        """A snapshot's manifest."""
+        content: dict[str, Any] = json.loads((self.path(snapshot_id) / MANIFEST).read_text(encoding="utf-8"))
+        return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """JSON with sorted keys, so that the same content has the same bytes."""
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def content_hash(root: Path, parts: Iterable[str], suffixes: Iterable[str]) -> str:
+    """A hash of the files under `parts` of `root` with one of the suffixes, by path and content."""
+    digest, wanted = hashlib.sha256(), set(suffixes)
+    for part in parts:
+        top = root / part
+        files = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
+        for path in files:
+            if path.suffix in wanted and "__pycache__" not in path.parts:
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+                digest.update(f"{path.relative_to(root).as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def identify(content: Mapping[str, Any]) -> str:
+    """The id of what went into a snapshot."""
+    written = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(written.encode()).hexdigest()[:20]
+
+
+def _make_durable(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            path.chmod(0o444)
+            _sync(path)
+    for path in sorted((one for one in folder.rglob("*") if one.is_dir()), reverse=True):
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
