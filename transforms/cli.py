@@ -7,14 +7,13 @@ import logging
 import os
 import subprocess
 import sys
+import traceback
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.tree import Tree
 
 from transforms.errors import CairnError, UsageError
 
@@ -31,9 +30,13 @@ app = typer.Typer(
 spec_app = typer.Typer(no_args_is_help=True, help="A study's specification.")
 app.add_typer(spec_app, name="spec")
 
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A folder under cdisc_mappings/, or a path to one.")]
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A folder under cdisc_mappings/, or a path to one.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Placement = Annotated[str | None, typer.Option("--placement", help="Where instruments go, e.g. cdisc or qs_literal.")]
+Placement = Annotated[
+    str | None, typer.Option("--placement", help="Where instruments go, e.g. cdisc or qs_literal.")
+]
 
 
 def _out() -> Console:
@@ -85,7 +88,9 @@ def run(
 def _show_report(report: Any) -> None:
     out = _out()
     state = "published" if report.published else "unchanged, already current"
-    out.print(f"[bold]{report.study}[/bold] snapshot {report.snapshot_id} ({state}), cut-off {report.cut_off}")
+    out.print(
+        f"[bold]{report.study}[/bold] snapshot {report.snapshot_id} ({state}), cut-off {report.cut_off}"
+    )
     out.print("  " + "  ".join(f"{name} {rows:,}" for name, rows in report.rows.items()))
     counts = ", ".join(f"{count} {name}" for name, count in report.findings.items())
     out.print(f"  findings: {counts}   (./cairn findings {report.study})")
@@ -105,7 +110,13 @@ def demo() -> None:
     out = _out()
     if not any(landing.glob("*")):
         _progress("Generating synthetic extracts")
-        command = [sys.executable, "-m", "synthetic", "--out", str(landing.parent / f"{DEMO_STUDY}-synthetic")]
+        command = [
+            sys.executable,
+            "-m",
+            "synthetic",
+            "--out",
+            str(landing.parent / f"{DEMO_STUDY}-synthetic"),
+        ]
         subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     out.print(f"Extracts of {DEMO_STUDY} (SYNTHETIC - NOT PATIENT DATA) are in {landing}")
     report = pipeline.run(Study.load(DEMO_STUDY))
@@ -158,21 +169,26 @@ def findings(
     if as_json:
         _print_json({"findings": rows, "refused": [one.__dict__ for one in refused]})
         return
-    table = Table("severity", "rule", "where", "records", "what and what to do", box=None, pad_edge=False)
+    out = _out()
     for row in rows:
         where = ".".join(part for part in (row["dataset"], row["variable"]) if part)
-        places = "; ".join(_place(place) for place in row["places"])
-        table.add_row(
-            row["severity"], row["rule"], where, str(row["n_records"]), f"{row['message']}. {row['remedy']}.\n[dim]{places}[/dim]"
+        out.print(
+            f"[bold]{row['severity']}[/bold]  {row['rule']}  {where}  {row['n_records']} line(s)  {row['finding_id']}"
         )
+        out.print(f"    {row['message']}. {row['remedy']}.", markup=False)
+        out.print("    " + "; ".join(_place(place) for place in row["places"]), markup=False)
     for one in refused:
-        table.add_row("critical", one.rule, one.source, "", f"{one.file}: {one.problem}. {one.remedy}.")
-    _out().print(table if rows or refused else "No findings.")
+        out.print(f"[bold]refused[/bold]  {one.rule}  {one.file}")
+        out.print(f"    {one.problem}. {one.remedy}.", markup=False)
+    if not rows and not refused:
+        out.print("No findings.")
 
 
 def _place(place: dict[str, Any]) -> str:
     lines = place["lines"]
-    shown = ", ".join(str(line) for line in lines[:5]) + (f" and {len(lines) - 5} more" if len(lines) > 5 else "")
+    shown = ", ".join(str(line) for line in lines[:5]) + (
+        f" and {len(lines) - 5} more" if len(lines) > 5 else ""
+    )
     return f"{place['file']} line {shown}" if lines else str(place["file"])
 
 
@@ -203,13 +219,18 @@ def trace(
     table = tracer.dataset(name)
     if variable is not None and variable.upper() not in table.column_names:
         raise UsageError(f"{name} has no variable {variable}. It has: {', '.join(table.column_names)}")
-    variables = [variable.upper()] if variable else [one for one in table.column_names if table[one][records[0] - 1].is_valid]
+    variables = (
+        [variable.upper()]
+        if variable
+        else [one for one in table.column_names if table[one][records[0] - 1].is_valid]
+    )
     steps = [tracer.trace(name, records[0], one) for one in variables]
     if as_json:
         _print_json([_step_json(step) for step in steps])
         return
+    out = _out()
     for step in steps:
-        _out().print(_tree(step, Tree("")).children[0])
+        _show_step(out, step)
 
 
 def _step_json(step: Any) -> dict[str, Any]:
@@ -225,17 +246,22 @@ def _step_json(step: Any) -> dict[str, Any]:
     }
 
 
-def _tree(step: Any, parent: Tree) -> Tree:
+def _show_step(out: Console, step: Any, depth: int = 0) -> None:
+    indent = "    " * depth
     value = "" if step.value is None else f" = {step.value}"
-    place = f"  [dim]{step.specification}[/dim]" if step.specification else ""
-    branch = parent.add(f"[bold]{step.dataset}.{step.variable}[/bold]{value}  record {step.record}\n{step.rule}{place}")
+    out.print(
+        f"{indent}{step.dataset}.{step.variable}{value}  (record {step.record})", markup=False, style="bold"
+    )
+    out.print(
+        f"{indent}  {step.rule}" + (f"  [{step.specification}]" if step.specification else ""), markup=False
+    )
     for leaf in step.leaves:
         line = f" line {leaf.line}" if leaf.line else ""
         columns = f", column {', '.join(leaf.columns)}" if leaf.columns else ""
-        branch.add(f"{leaf.kind}: {leaf.file}{line}{columns}" + (f"  [dim]{leaf.sha256[:12]}[/dim]" if leaf.sha256 else ""))
+        digest = f"  sha256 {leaf.sha256[:12]}" if leaf.sha256 else ""
+        out.print(f"{indent}  {leaf.kind}: {leaf.file}{line}{columns}{digest}", markup=False)
     for one in step.inputs:
-        _tree(one, branch)
-    return parent
+        _show_step(out, one, depth + 1)
 
 
 @app.command()
@@ -297,6 +323,18 @@ def main() -> NoReturn:
     except CairnError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"cairn: {error}", markup=False)
         raise SystemExit(error.exit_code) from error
+    except Exception as error:
+        if os.environ.get("CAIRN_DEBUG"):
+            raise
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        # The message of an unexpected error may hold data, so only its kind and place are shown.
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"cairn: a fault of Cairn itself ({type(error).__name__} at {where}). Nothing was published. "
+            "Set CAIRN_DEBUG=1 to see the whole stack, which may show data",
+            markup=False,
+        )
+        raise SystemExit(1) from error
     raise SystemExit(0)
 
 

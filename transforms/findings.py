@@ -76,9 +76,7 @@ ORDER = {severity: position for position, severity in enumerate(Severity)}
 
 def to_arrow(findings: Iterable[Finding]) -> pa.Table:
     """Findings as a table, most severe first; the columns are those of SCHEMA."""
-    ordered = sorted(
-        findings, key=lambda f: (ORDER[f.severity], f.dataset, f.variable, f.rule, f.finding_id)
-    )
+    ordered = sorted(findings, key=lambda f: (ORDER[f.severity], f.dataset, f.variable, f.rule, f.finding_id))
     rows = [
         {
             "finding_id": finding.finding_id,

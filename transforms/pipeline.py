@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from transforms import findings as findings_module
@@ -109,7 +110,9 @@ def run(
     where = Home((home or default_home()).resolve(), study.name)
     source_folder = where.landing if landing is None else landing
     if not source_folder.is_dir():
-        raise UsageError(f"{source_folder} is no folder. Drop the extracts there, or name a folder with --landing")
+        raise UsageError(
+            f"{source_folder} is no folder. Drop the extracts there, or name a folder with --landing"
+        )
     with where.snapshots.lock():
         ingested = ingest(study, source_folder, where.raw)
         received = [entry for entry in where.raw.received() if entry.accepted]
@@ -140,7 +143,9 @@ def run(
 
 def _nothing(study: Study, ingested: _Ingested, landing: Path) -> None:
     if ingested.refused:
-        lines = "\n".join(f"  - {one.file}: {one.rule}: {one.problem}. {one.remedy}" for one in ingested.refused)
+        lines = "\n".join(
+            f"  - {one.file}: {one.rule}: {one.problem}. {one.remedy}" for one in ingested.refused
+        )
         raise NothingPublishedError(
             f"{study.name}: nothing was published, every new delivery was refused; "
             f"an earlier publication stands:\n{lines}"
@@ -217,7 +222,10 @@ def _take(
         source = _source_of(study, path.name)
         if source is None:
             refusal = refusal or FileRefusedError(
-                UNEXPECTED, path.name, "fits no source contract", "Correct its name, or write a source contract for it"
+                UNEXPECTED,
+                path.name,
+                "fits no source contract",
+                "Correct its name, or write a source contract for it",
             )
             entries.append(Received(number + len(entries), delivery, "", path.name, "", 0, 0, None, True))
             continue
@@ -257,13 +265,19 @@ def _manifest_refusal(
 ) -> FileRefusedError | None:
     if manifest.study is not None and manifest.study not in {study.name, study.file.studyid}:
         return FileRefusedError(
-            "wrong_study", delivery, "the manifest names another study", "Drop it in that study's landing folder"
+            "wrong_study",
+            delivery,
+            "the manifest names another study",
+            "Drop it in that study's landing folder",
         )
     present = {path.name for path in files}
     absent = sorted(entry.name for entry in manifest.files if entry.name not in present)
     if absent:
         return FileRefusedError(
-            "incomplete_delivery", delivery, f"files of the manifest are missing: {', '.join(absent)}", "Send them"
+            "incomplete_delivery",
+            delivery,
+            f"files of the manifest are missing: {', '.join(absent)}",
+            "Send them",
         )
     return None
 
@@ -277,7 +291,10 @@ def _keep_promise(name: str, said: ManifestFile | None, sha256: str, rows: int) 
         )
     if said.rows is not None and said.rows != rows:
         raise FileRefusedError(
-            "row_count_mismatch", name, f"holds {rows} rows, the manifest says {said.rows}", "Ask for the whole file"
+            "row_count_mismatch",
+            name,
+            f"holds {rows} rows, the manifest says {said.rows}",
+            "Ask for the whole file",
         )
 
 
@@ -285,7 +302,9 @@ def _source_of(study: Study, name: str) -> Source | None:
     matches = [source for source in study.sources.values() if fnmatch.fnmatchcase(name, source.files)]
     if len(matches) > 1:
         names = ", ".join(source.source for source in matches)
-        raise UsageError(f"{name} fits several source contracts of {study.name} ({names}). Narrow their `files`")
+        raise UsageError(
+            f"{name} fits several source contracts of {study.name} ({names}). Narrow their `files`"
+        )
     return matches[0] if matches else None
 
 
@@ -311,7 +330,9 @@ def _refused(entry: Received, refusal: FileRefusedError) -> Received:
 
 def read_extract(source: Source, path: Path, name: str) -> Extract:
     """Read one extract under its contract."""
-    return read_delimited(path, name, Layout(source.encoding, source.delimiter, source.quote, tuple(source.columns)))
+    return read_delimited(
+        path, name, Layout(source.encoding, source.delimiter, source.quote, tuple(source.columns))
+    )
 
 
 def resolve_cut_off(study: Study, as_of: str | None, received: Iterable[Received]) -> str:
@@ -381,7 +402,11 @@ def build(
                 "snapshot_id": snapshot_id,
                 "studyid": study.file.studyid,
                 "files": [
-                    {**one, "rows": rows[(one["source"], one["sha256"])].rows, "bytes": rows[(one["source"], one["sha256"])].size}
+                    {
+                        **one,
+                        "rows": rows[(one["source"], one["sha256"])].rows,
+                        "bytes": rows[(one["source"], one["sha256"])].size,
+                    }
                     for one in files  # type: ignore[attr-defined]
                 ],
                 "datasets": {name: len(dataset.frame) for name, dataset in mapped.datasets.items()},
@@ -413,7 +438,8 @@ def stage_all(
             RawFile(
                 entry.file,
                 entry.sha256,
-                extracts.get((name, entry.sha256)) or read_extract(source, store.path(entry.sha256), entry.file),
+                extracts.get((name, entry.sha256))
+                or read_extract(source, store.path(entry.sha256), entry.file),
             )
             for entry in used
         ]
@@ -446,7 +472,9 @@ def stage_all(
 def staged_sources(staged: Mapping[str, Staged]) -> dict[str, StagedSource]:
     """Staged sources as the engine takes them."""
     return {
-        name: StagedSource(one.frame, one.subjects, tuple(file.name for file in one.files), one.file_codes, one.lines)
+        name: StagedSource(
+            one.frame, one.subjects, tuple(file.name for file in one.files), one.file_codes, one.lines
+        )
         for name, one in staged.items()
     }
 
@@ -469,7 +497,10 @@ def write_snapshot(
         )
         table = table.append_column("_file", parquet.encoded(source.file_codes, files))
         table = table.append_column("_line", pa.array(source.lines))
-        table = table.append_column("_subject", parquet.encoded(source.subjects.cat.codes.to_numpy(), list(source.subjects.cat.categories)))
+        table = table.append_column(
+            "_subject",
+            parquet.encoded(source.subjects.cat.codes.to_numpy(), list(source.subjects.cat.categories)),
+        )
         parquet.write(table, folder / "staged" / f"{name}.parquet")
     for name, dataset in mapped.datasets.items():
         write_dataset(study, folder / "sdtm", name, dataset)
@@ -483,7 +514,11 @@ def write_dataset(study: Study, folder: Path, name: str, dataset: Dataset) -> No
     """Write one SDTM dataset with its labels."""
     standard = study.standards.datasets[name if name in study.standards.datasets else "SUPPQUAL"]
     labels = {variable.name: variable.label for variable in dataset.variables}
-    label = standard.label if name == standard.name else f"Supplemental Qualifiers for {name.removeprefix('SUPP')}"
+    label = (
+        standard.label
+        if name == standard.name
+        else f"Supplemental Qualifiers for {name.removeprefix('SUPP')}"
+    )
     description = {"dataset": name, "label": label, "class": standard.observation_class}
     parquet.write(parquet.table_of(dataset.frame, labels, description), folder / f"{name.lower()}.parquet")
 
@@ -497,10 +532,19 @@ def lineage_table(mapped: Mapped, staged: Mapping[str, Staged]) -> pa.Table:
             hashes = [""] * len(origin.files)
             if not origin.specification:
                 hashes = [file.sha256 for file in staged[origin.name].files]
-            parts.append(lineage.Part(origin.files, hashes, origin.file_codes, origin.lines, origin.specification))
+            parts.append(
+                lineage.Part(origin.files, hashes, origin.file_codes, origin.lines, origin.specification)
+            )
         tables.append(lineage.record_links(name, parts, dataset.origin_codes, dataset.positions))
-        tables.append(lineage.value_links(name, dataset.links))
+        tables.append(lineage.value_links(name, _links(dataset)))
     return pa.concat_tables(tables).cast(lineage.SCHEMA) if tables else lineage.SCHEMA.empty_table()
+
+
+def _links(dataset: Dataset) -> dict[str, list[tuple[str, np.ndarray, str | None]]]:
+    return {
+        name: [(link.dataset, link.records, link.variable) for link in links]
+        for name, links in dataset.links.items()
+    }
 
 
 def specification_table(study: Study) -> pa.Table:
@@ -512,7 +556,16 @@ def specification_table(study: Study) -> pa.Table:
         sequence = graph.sequence_variable(study, name)
         if sequence is not None:
             rows.append(
-                _rule(name, sequence, None, "automatic", f"numbers the subject's records in the order of {', '.join(dataset.keys)}", [], list(dataset.keys), file)
+                _rule(
+                    name,
+                    sequence,
+                    None,
+                    "automatic",
+                    f"numbers the subject's records in the order of {', '.join(dataset.keys)}",
+                    [],
+                    list(dataset.keys),
+                    file,
+                )
             )
         for variable, places in graph.definitions(dataset).items():
             for group, definition in places:
@@ -556,17 +609,25 @@ def _automatic_rules(study: Study, dataset: DatasetFile, file: str) -> Iterator[
     element_inputs: list[str] = []
     if dataset.elements is not None:
         rules = [rule for element in dataset.elements.elements for rule in element.rules]
-        element_inputs = sorted({one for rule in rules for one in graph.rule_inputs(rule)})
+        element_inputs = sorted({graph.rule_inputs(rule)[0] for rule in rules})
     for variable in graph.automatic(study, dataset):
         rule, where = written.get(variable, ("the element rules of the dataset", file))
-        inputs = ["DM.USUBJID"] if variable == "USUBJID" else element_inputs
-        inputs = inputs if dataset.elements is not None and variable not in {"STUDYID", "DOMAIN"} else []
+        inputs: list[str] = []
+        if dataset.elements is not None and variable not in {"STUDYID", "DOMAIN"}:
+            inputs = element_inputs if variable in {"SESTDTC", "SEENDTC"} else ["DM.USUBJID"]
         collected = subjects if variable == "USUBJID" else []
         yield _rule(dataset.name, variable, None, "automatic", rule, collected, inputs, where)
 
 
 def _rule(
-    dataset: str, variable: str, part: int | None, kind: str, rule: str, collected: list[str], inputs: list[str], file: str
+    dataset: str,
+    variable: str,
+    part: int | None,
+    kind: str,
+    rule: str,
+    collected: list[str],
+    inputs: list[str],
+    file: str,
 ) -> dict[str, object]:
     return {
         "dataset": dataset,
@@ -593,5 +654,3 @@ def account_table(account: Sequence[AccountLine], mapped: Mapped) -> pa.Table:
         for one in mapped.account
     ]
     return pa.Table.from_pylist(rows, schema=ACCOUNT)
-
-

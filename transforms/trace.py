@@ -72,7 +72,9 @@ class Tracer:
         if name not in self._datasets:
             path = self.snapshot / "sdtm" / f"{name.lower()}.parquet"
             if not path.is_file():
-                known = ", ".join(sorted(one.stem.upper() for one in (self.snapshot / "sdtm").glob("*.parquet")))
+                known = ", ".join(
+                    sorted(one.stem.upper() for one in (self.snapshot / "sdtm").glob("*.parquet"))
+                )
                 raise UsageError(f"no dataset {name!r}. Known: {known}")
             self._datasets[name] = pq.read_table(path)
         return self._datasets[name]
@@ -83,7 +85,9 @@ class Tracer:
         mask = pa.array([True] * table.num_rows)
         for variable, value in keys.items():
             if variable not in table.column_names:
-                raise UsageError(f"{name} has no variable {variable}. It has: {', '.join(table.column_names)}")
+                raise UsageError(
+                    f"{name} has no variable {variable}. It has: {', '.join(table.column_names)}"
+                )
             column = table.column(variable)
             if pa.types.is_floating(column.type):
                 plain = canonical_number(value)
@@ -102,12 +106,16 @@ class Tracer:
         parent = self._parent(dataset, record, variable)
         if parent is not None:
             step = self._step(*parent, seen | {here})
-            return Step(dataset, record, variable, self.value(*here), f"qualifier of {parent[0]}", "", (step,))
+            return Step(
+                dataset, record, variable, self.value(*here), f"qualifier of {parent[0]}", "", (step,)
+            )
         links = self.links(dataset, record)
         rule = self._rule(dataset, variable, [link["part"] for link in links if link["part"] is not None])
         if rule is None:
             note = "expected by the standard; nothing fills it"
-            return Step(dataset, record, variable, self.value(*here), note, "", leaves=(Leaf("standard", "", None),))
+            return Step(
+                dataset, record, variable, self.value(*here), note, "", leaves=(Leaf("standard", "", None),)
+            )
         leaves = list(self._leaves(rule, links, variable))
         inputs = []
         for reference in rule["inputs"]:
@@ -115,7 +123,14 @@ class Tracer:
         if not leaves and not any(step.all_leaves() for step in inputs):
             leaves = [Leaf("specification", rule["file"], None)]
         return Step(
-            dataset, record, variable, self.value(*here), rule["rule"], rule["file"], tuple(inputs), tuple(leaves)
+            dataset,
+            record,
+            variable,
+            self.value(*here),
+            rule["rule"],
+            rule["file"],
+            tuple(inputs),
+            tuple(leaves),
         )
 
     def _leaves(self, rule: Mapping[str, Any], links: list[dict[str, Any]], variable: str) -> list[Leaf]:
@@ -123,7 +138,9 @@ class Tracer:
             if not rule["collected"]:
                 return [Leaf("specification", rule["file"], None)]
             return [
-                Leaf(link["kind"], link["source"], link["line"], tuple(rule["collected"]), link["sha256"] or "")
+                Leaf(
+                    link["kind"], link["source"], link["line"], tuple(rule["collected"]), link["sha256"] or ""
+                )
                 for link in links
                 if link["variable"] is None
             ]
@@ -132,7 +149,7 @@ class Tracer:
             for link in links
             if link["variable"] is None and link["kind"] == "specification"
         ]
-        return specification if rule["kind"] == "automatic" and not rule["inputs"] else []
+        return specification if rule["kind"] == "automatic" else []
 
     def _inputs(
         self, dataset: str, record: int, variable: str, reference: str, seen: frozenset[tuple[str, int, str]]
@@ -142,9 +159,13 @@ class Tracer:
             there = (dataset, record, reference)
             submitted = reference in self.dataset(dataset).column_names or (dataset, reference) in self._rules
             return [self._step(*there, seen)] if submitted and there not in seen else []
-        own = [link for link in self.links(dataset, record) if link["variable"] == variable and link["source"] == other]
-        records = [link["line"] for link in own]
-        if not records and other == "DM":
+        own = [link for link in self.links(dataset, record) if link["variable"] == variable]
+        records = [
+            link["line"]
+            for link in own
+            if link["source"] == other and link["source_variable"] in {None, name}
+        ]
+        if not own and other == "DM":
             subject = self.value(dataset, record, "USUBJID")
             records = self.find("DM", {"USUBJID": subject}) if subject is not None else []
         return [self._step(other, one, name, seen) for one in records if (other, one, name) not in seen]
@@ -189,5 +210,7 @@ class Tracer:
         name = self.value(dataset, record, "QNAM") or ""
         while variable == "QVAL" and (parent, name) not in self._rules and name[-1:].isdigit():
             name = name[:-1]
-        wanted = {"QVAL": name, "STUDYID": "STUDYID", "IDVARVAL": id_variable or "USUBJID"}.get(variable, "USUBJID")
+        wanted = {"QVAL": name, "STUDYID": "STUDYID", "IDVARVAL": id_variable or "USUBJID"}.get(
+            variable, "USUBJID"
+        )
         return (parent, found[0], wanted) if found else None

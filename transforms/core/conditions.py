@@ -46,8 +46,17 @@ class Test(BaseModel):
     @model_validator(mode="after")
     def _one_question(self) -> Test:
         if sum(part is not None for part in (self.one_of, self.none_of, self.present)) != 1:
-            raise ValueError("say exactly one of: a value, a list, {not_equals: ...}, {not_in: [...]}, {present: ...}")
+            raise ValueError(
+                "say exactly one of: a value, a list, {not_equals: ...}, {not_in: [...]}, {present: ...}"
+            )
         return self
+
+    def says(self) -> str:
+        """The test in words."""
+        if self.present is not None:
+            return "is present" if self.present else "is missing"
+        values = " or ".join(self.one_of or self.none_of or ())
+        return f"is {values}" if self.one_of is not None else f"is not {values}"
 
     def holds(self, values: pd.Series) -> np.ndarray:
         """True for the rows that pass; a missing value passes `none_of` and `present: false` only."""

@@ -62,7 +62,9 @@ def read_table(path: Path, file: str) -> Table:
                 if not row:
                     continue
                 if len(row) != len(header):
-                    raise ValueError(f"line {reader.line_num}: {len(row)} cells, the header has {len(header)}")
+                    raise ValueError(
+                        f"line {reader.line_num}: {len(row)} cells, the header has {len(header)}"
+                    )
                 rows.append(tuple(cell.strip() for cell in row))
                 lines.append(reader.line_num)
         except csv.Error as error:

@@ -71,10 +71,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Link:
-    """Where values came from in another dataset: parallel arrays of record ids, -1 for no record."""
+    """Where values came from in another dataset: for each record a record id there, -1 for none.
+
+    `variable` is the one variable taken from there, where it is one.
+    """
 
     dataset: str
     records: np.ndarray
+    variable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -160,15 +164,22 @@ class Algorithm(BaseModel):
 
     def says(self) -> str:
         """One line for people: what fills the variable."""
-        rest = {
-            name: value
-            for name, value in self.model_dump(exclude_defaults=True).items()
-            if name not in {self.main, "when"}
-        }
-        main = getattr(self, self.main)
-        shown = ", ".join(main) if isinstance(main, tuple) else str(main)
-        options = "; ".join(f"{name}: {value}" for name, value in rest.items())
-        return f"{self.word}: {shown}" + (f" ({options})" if options else "")
+        written = {name: getattr(self, name) for name in type(self).model_fields if name != self.main}
+        defaults = {name: item.default for name, item in type(self).model_fields.items()}
+        options = [f"{name} {_spoken(value)}" for name, value in written.items() if value != defaults[name]]
+        return f"{self.word}: {_spoken(getattr(self, self.main))}" + "".join(f"; {one}" for one in options)
+
+
+def _spoken(value: Any) -> str:
+    """An option of an algorithm as people write it."""
+    if isinstance(value, Test):
+        return value.says()
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{key} {_spoken(item)}" if isinstance(item, Test) else f"{key} = {item}"
+            for key, item in value.items()
+        )
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 REGISTRY: dict[str, type[Algorithm]] = {}

@@ -214,7 +214,9 @@ class AssignVisit(Algorithm):
     def apply(self, scope: Scope) -> Outcome:
         rules = scope.visits
         table = scope.table(rules.table)
-        planned = {fold(key[0]): value for key, value in table.keyed([rules.collected], scope.target.name).items()}
+        planned = {
+            fold(key[0]): value for key, value in table.keyed([rules.collected], scope.target.name).items()
+        }
         pattern = re.compile(rules.unscheduled, re.IGNORECASE) if rules.unscheduled else None
         values = scope.collected(self.column)
         found: list[str | None] = []

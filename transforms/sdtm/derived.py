@@ -42,7 +42,9 @@ class Copy(Derived):
             return typed(values, scope)
         if scope.target.is_number:
             return Outcome(values)
-        return Outcome(text.map_rows([values], lambda value: None if value is None else numbers.number_text(value)))
+        return Outcome(
+            text.map_rows([values], lambda value: None if value is None else numbers.number_text(value))
+        )
 
 
 @register
@@ -57,7 +59,10 @@ class OfSubject(Derived):
         return (self.source, *self.when)
 
     def apply(self, scope: Scope) -> Outcome:
-        return Outcome(scope.by_subject(self.source), links=(Link("DM", scope.subject_records()),))
+        return Outcome(
+            scope.by_subject(self.source),
+            links=(Link("DM", scope.subject_records(), self.source.split(".")[1]),),
+        )
 
 
 @register
@@ -87,7 +92,9 @@ class StudyDay(Derived):
         return (self.date, self.reference, *self.when)
 
     def apply(self, scope: Scope) -> Outcome:
-        reference = scope.variable(self.reference) if "." not in self.reference else scope.by_subject(self.reference)
+        reference = (
+            scope.variable(self.reference) if "." not in self.reference else scope.by_subject(self.reference)
+        )
         return Outcome(dates.study_days(scope.variable(self.date), reference))
 
 
@@ -133,7 +140,9 @@ class SubjectDate(Derived):
             keep = conditions.rows(self.where, lambda name, frame=frame: frame[name], frame.index)  # type: ignore[misc]
             keep &= frame[variable].notna().to_numpy()
             subjects = frame["USUBJID"]
-            table = np.array([*(position.get(one, -1) for one in text.texts_of(subjects)), -1], dtype=np.int64)
+            table = np.array(
+                [*(position.get(one, -1) for one in text.texts_of(subjects)), -1], dtype=np.int64
+            )
             rows = table[subjects.cat.codes.to_numpy()]
             keep &= rows >= 0
             parts.append((dataset, frame.index.to_numpy()[keep], rows[keep], frame[variable][keep]))
@@ -149,11 +158,11 @@ class SubjectDate(Derived):
         if self.part == "date":
             values = text.map_text(values, lambda value: value[:10])
         links, start = [], 0
-        for dataset, records, *_ in parts:
+        for source, (dataset, records, *_) in zip(self.sources, parts, strict=True):
             inside = (chosen >= start) & (chosen < start + len(records))
             link = np.full(len(scope.index), -1, dtype=np.int64)
             link[inside] = records[chosen[inside] - start]
-            links.append(Link(dataset, link))
+            links.append(Link(dataset, link, source.split(".")[1]))
             start += len(records)
         return Outcome(values, links=tuple(links))
 
@@ -474,7 +483,9 @@ class ReferenceRangeIndicator(Derived):
         return ("LOW", "NORMAL", "HIGH")
 
     def apply(self, scope: Scope) -> Outcome:
-        fallback = scope.table(self.without_limits).keyed(list(self.by), self.value) if self.without_limits else {}
+        fallback = (
+            scope.table(self.without_limits).keyed(list(self.by), self.value) if self.without_limits else {}
+        )
 
         def indicator(result: str | None, low: str | None, high: str | None, *key: object) -> str | None:
             if result is None:
@@ -542,8 +553,12 @@ class LastBeforeExposure(Derived):
         before = np.where(same_day & ~timed, False, before)
         if self.untimed_same_day is not None:
             before |= same_day & ~timed & conditions.rows(self.untimed_same_day, scope.variable, scope.index)
-        candidates = np.flatnonzero(before & scope.variable(self.result).notna().to_numpy() & self._when(scope))
-        groups = text.combination_codes([scope.variable(name).iloc[candidates] for name in ("USUBJID", *self.by)])
+        candidates = np.flatnonzero(
+            before & scope.variable(self.result).notna().to_numpy() & self._when(scope)
+        )
+        groups = text.combination_codes(
+            [scope.variable(name).iloc[candidates] for name in ("USUBJID", *self.by)]
+        )
         orders = [text.ranks(scope.variable(name).iloc[candidates]) for name in reversed(self.order)]
         order = np.lexsort((np.arange(len(candidates)), *orders, seconds[candidates], groups))
         last = np.ones(len(order), dtype=bool)
@@ -719,7 +734,9 @@ class InstrumentTotal(Derived):
     def apply(self, scope: Scope) -> Outcome:
         table = scope.table(self.table)
         weights: dict[str, dict[str, float]] = {}
-        for total, item, weight in zip(*(table.values(name) for name in ("TOTAL", "ITEM", "WEIGHT")), strict=True):
+        for total, item, weight in zip(
+            *(table.values(name) for name in ("TOTAL", "ITEM", "WEIGHT")), strict=True
+        ):
             weights.setdefault(total, {})[item] = float(weight)
         items = scope.variable(self.item)
         collected = scope.variable(self.score).to_numpy()

@@ -8,7 +8,7 @@ sorted, numbered and checked against the standard. The engine knows no study.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from transforms.core import conditions, text
 from transforms.core.tables import Table
 from transforms.findings import Finding, RawPlace, Severity
 from transforms.sdtm import finish
-from transforms.sdtm.algorithm import Link, Outcome, Problem, StudyCodelist, Visits
+from transforms.sdtm.algorithm import Outcome, Problem, StudyCodelist, Visits
 from transforms.sdtm.elements import element_records
 from transforms.sdtm.records import Dataset, MappingLine, Records
 from transforms.standards import VariableStandard
@@ -118,11 +118,19 @@ class _Run:
             table = self.study.tables[group.table]
             frame = table.frame
             origin = np.zeros(len(frame), dtype=np.int64)
-            records = Records.begin(dataset.name, table.file, frame, (table.file,), origin, np.array(table.lines), True)
+            records = Records.begin(
+                dataset.name, table.file, frame, (table.file,), origin, np.array(table.lines), True
+            )
         else:
             source = self.staged[group.source or ""]
             records = Records.begin(
-                dataset.name, group.source or "", source.frame, source.files, source.file_codes, source.lines, False
+                dataset.name,
+                group.source or "",
+                source.frame,
+                source.files,
+                source.file_codes,
+                source.lines,
+                False,
             )
         taken = np.ones(len(records.rows), dtype=bool)
         if group.only is not None:
@@ -282,11 +290,14 @@ def _limited(outcome: Outcome, mask: np.ndarray) -> Outcome:
     """An outcome where a condition holds; missing, without problems and links, elsewhere."""
     values = outcome.values
     if isinstance(values.dtype, pd.CategoricalDtype):
-        values = text.column(np.where(mask, values.cat.codes.to_numpy(), -1), text.texts_of(values), values.index)
+        values = text.column(
+            np.where(mask, values.cat.codes.to_numpy(), -1), text.texts_of(values), values.index
+        )
     else:
         values = values.where(mask)
     problems = tuple(
-        Problem(p.rule, p.severity, p.mask & mask, p.message, p.remedy, p.cause, p.hold) for p in outcome.problems
+        Problem(p.rule, p.severity, p.mask & mask, p.message, p.remedy, p.cause, p.hold)
+        for p in outcome.problems
     )
-    links = tuple(Link(link.dataset, np.where(mask, link.records, -1)) for link in outcome.links)
+    links = tuple(replace(link, records=np.where(mask, link.records, -1)) for link in outcome.links)
     return Outcome(values, tuple(problem for problem in problems if problem.mask.any()), links)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,14 +17,27 @@ from transforms.study import Study, check, graph
 from transforms.study.models import Variable
 
 MAX_BYTES = 200
-SUPPLEMENTAL = ("STUDYID", "RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL", "QNAM", "QLABEL", "QVAL", "QORIG", "QEVAL")
+SUPPLEMENTAL = (
+    "STUDYID",
+    "RDOMAIN",
+    "USUBJID",
+    "IDVAR",
+    "IDVARVAL",
+    "QNAM",
+    "QLABEL",
+    "QVAL",
+    "QORIG",
+    "QEVAL",
+)
 
 
 def finish(study: Study, records: Records, findings: list[Finding]) -> dict[str, Dataset]:
     """The dataset, and its SUPP-- where it has qualifiers, from finished records."""
     dataset = study.datasets[records.dataset]
     frame = records.frame
-    order = text.sort_order([frame[key] for key in dataset.keys]) if len(frame) else np.empty(0, dtype=np.int64)
+    order = (
+        text.sort_order([frame[key] for key in dataset.keys]) if len(frame) else np.empty(0, dtype=np.int64)
+    )
     _unique_keys(study, records, findings)
     frame = frame.iloc[order]
     sequence = graph.sequence_variable(study, dataset.name)
@@ -42,7 +56,7 @@ def finish(study: Study, records: Records, findings: list[Finding]) -> dict[str,
         records.positions[order],
         frame.index.to_numpy(),
         {
-            name: [Link(link.dataset, link.records[order]) for link in links]
+            name: [replace(link, records=link.records[order]) for link in links]
             for name, links in records.links.items()
         },
     )
@@ -67,7 +81,7 @@ def number_links(finished: Mapping[str, Dataset], ids: Mapping[str, pd.Index]) -
                 if link.dataset in numbered:
                     table = numbered[link.dataset]
                     safe = np.where(link.records < len(table) - 1, link.records, -1)
-                    dataset.links.setdefault(variable, []).append((link.dataset, table[safe]))
+                    dataset.links.setdefault(variable, []).append(replace(link, records=table[safe]))
 
 
 def _sequence(subjects: pd.Series) -> pd.Series:
@@ -79,8 +93,11 @@ def _unique_keys(study: Study, records: Records, findings: list[Finding]) -> Non
     frame = records.frame
     if not len(frame):
         return
-    codes = pd.Series(text.combination_codes([frame[key] for key in dataset.keys]))
-    again = codes.duplicated(keep=False).to_numpy()
+    keys = pd.Series(text.combination_codes([frame[key] for key in dataset.keys]))
+    whole = pd.Series(text.combination_codes([frame[name] for name in frame.columns]))
+    again = keys.duplicated(keep=False).to_numpy()
+    # Records equal in everything come from equal rows, and staging has said so already.
+    again = again & (whole.groupby(keys).transform("nunique") > 1).to_numpy()
     if again.any():
         findings.append(
             Finding(
@@ -107,7 +124,11 @@ def _variables(study: Study, name: str, frame: pd.DataFrame) -> list[VariableSta
     """The submitted variables in the standard's order; expected ones that nothing fills stand there empty."""
     standard = study.standards.datasets[name]
     dataset = study.datasets[name]
-    own = {*_qualifiers(study, name), *dataset.working, *(one for group in dataset.records for one in group.working)}
+    own = {
+        *_qualifiers(study, name),
+        *dataset.working,
+        *(one for group in dataset.records for one in group.working),
+    }
     found = []
     for column in frame.columns:
         if column not in own:
@@ -134,12 +155,21 @@ def _values_fit(
 ) -> None:
     """Required values are there, and every value of a variable with a codelist is one of its terms."""
 
-    def report(rule: str, variable: str, mask: np.ndarray, message: str, remedy: str, cause: str = "") -> None:
+    def report(
+        rule: str, variable: str, mask: np.ndarray, message: str, remedy: str, cause: str = ""
+    ) -> None:
         unsorted = np.zeros(len(mask), dtype=bool)
         unsorted[order[mask]] = True
         findings.append(
             Finding(
-                rule, Severity.CRITICAL, records.dataset, variable, message, remedy, records.places(unsorted), cause
+                rule,
+                Severity.CRITICAL,
+                records.dataset,
+                variable,
+                message,
+                remedy,
+                records.places(unsorted),
+                cause,
             )
         )
 
@@ -189,7 +219,9 @@ def _split_long(
             continue
         pieces = [split_text(one) for one in texts]
         definition = check.define(study, dataset, column)
-        label = qualifiers[column].label if column in qualifiers else definition.label if definition else column
+        label = (
+            qualifiers[column].label if column in qualifiers else definition.label if definition else column
+        )
         for number in range(max(len(piece) for piece in pieces)):
             part = [piece[number] if number < len(piece) else None for piece in pieces]
             target = column if number == 0 else f"{column[: 8 - len(str(number))]}{number}"
@@ -271,6 +303,5 @@ def _supplemental(
         parent.positions[row],
         np.arange(len(row)),
         {},
-        {"IDVARVAL": [(parent.name, row + 1)]},
+        {"IDVARVAL": [Link(parent.name, row + 1)]},
     )
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from transforms.core import text
 from transforms.core.tables import Table
 from transforms.findings import RawPlace
 from transforms.sdtm.algorithm import Link
+from transforms.standards import VariableStandard
 from transforms.study.models import ForEach
 
 
@@ -137,7 +138,8 @@ class Records:
         if self.entries is not None:
             self.entries = self.entries[keep]
         self.links = {
-            name: [Link(link.dataset, link.records[keep]) for link in links] for name, links in self.links.items()
+            name: [replace(link, records=link.records[keep]) for link in links]
+            for name, links in self.links.items()
         }
         self.held = np.zeros(int(keep.sum()), dtype=bool)
         self.subject_rows = None
@@ -170,9 +172,13 @@ class Records:
                 ]
                 columns[name] = pd.Series(np.concatenate(values) if values else np.empty(0), index=index)
             else:
-                own = [part.frame[name] if name in part.frame else text.missing(part.frame.index) for part in parts]
+                own = [
+                    part.frame[name] if name in part.frame else text.missing(part.frame.index)
+                    for part in parts
+                ]
                 columns[name] = text.concat(own) if len(own) != 1 else own[0].set_axis(index)
-        origins, codes = [], []
+        origins: list[Origin] = []
+        codes: list[np.ndarray] = []
         for part in parts:
             codes.append(part.origin_codes + len(origins))
             origins.extend(part.origins)
@@ -205,7 +211,9 @@ class Records:
             if origin.name == source:
                 outcome[self.positions[self.origin_codes == code]] = "record:"
         if (outcome == "").any():
-            raise AssertionError(f"{int((outcome == '').sum())} rows of {source} are in no account of {self.dataset}")
+            raise AssertionError(
+                f"{int((outcome == '').sum())} rows of {source} are in no account of {self.dataset}"
+            )
         counted = pd.Series(outcome).value_counts()
         return [
             MappingLine(source, self.dataset, *str(label).split(":", 1), int(counted[label]))  # type: ignore[arg-type]
@@ -218,15 +226,15 @@ class Dataset:
     """A finished dataset: variables in the standard's order, records in key order, and where they are from.
 
     `record_ids` are the ids the records had while they were made; `links` give, per variable and record,
-    the record of another dataset a value was taken from (1-based, 0 for none).
+    the record of another dataset a value was taken from (record numbers, 0 for none).
     """
 
     name: str
     frame: pd.DataFrame
-    variables: tuple[object, ...]
+    variables: tuple[VariableStandard, ...]
     origins: tuple[Origin, ...]
     origin_codes: np.ndarray
     positions: np.ndarray
     record_ids: np.ndarray
     raw_links: Mapping[str, Sequence[Link]]
-    links: dict[str, list[tuple[str, np.ndarray]]] = field(default_factory=dict)
+    links: dict[str, list[Link]] = field(default_factory=dict)

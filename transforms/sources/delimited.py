@@ -91,7 +91,8 @@ def read_delimited(path: Path, shown: str, layout: Layout) -> Extract:
     uneven = tuple(int(line) for line in physical[~valid])
     lines = physical[valid].astype(np.int64)
     frame = pd.DataFrame(
-        {name: _text_column(table.column(name)) for name in layout.columns}, index=pd.RangeIndex(table.num_rows)
+        {name: _text_column(table.column(name)) for name in layout.columns},
+        index=pd.RangeIndex(table.num_rows),
     )
     empty = frame.isna().all(axis=1).to_numpy()
     blank = tuple(int(line) for line in lines[empty])
@@ -120,7 +121,10 @@ def _scan(path: Path, shown: str, layout: Layout) -> _Scan:
             position += len(chunk)
             if "\0" in decoded:
                 raise FileRefusedError(
-                    "nul_byte", shown, "holds a NUL character", "The file is damaged or UTF-16: ask for it again"
+                    "nul_byte",
+                    shown,
+                    "holds a NUL character",
+                    "The file is damaged or UTF-16: ask for it again",
                 )
             if any(mark in decoded for mark in MOJIBAKE):
                 raise FileRefusedError(
@@ -137,7 +141,9 @@ def _scan(path: Path, shown: str, layout: Layout) -> _Scan:
 
 
 def _header(path: Path, shown: str, layout: Layout) -> tuple[list[str], int]:
-    encoding = "utf-8-sig" if layout.encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else layout.encoding
+    encoding = (
+        "utf-8-sig" if layout.encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else layout.encoding
+    )
     with path.open(encoding=encoding, newline="") as stream:
         reader = csv.reader(stream, delimiter=layout.delimiter, quotechar=layout.quote)
         header = [name.strip().removeprefix("\ufeff") for name in next(reader, [])]
@@ -145,7 +151,10 @@ def _header(path: Path, shown: str, layout: Layout) -> tuple[list[str], int]:
     repeated = sorted(name for name, count in Counter(header).items() if count > 1)
     if repeated:
         raise FileRefusedError(
-            "duplicate_header", shown, f"the header repeats {', '.join(repeated)}", "Ask the sender to correct it"
+            "duplicate_header",
+            shown,
+            f"the header repeats {', '.join(repeated)}",
+            "Ask the sender to correct it",
         )
     return header, lines
 

@@ -37,5 +37,8 @@ def read_manifest(path: Path) -> Manifest:
         return Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, ValidationError) as error:
         raise FileRefusedError(
-            "bad_manifest", path.name, "cannot be read as a manifest", "Ask the sender for a correct manifest.json"
+            "bad_manifest",
+            path.name,
+            "cannot be read as a manifest",
+            "Ask the sender for a correct manifest.json",
         ) from error

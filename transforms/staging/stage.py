@@ -58,7 +58,9 @@ class Staged:
         result = []
         for code in np.unique(self.file_codes[rows]):
             here = rows[self.file_codes[rows] == code]
-            result.append(RawPlace(self.files[code].name, tuple(sorted({int(one) for one in self.lines[here]}))))
+            result.append(
+                RawPlace(self.files[code].name, tuple(sorted({int(one) for one in self.lines[here]})))
+            )
         return tuple(result)
 
 
@@ -91,7 +93,14 @@ class _Rows:
         return tuple(result)
 
     def find(
-        self, rule: str, severity: Severity, column: str, mask: np.ndarray, message: str, remedy: str, held: bool = False
+        self,
+        rule: str,
+        severity: Severity,
+        column: str,
+        mask: np.ndarray,
+        message: str,
+        remedy: str,
+        held: bool = False,
     ) -> None:
         self.findings.append(
             Finding(rule, severity, self.source.source, column, message, remedy, self.places(mask), held=held)
@@ -115,7 +124,7 @@ def stage(
     rows = _gather(source, used)
     _uneven_rows(rows)
     _file_findings(rows)
-    _deleted(rows)
+    _excluded(rows)
     _equal_rows(rows)
     _types(rows, cut_off)
     subjects = _subjects(rows, identities)
@@ -134,14 +143,16 @@ def stage(
     )
 
 
-def identity_map(source: Source, files: Sequence[RawFile], column: str, subject: str) -> tuple[dict[str, str], list[Finding]]:
+def identity_map(
+    source: Source, files: Sequence[RawFile], column: str, subject: str
+) -> tuple[dict[str, str], list[Finding]]:
     """Hospital identifier to subject, one to one, from the extract that links them.
 
     An identifier of two subjects, or a subject with two identifiers, is left out and is a critical finding.
     """
     used = tuple(files) if source.delivery == "incremental" else tuple(files[-1:])
     rows = _gather(source, used)
-    _deleted(rows)
+    _excluded(rows)
     known = rows.open() & rows.frame[column].notna().to_numpy() & rows.frame[subject].notna().to_numpy()
     pairs = pd.DataFrame(
         {"id": rows.frame[column].astype(object), "subject": rows.frame[subject].astype(object)}
@@ -170,13 +181,17 @@ def _gather(source: Source, files: tuple[RawFile, ...]) -> _Rows:
         index = pd.RangeIndex(sum(len(extract.frame) for extract in extracts))
         frame = pd.DataFrame(
             {
-                name: text.concat([extract.frame[name] for extract in extracts]) if extracts else text.missing(index)
+                name: text.concat([extract.frame[name] for extract in extracts])
+                if extracts
+                else text.missing(index)
                 for name in columns
             },
             index=index,
         )
     sizes = [len(extract.frame) for extract in extracts]
-    lines = np.concatenate([extract.lines for extract in extracts]) if extracts else np.empty(0, dtype=np.int64)
+    lines = (
+        np.concatenate([extract.lines for extract in extracts]) if extracts else np.empty(0, dtype=np.int64)
+    )
     outcome = np.full(len(frame), "accepted", dtype=object)
     return _Rows(
         source,
@@ -248,10 +263,10 @@ def _file_findings(rows: _Rows) -> None:
             )
 
 
-def _deleted(rows: _Rows) -> None:
-    if rows.source.deleted:
-        gone = conditions.rows(rows.source.deleted, lambda name: rows.frame[name], rows.frame.index)
-        rows.settle(rows.open() & gone, "excluded", "deleted_in_source")
+def _excluded(rows: _Rows) -> None:
+    for exclusion in rows.source.exclude:
+        gone = conditions.rows(exclusion.where, lambda name: rows.frame[name], rows.frame.index)
+        rows.settle(rows.open() & gone, "excluded", exclusion.rule)
 
 
 def _equal_rows(rows: _Rows) -> None:
@@ -297,12 +312,15 @@ def _types(rows: _Rows, cut_off: str) -> None:
                     Severity.CRITICAL,
                     name,
                     bad,
-                    f"the text is no {column.type}" + (f" in the layout {' or '.join(column.layouts)}" if column.layouts else ""),
+                    f"the text is no {column.type}"
+                    + (f" in the layout {' or '.join(column.layouts)}" if column.layouts else ""),
                     "Have the value corrected at the source, or add its layout to the source contract",
                     held=True,
                 )
             if column.type in {"date", "datetime"}:
-                late = rows.open() & text.map_flag(canonical, lambda value: value[:10] > cut_off[: len(value[:10])])
+                late = rows.open() & text.map_flag(
+                    canonical, lambda value: value[:10] > cut_off[: len(value[:10])]
+                )
                 if late.any():
                     rows.find(
                         "after_cut_off",

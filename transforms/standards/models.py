@@ -115,9 +115,7 @@ class Standards:
         ordered = [*self.general.get("ALL", ()), *self.general.get(dataset.observation_class, ())]
         places = {item.name.replace("--", dataset.name): item.order for item in ordered}
         before = [
-            own.order
-            for own in dataset.variables
-            if own.name in places and places[own.name] < variable.order
+            own.order for own in dataset.variables if own.name in places and places[own.name] < variable.order
         ]
         return max(before, default=0.0) + variable.order / 10_000
 

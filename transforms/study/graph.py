@@ -59,7 +59,11 @@ def rule_inputs(rule: DateRule) -> list[str]:
     """What the start or end of an element reads."""
     source = rule.subject or rule.earliest or rule.latest or ""
     dataset = source.partition(".")[0]
-    return [source, *(f"{dataset}.{name}" for name in rule.where), *([] if rule.subject else [f"{dataset}.USUBJID"])]
+    return [
+        source,
+        *(f"{dataset}.{name}" for name in rule.where),
+        *([] if rule.subject else [f"{dataset}.USUBJID"]),
+    ]
 
 
 def dependencies(study: Study) -> dict[Node, set[Node]]:

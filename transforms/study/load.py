@@ -96,7 +96,9 @@ def find_folder(study: str | Path) -> Path:
         if (folder / "study.yml").is_file():
             return folder.resolve()
     known = ", ".join(sorted(path.parent.name for path in MAPPINGS.glob("*/study.yml")))
-    raise UsageError(f"no study {str(study)!r}: no folder with a study.yml of that name. Known studies: {known}")
+    raise UsageError(
+        f"no study {str(study)!r}: no folder with a study.yml of that name. Known studies: {known}"
+    )
 
 
 def _hash(folder: Path) -> str:
@@ -136,7 +138,6 @@ class _Reader:
             self.fault(path, "", "is not UTF-8", "Save the file as UTF-8")
         return None
 
-
     def model(self, path: Path, kind: type[ModelT], context: dict[str, Any] | None = None) -> ModelT | None:
         return self.validate(path, self.content(path), kind, context)
 
@@ -162,7 +163,9 @@ class _Reader:
         try:
             return Standards.load(root, sdtmig=used.sdtmig, sdtm=used.sdtm, ct=used.ct)
         except FileNotFoundError as error:
-            self.fault("study.yml", "standards", str(error), "Name a version that is at hand, or add its folder")
+            self.fault(
+                "study.yml", "standards", str(error), "Name a version that is at hand, or add its folder"
+            )
             return None
 
     def sources(self, file: StudyFile | None) -> dict[str, Source]:
@@ -213,20 +216,26 @@ class _Reader:
         terms: dict[str, dict[str, str | None]] = {}
         targets: dict[str, str] = {}
         places: check.Targets = {}
-        for row, line in zip(zip(*(table.values(name) for name in CODELIST_COLUMNS), strict=True), table.lines, strict=True):
+        for row, line in zip(
+            zip(*(table.values(name) for name in CODELIST_COLUMNS), strict=True), table.lines, strict=True
+        ):
             name, collected, action, term, target = row
             place = f"line {line}"
             if action not in ACTIONS:
                 self.fault(table.file, place, f"unknown action {action!r}", "Write term, fix or ignore")
                 continue
             if (action == "ignore") == bool(term):
-                self.fault(table.file, place, f"action {action} with TERM {term!r}", "Only term and fix have a TERM")
+                self.fault(
+                    table.file, place, f"action {action} with TERM {term!r}", "Only term and fix have a TERM"
+                )
                 continue
             known = terms.setdefault(name, {})
             if fold(collected) in known and known[fold(collected)] != (term or None):
                 self.fault(table.file, place, f"{collected!r} of {name} is mapped twice", "Keep one row")
             if targets.setdefault(name, target) != target:
-                self.fault(table.file, place, f"{name} names two CT codelists", "Keep one CT code per codelist")
+                self.fault(
+                    table.file, place, f"{name} names two CT codelists", "Keep one CT code per codelist"
+                )
             known[fold(collected)] = term or None
             places.setdefault(name, check.Target(target, []))
             if term:
@@ -265,7 +274,9 @@ class _Reader:
                 if dataset is None:
                     break
                 if dataset.name in result:
-                    self.fault(path, "dataset", f"{dataset.name} is also in {origins[dataset.name]}", "Keep one")
+                    self.fault(
+                        path, "dataset", f"{dataset.name} is also in {origins[dataset.name]}", "Keep one"
+                    )
                 result[dataset.name] = dataset
                 origins[dataset.name] = self.relative(path)
         if not result and not self.faults:

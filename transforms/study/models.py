@@ -67,6 +67,19 @@ class Column(Frozen):
         return self
 
 
+class Rule(Frozen):
+    """A named reason why rows give no record."""
+
+    rule: str
+    why: str
+
+
+class Exclusion(Rule):
+    """Rows of an extract that are left out under a named rule."""
+
+    where: dict[str, Test]
+
+
 class Identity(Frozen):
     """How another extract's identifier leads to the subject: its `column` there, and the subject column."""
 
@@ -90,7 +103,7 @@ class Source(Frozen):
     delivery: Literal["full", "incremental"]
     record_id: tuple[str, ...] = ()
     equal_rows: Literal["keep", "duplicate"] = "keep"
-    deleted: dict[str, Test] = {}
+    exclude: tuple[Exclusion, ...] = ()
     subject: str
     identity: Identity | None = None
     shared_columns: str | None = None
@@ -175,13 +188,6 @@ class Variable(Frozen):
         return {**own, "algorithm": parse(rest)}
 
 
-class Rule(Frozen):
-    """A named reason why rows give no record."""
-
-    rule: str
-    why: str
-
-
 class ForEach(Frozen):
     """One record per row of a table whose column is filled: the way from a wide form to a long dataset.
 
@@ -231,6 +237,9 @@ class DateRule(Frozen):
     earliest: str | None = None
     latest: str | None = None
     where: dict[str, Test] = {}
+
+    def __hash__(self) -> int:
+        return hash((self.subject, self.earliest, self.latest, tuple(self.where.items())))
 
     @model_validator(mode="after")
     def _one(self) -> DateRule:

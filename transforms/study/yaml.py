@@ -26,7 +26,9 @@ for _tag, _pattern, _first in (
     ("null", r"~|null|", "~n"),
 ):
     StrictLoader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), [*_first, ""] if _tag == "null" else [*_first]
+        f"tag:yaml.org,2002:{_tag}",
+        re.compile(f"^(?:{_pattern})$"),
+        [*_first, ""] if _tag == "null" else [*_first],
     )
 
 

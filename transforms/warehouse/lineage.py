@@ -2,7 +2,7 @@
 
 One row per link. `kind` is `raw` (a line of a delivered file), `specification` (a line of a table of the
 study) or `record` (a record of another dataset, for the named variable). `record` and `line` count from 1;
-`part` is the position of the record group in the dataset's specification.
+`source_variable` is the variable taken from another record where it is one; `part` is the position of the record group in the dataset's specification.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ SCHEMA = pa.schema(
         ("source", pa.string()),
         ("sha256", pa.string()),
         ("line", pa.int32()),
+        ("source_variable", pa.string()),
         ("part", pa.int16()),
     ]
 )
@@ -40,7 +41,9 @@ class Part:
     specification: bool
 
 
-def record_links(dataset: str, parts: Sequence[Part], part_codes: np.ndarray, positions: np.ndarray) -> pa.Table:
+def record_links(
+    dataset: str, parts: Sequence[Part], part_codes: np.ndarray, positions: np.ndarray
+) -> pa.Table:
     """The links of a dataset's records to raw or specification lines."""
     tables = []
     for number, part in enumerate(parts):
@@ -62,11 +65,11 @@ def record_links(dataset: str, parts: Sequence[Part], part_codes: np.ndarray, po
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
 
-def value_links(dataset: str, links: Mapping[str, Sequence[tuple[str, np.ndarray]]]) -> pa.Table:
+def value_links(dataset: str, links: Mapping[str, Sequence[tuple[str, np.ndarray, str | None]]]) -> pa.Table:
     """The links of values to records of other datasets (1-based record numbers, 0 for none)."""
     tables = []
     for variable in sorted(links):
-        for other, numbers in links[variable]:
+        for other, numbers, source_variable in links[variable]:
             records = np.flatnonzero(numbers > 0)
             empty = np.full(len(records), -1)
             tables.append(
@@ -79,6 +82,7 @@ def value_links(dataset: str, links: Mapping[str, Sequence[tuple[str, np.ndarray
                     encoded(empty, []),
                     numbers[records],
                     None,
+                    source_variable,
                 )
             )
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
@@ -93,6 +97,7 @@ def _table(
     sha256: pa.Array,
     lines: np.ndarray,
     part: int | None,
+    source_variable: str | None = None,
 ) -> pa.Table:
     size = len(records)
     zeros = np.zeros(size, dtype=int)
@@ -104,6 +109,7 @@ def _table(
         source,
         sha256,
         pa.array(lines.astype(np.int32)),
+        encoded(zeros, [source_variable]),
         pa.nulls(size, pa.int16()) if part is None else pa.array(np.full(size, part, dtype=np.int16)),
     ]
     return pa.Table.from_arrays(columns, schema=SCHEMA)

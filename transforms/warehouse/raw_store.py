@@ -1,7 +1,7 @@
 """The raw store: the bytes of every extract ever taken, by sha256, read-only, and the log of deliveries.
 
-    raw/<study>/objects/<sha256>      the bytes, never changed
-    raw/<study>/deliveries.jsonl      one line per file received, accepted or refused, append-only
+raw/<study>/objects/<sha256>      the bytes, never changed
+raw/<study>/deliveries.jsonl      one line per file received, accepted or refused, append-only
 """
 
 from __future__ import annotations
