@@ -19,9 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
     parser.add_argument("--cut-off", type=date.fromisoformat, default=FINAL_CUT_OFF, metavar="YYYY-MM-DD")
     parser.add_argument("--subjects", type=int, default=BLOCK_SIZE, help="screened subjects")
-    parser.add_argument(
-        "--copies", type=int, default=1, help="multiplies the screened subjects, for benchmarks"
-    )
+    parser.add_argument("--copies", type=int, default=1, help="multiplies the screened subjects, for benchmarks")
     options = parser.parse_args(arguments)
     try:
         delivery = generate(

@@ -90,11 +90,7 @@ class Journey:
 
     def action(self, start: date) -> str:
         """Action with the cells for an event that changes nothing; not applicable when none remains."""
-        return (
-            "DOSE NOT CHANGED"
-            if self.starts[0].date() <= start < self.starts[-1].date()
-            else "NOT APPLICABLE"
-        )
+        return "DOSE NOT CHANGED" if self.starts[0].date() <= start < self.starts[-1].date() else "NOT APPLICABLE"
 
 
 def _grade(kind: EventKind, draw: float) -> int:
@@ -128,9 +124,7 @@ def _infusion_events(seed: int, journey: Journey) -> tuple[list[AdverseEvent], d
     draws = subject_stream(seed, journey.plan.serial, "infusion events").random((32, 8))
     events: list[AdverseEvent] = []
     pauses: dict[int, int] = {}
-    for kind, (hit, which, grade_draw, delay, length, how, treated, _) in zip(
-        INFUSION_KINDS, draws, strict=False
-    ):
+    for kind, (hit, which, grade_draw, delay, length, how, treated, _) in zip(INFUSION_KINDS, draws, strict=False):
         number = int(which * len(journey.starts)) + 1
         if hit >= kind.incidence or (journey.plan.dlt == "INFUSION" and number == 1):
             continue
@@ -170,9 +164,7 @@ def _follow_up_events(seed: int, journey: Journey) -> list[AdverseEvent]:
     spans = [(kind, first + timedelta(days=2), horizon) for kind in FOLLOW_UP_KINDS]
     spans += [(COVID, *wave), (BEFORE_FIRST_DOSE, *before)]
     events: list[AdverseEvent] = []
-    for (kind, low, high), (hit, when, grade_draw, length, how, treated, _, _) in zip(
-        spans, draws, strict=False
-    ):
+    for (kind, low, high), (hit, when, grade_draw, length, how, treated, _, _) in zip(spans, draws, strict=False):
         width = (high - low).days
         if hit >= kind.incidence or width < 1:
             continue

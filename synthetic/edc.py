@@ -139,9 +139,7 @@ def _demography(subject: Subject) -> Iterator[Record]:
 def _consent(subject: Subject) -> Iterator[Record]:
     day = subject.consented.date()
     version, dated = next((name, dated) for since, name, dated in CONSENT_VERSIONS if day >= since)
-    yield _page(
-        "IC", subject, 1, "SCREENING", day, day_text(day), clock(subject.consented), version, iso(dated)
-    )
+    yield _page("IC", subject, 1, "SCREENING", day, day_text(day), clock(subject.consented), version, iso(dated))
 
 
 def _enrolment(subject: Subject) -> Iterator[Record]:
@@ -380,9 +378,7 @@ def records(world: World, extracted: datetime) -> Iterator[Record]:
 def build_forms(world: World, extracted: datetime) -> dict[str, Table]:
     """Return every form as a table of text, in the order of ``FORMS``; a form without records has no rows."""
     stamp = f"{extracted:%Y%m%dT%H%M}"
-    tables = {
-        form: Table(f"UCMSC_{form}_{stamp}.csv", HEAD + columns + TAIL, []) for form, columns in FORMS.items()
-    }
+    tables = {form: Table(f"UCMSC_{form}_{stamp}.csv", HEAD + columns + TAIL, []) for form, columns in FORMS.items()}
     verified = extracted - timedelta(days=VERIFIED_AFTER_DAYS)
     for page in records(world, extracted):
         status = "VERIFIED" if page.modified <= verified else "COMPLETE"

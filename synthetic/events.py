@@ -83,12 +83,8 @@ INFUSION_KINDS = (
 """Events within 24 h of an infusion, related to the cells."""
 
 FOLLOW_UP_KINDS = (
-    EventKind(
-        "Fatigue", "乏力", "Fatigue", GENERAL, 0.15, ((1, 0.7), (2, 0.3)), (5, 40), treated=0.1, related=0.3
-    ),
-    EventKind(
-        "Nausea", "恶心", "Nausea", GASTRO, 0.10, ((1, 0.8), (2, 0.2)), (1, 6), treated=0.4, related=0.2
-    ),
+    EventKind("Fatigue", "乏力", "Fatigue", GENERAL, 0.15, ((1, 0.7), (2, 0.3)), (5, 40), treated=0.1, related=0.3),
+    EventKind("Nausea", "恶心", "Nausea", GASTRO, 0.10, ((1, 0.8), (2, 0.2)), (1, 6), treated=0.4, related=0.2),
     EventKind("Diarrhoea", "腹泻", "Diarrhea", GASTRO, 0.10, ((1, 0.8), (2, 0.2)), (1, 6), treated=0.5),
     EventKind(
         "Abdominal distension",
@@ -211,9 +207,7 @@ BEFORE_FIRST_DOSE = EventKind(
 
 VARICEAL_BLEEDING = next(kind for kind in FOLLOW_UP_KINDS if kind.ctcae == "Esophageal varices hemorrhage")
 PERITONITIS = next(kind for kind in FOLLOW_UP_KINDS if kind.ctcae == "Peritoneal infection")
-LIVER_FAILURE = EventKind(
-    "Acute-on-chronic liver failure", "慢加急性肝衰竭", "Hepatic failure", HEPATOBILIARY
-)
+LIVER_FAILURE = EventKind("Acute-on-chronic liver failure", "慢加急性肝衰竭", "Hepatic failure", HEPATOBILIARY)
 LIVER_CANCER = EventKind(
     "Hepatocellular carcinoma",
     "肝细胞癌",
@@ -232,9 +226,7 @@ FATAL_KINDS = (
 )
 """Cause category and fatal event of the six deaths of a block."""
 
-INFUSION_REACTION = EventKind(
-    "Infusion related reaction", "输注相关反应", "Infusion related reaction", INJURY
-)
+INFUSION_REACTION = EventKind("Infusion related reaction", "输注相关反应", "Infusion related reaction", INJURY)
 ALT_INCREASED = EventKind(
     "Alanine aminotransferase increased",
     "丙氨酸氨基转移酶升高",
@@ -244,12 +236,8 @@ ALT_INCREASED = EventKind(
 
 LAB_KINDS = {
     "NA": EventKind("Hyponatraemia", "低钠血症", "Hyponatremia", METABOLISM),
-    "PLT": EventKind(
-        "Platelet count decreased", "血小板计数降低", "Platelet count decreased", INVESTIGATIONS
-    ),
-    "TBIL": EventKind(
-        "Blood bilirubin increased", "血胆红素升高", "Blood bilirubin increased", INVESTIGATIONS
-    ),
+    "PLT": EventKind("Platelet count decreased", "血小板计数降低", "Platelet count decreased", INVESTIGATIONS),
+    "TBIL": EventKind("Blood bilirubin increased", "血胆红素升高", "Blood bilirubin increased", INVESTIGATIONS),
     "ALT": ALT_INCREASED,
     "AST": EventKind(
         "Aspartate aminotransferase increased",
@@ -257,9 +245,7 @@ LAB_KINDS = {
         "Aspartate aminotransferase increased",
         INVESTIGATIONS,
     ),
-    "GGT": EventKind(
-        "Gamma-glutamyltransferase increased", "γ-谷氨酰转肽酶升高", "GGT increased", INVESTIGATIONS
-    ),
+    "GGT": EventKind("Gamma-glutamyltransferase increased", "γ-谷氨酰转肽酶升高", "GGT increased", INVESTIGATIONS),
     "CREA": EventKind("Blood creatinine increased", "血肌酐升高", "Creatinine increased", INVESTIGATIONS),
     "INR": EventKind("INR increased", "国际标准化比值升高", "INR increased", INVESTIGATIONS),
     "WBC": EventKind(
@@ -268,9 +254,7 @@ LAB_KINDS = {
     "NEUT#": EventKind(
         "Neutrophil count decreased", "中性粒细胞计数降低", "Neutrophil count decreased", INVESTIGATIONS
     ),
-    "LYM#": EventKind(
-        "Lymphocyte count decreased", "淋巴细胞计数降低", "Lymphocyte count decreased", INVESTIGATIONS
-    ),
+    "LYM#": EventKind("Lymphocyte count decreased", "淋巴细胞计数降低", "Lymphocyte count decreased", INVESTIGATIONS),
     "HGB": EventKind("Anaemia", "贫血", "Anemia", BLOOD),
 }
 """Item code to the event a worsened result must be reported as."""

@@ -61,9 +61,7 @@ def simulate_profile(seed: int, serial: int, *, female: bool, failure: str | Non
         noise[analyte.code] = rng.standard_normal(SLOTS)
         centre = math.log(analyte.centre) if analyte.log else analyte.centre
         share = analyte.severity
-        levels[analyte.code] = centre + analyte.spread * (
-            share * severity + math.sqrt(1 - share * share) * own
-        )
+        levels[analyte.code] = centre + analyte.spread * (share * severity + math.sqrt(1 - share * share) * own)
     levels["ALB"] = min(levels["ALB"], 34.0)
     levels["INR"] = min(levels["INR"], math.log(1.78))
     if female:

@@ -34,9 +34,7 @@ COLUMNS = (
     "备注",
 )
 
-PANEL_ITEMS = {
-    panel.letter: tuple(item for item in ANALYTES if item.panel == panel.letter) for panel in PANELS
-}
+PANEL_ITEMS = {panel.letter: tuple(item for item in ANALYTES if item.panel == panel.letter) for panel in PANELS}
 
 
 def moment_text(moment: datetime) -> str:
@@ -114,9 +112,7 @@ def _orders(subject: Subject, sample: Sample, extracted: datetime) -> list[list[
 def build_lis(world: World, extracted: datetime) -> Table:
     """Return every result reported at or before the extract time, in order of collection."""
     draws = [
-        (sample.collected, subject.subj, subject, sample)
-        for subject in world.subjects
-        for sample in subject.samples
+        (sample.collected, subject.subj, subject, sample) for subject in world.subjects for sample in subject.samples
     ]
     draws.sort(key=lambda draw: (draw[0], len(draw[1]), draw[1]))
     rows = [row for _, _, subject, sample in draws for row in _orders(subject, sample, extracted)]

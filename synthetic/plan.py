@@ -77,11 +77,7 @@ def plan_block(seed: int, block: int) -> list[SubjectPlan]:
             day = cohort.first + timedelta(days=round(span * slot / (DOSED_PER_COHORT - 1)) + shift)
             first_dose = day if ends else on_weekday(day)
             lead = int(rng.integers(5, 19))
-            consent = (
-                cohort.opened
-                if slot == 0
-                else max(cohort.opened, on_weekday(first_dose - timedelta(days=lead)))
-            )
+            consent = cohort.opened if slot == 0 else max(cohort.opened, on_weekday(first_dose - timedelta(days=lead)))
             drafts.append(SubjectPlan(0, block, index, consent, first_dose))
         last_consent = max(draft.consent for draft in drafts)
         for _ in range(SCREENED_PER_COHORT - DOSED_PER_COHORT):
@@ -94,9 +90,7 @@ def plan_block(seed: int, block: int) -> list[SubjectPlan]:
     return [replace(plan, serial=block * BLOCK_SIZE + i) for i, plan in enumerate(plans, start=1)]
 
 
-def assign_outcomes(
-    seed: int, block: int, plans: list[SubjectPlan], meld: Mapping[int, float]
-) -> list[SubjectPlan]:
+def assign_outcomes(seed: int, block: int, plans: list[SubjectPlan], meld: Mapping[int, float]) -> list[SubjectPlan]:
     """Return the plans with infusions, toxicities and fates.
 
     Of 36 dosed subjects 29 get three infusions, four two and three one; one subject each of C2 and C3 has a
@@ -115,9 +109,7 @@ def assign_outcomes(
     by_serial[held] = replace(by_serial[held], n_doses=1, stop="DSMB", dlt="INFUSION")
     by_serial[liver] = replace(by_serial[liver], dlt="ALT")
     free = [serial for serial in dosed if serial not in (held, liver)]
-    stopped = [
-        int(serial) for serial in rng.choice(free, size=len(STOPS) + len(STOPS_AFTER_TWO), replace=False)
-    ]
+    stopped = [int(serial) for serial in rng.choice(free, size=len(STOPS) + len(STOPS_AFTER_TWO), replace=False)]
     for serial, stop in zip(stopped, STOPS + STOPS_AFTER_TWO, strict=True):
         by_serial[serial] = replace(by_serial[serial], stop=stop, n_doses=1 if serial in stopped[:2] else 2)
     free = [serial for serial in free if serial not in stopped]

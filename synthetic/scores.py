@@ -35,9 +35,7 @@ def meld(*, bilirubin_umol_l: float, inr: float, creatinine_umol_l: float) -> in
     """
     creatinine = min(max(creatinine_umol_l / 88.4, 1.0), 4.0)
     bilirubin = max(bilirubin_umol_l / 17.1, 1.0)
-    total = (
-        0.957 * math.log(creatinine) + 0.378 * math.log(bilirubin) + 1.120 * math.log(max(inr, 1.0)) + 0.643
-    )
+    total = 0.957 * math.log(creatinine) + 0.378 * math.log(bilirubin) + 1.120 * math.log(max(inr, 1.0)) + 0.643
     return min(max(round_half_up(10 * total), 6), 40)
 
 

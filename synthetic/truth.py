@@ -73,9 +73,7 @@ def build_truth(world: World, forms: Mapping[str, Table], lis: Table) -> list[Ta
         Table("subjects.csv", SUBJECTS, subjects),
         Table("doses.csv", ("subj", "dose_no", "start", "weight_kg", "cells_total", "dose_per_kg"), doses),
         Table("deaths.csv", ("subj", "death_date", "category", "cause", "days_from_last_dose"), deaths),
-        Table(
-            "dlt.csv", ("subj", "cohort", "ctcae_term", "grade", "start", "day_from_first_dose"), toxicities
-        ),
+        Table("dlt.csv", ("subj", "cohort", "ctcae_term", "grade", "start", "day_from_first_dose"), toxicities),
         Table(
             "dsmb_decisions.csv",
             DECISIONS,

@@ -224,17 +224,13 @@ class World:
 def simulate(seed: int, subjects: int = BLOCK_SIZE) -> World:
     """Simulate the first ``subjects`` screening numbers (whole blocks of 48 are drawn, then cut)."""
     if seed < 0 or not 1 <= subjects <= MAX_SUBJECTS:
-        raise ValueError(
-            f"seed must be 0 or more and subjects 1 to {MAX_SUBJECTS}; got {seed} and {subjects}"
-        )
+        raise ValueError(f"seed must be 0 or more and subjects 1 to {MAX_SUBJECTS}; got {seed} and {subjects}")
     people: list[Subject] = []
     for block in range(-(-subjects // BLOCK_SIZE)):
         plans = plan_block(seed, block)
         females = {plan.serial: _is_female(seed, plan.serial) for plan in plans}
         profiles = {
-            plan.serial: simulate_profile(
-                seed, plan.serial, female=females[plan.serial], failure=plan.failure
-            )
+            plan.serial: simulate_profile(seed, plan.serial, female=females[plan.serial], failure=plan.failure)
             for plan in plans
         }
         meld_of = {serial: own_meld(profile) for serial, profile in profiles.items()}
@@ -394,9 +390,7 @@ def _schedule(seed: int, subject: Subject, weights: Sequence[float]) -> None:
     ends = _participation_end(plan, last, fate)
     for name in FOLLOW_UP_VISITS:
         slot = VISIT_BY_NAME[name].slot
-        spread = {"MONTH 1": (27, 34), "MONTH 3": (84, 98), "MONTH 6": (172, 192), "MONTH 12": (350, 380)}[
-            name
-        ]
+        spread = {"MONTH 1": (27, 34), "MONTH 3": (84, 98), "MONTH 6": (172, 192), "MONTH 12": (350, 380)}[name]
         day = _pick(last, *spread, place[slot])
         if name == "MONTH 12":
             day = min(day, LAST_MONTH_12)
@@ -413,9 +407,7 @@ def _schedule(seed: int, subject: Subject, weights: Sequence[float]) -> None:
         subject.death = ends
         subject.end_of_study = Ending(ends, "DISCONTINUED", "DEATH", ends)
     elif plan.fate == "LOST":
-        subject.end_of_study = Ending(
-            ends, "DISCONTINUED", "LOST TO FOLLOW-UP", contact, 3 + int(fate[3] * 3)
-        )
+        subject.end_of_study = Ending(ends, "DISCONTINUED", "LOST TO FOLLOW-UP", contact, 3 + int(fate[3] * 3))
     else:
         reason = "LIVER TRANSPLANT" if plan.fate == "TRANSPLANT" else "WITHDRAWAL BY SUBJECT"
         subject.end_of_study = Ending(ends, "DISCONTINUED", reason, ends)
@@ -426,9 +418,7 @@ def _attendance(name: str, day: date, draw: float, sure: bool) -> Visit:
     planned = VISIT_BY_NAME[name]
     wave = COVID_WAVE[0] <= day <= COVID_WAVE[1]
     if not sure and draw < 0.03:
-        return Visit(
-            planned, day, None, False, reason="COVID-19 RESTRICTIONS" if wave else "SUBJECT UNAVAILABLE"
-        )
+        return Visit(planned, day, None, False, reason="COVID-19 RESTRICTIONS" if wave else "SUBJECT UNAVAILABLE")
     by_phone = wave and not sure and draw < 0.25
     return Visit(planned, day, day, True, "TELEPHONE" if by_phone else "IN PERSON")
 
@@ -592,9 +582,7 @@ def _samples(seed: int, subject: Subject, profile: Profile) -> list[Sample]:
             age=age,
             effects=_effects(subject, visit.day, relapse),
         )
-        values = {
-            code: value for code, value in values.items() if BY_CODE[code].panel in visit.planned.panels
-        }
+        values = {code: value for code, value in values.items() if BY_CODE[code].panel in visit.planned.panels}
         at = datetime.combine(visit.day, time(7, 0)) + timedelta(minutes=int(clock[slot, 0] * 75))
         out.append(Sample(visit.planned, at, age, values))
     return out
@@ -640,9 +628,7 @@ def _assessments(seed: int, subject: Subject, profile: Profile) -> list[Assessme
                 grade=child_pugh_class(total),
                 west_haven=west_haven,
                 karnofsky=min(max(karnofsky, 50), 90),
-                meld=meld(
-                    bilirubin_umol_l=values["TBIL"], inr=values["INR"], creatinine_umol_l=values["CREA"]
-                ),
+                meld=meld(bilirubin_umol_l=values["TBIL"], inr=values["INR"], creatinine_umol_l=values["CREA"]),
             )
         )
     return out

@@ -30,13 +30,9 @@ app = typer.Typer(
 spec_app = typer.Typer(no_args_is_help=True, help="A study's specification.")
 app.add_typer(spec_app, name="spec")
 
-StudyName = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A folder under cdisc_mappings/, or a path to one.")
-]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A folder under cdisc_mappings/, or a path to one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Placement = Annotated[
-    str | None, typer.Option("--placement", help="Where instruments go, e.g. cdisc or qs_literal.")
-]
+Placement = Annotated[str | None, typer.Option("--placement", help="Where instruments go, e.g. cdisc or qs_literal.")]
 
 
 def _out() -> Console:
@@ -88,9 +84,7 @@ def run(
 def _show_report(report: Any) -> None:
     out = _out()
     state = "published" if report.published else "unchanged, already current"
-    out.print(
-        f"[bold]{report.study}[/bold] snapshot {report.snapshot_id} ({state}), cut-off {report.cut_off}"
-    )
+    out.print(f"[bold]{report.study}[/bold] snapshot {report.snapshot_id} ({state}), cut-off {report.cut_off}")
     out.print("  " + "  ".join(f"{name} {rows:,}" for name, rows in report.rows.items()))
     counts = ", ".join(f"{count} {name}" for name, count in report.findings.items())
     out.print(f"  findings: {counts}   (./cairn findings {report.study})")
@@ -186,9 +180,7 @@ def findings(
 
 def _place(place: dict[str, Any]) -> str:
     lines = place["lines"]
-    shown = ", ".join(str(line) for line in lines[:5]) + (
-        f" and {len(lines) - 5} more" if len(lines) > 5 else ""
-    )
+    shown = ", ".join(str(line) for line in lines[:5]) + (f" and {len(lines) - 5} more" if len(lines) > 5 else "")
     return f"{place['file']} line {shown}" if lines else str(place["file"])
 
 
@@ -220,9 +212,7 @@ def trace(
     if variable is not None and variable.upper() not in table.column_names:
         raise UsageError(f"{name} has no variable {variable}. It has: {', '.join(table.column_names)}")
     variables = (
-        [variable.upper()]
-        if variable
-        else [one for one in table.column_names if table[one][records[0] - 1].is_valid]
+        [variable.upper()] if variable else [one for one in table.column_names if table[one][records[0] - 1].is_valid]
     )
     steps = [tracer.trace(name, records[0], one) for one in variables]
     if as_json:
@@ -249,12 +239,8 @@ def _step_json(step: Any) -> dict[str, Any]:
 def _show_step(out: Console, step: Any, depth: int = 0) -> None:
     indent = "    " * depth
     value = "" if step.value is None else f" = {step.value}"
-    out.print(
-        f"{indent}{step.dataset}.{step.variable}{value}  (record {step.record})", markup=False, style="bold"
-    )
-    out.print(
-        f"{indent}  {step.rule}" + (f"  [{step.specification}]" if step.specification else ""), markup=False
-    )
+    out.print(f"{indent}{step.dataset}.{step.variable}{value}  (record {step.record})", markup=False, style="bold")
+    out.print(f"{indent}  {step.rule}" + (f"  [{step.specification}]" if step.specification else ""), markup=False)
     for leaf in step.leaves:
         line = f" line {leaf.line}" if leaf.line else ""
         columns = f", column {', '.join(leaf.columns)}" if leaf.columns else ""

@@ -99,9 +99,7 @@ class _Ingested:
     extracts: dict[tuple[str, str], Extract] = field(default_factory=dict)
 
 
-def run(
-    study: Study, *, landing: Path | None = None, as_of: str | None = None, home: Path | None = None
-) -> Report:
+def run(study: Study, *, landing: Path | None = None, as_of: str | None = None, home: Path | None = None) -> Report:
     """Take what lies in landing, build the snapshot of all accepted extracts and publish it.
 
     Raises NothingPublishedError when every new delivery was refused, UsageError without a cut-off,
@@ -110,9 +108,7 @@ def run(
     where = Home((home or default_home()).resolve(), study.name)
     source_folder = where.landing if landing is None else landing
     if not source_folder.is_dir():
-        raise UsageError(
-            f"{source_folder} is no folder. Drop the extracts there, or name a folder with --landing"
-        )
+        raise UsageError(f"{source_folder} is no folder. Drop the extracts there, or name a folder with --landing")
     with where.snapshots.lock():
         ingested = ingest(study, source_folder, where.raw)
         received = [entry for entry in where.raw.received() if entry.accepted]
@@ -143,9 +139,7 @@ def run(
 
 def _nothing(study: Study, ingested: _Ingested, landing: Path) -> None:
     if ingested.refused:
-        lines = "\n".join(
-            f"  - {one.file}: {one.rule}: {one.problem}. {one.remedy}" for one in ingested.refused
-        )
+        lines = "\n".join(f"  - {one.file}: {one.rule}: {one.problem}. {one.remedy}" for one in ingested.refused)
         raise NothingPublishedError(
             f"{study.name}: nothing was published, every new delivery was refused; "
             f"an earlier publication stands:\n{lines}"
@@ -286,9 +280,7 @@ def _keep_promise(name: str, said: ManifestFile | None, sha256: str, rows: int) 
     if said is None:
         return
     if said.sha256 != sha256:
-        raise FileRefusedError(
-            "checksum_mismatch", name, "its sha256 is not the manifest's", "Transfer the file again"
-        )
+        raise FileRefusedError("checksum_mismatch", name, "its sha256 is not the manifest's", "Transfer the file again")
     if said.rows is not None and said.rows != rows:
         raise FileRefusedError(
             "row_count_mismatch",
@@ -302,9 +294,7 @@ def _source_of(study: Study, name: str) -> Source | None:
     matches = [source for source in study.sources.values() if fnmatch.fnmatchcase(name, source.files)]
     if len(matches) > 1:
         names = ", ".join(source.source for source in matches)
-        raise UsageError(
-            f"{name} fits several source contracts of {study.name} ({names}). Narrow their `files`"
-        )
+        raise UsageError(f"{name} fits several source contracts of {study.name} ({names}). Narrow their `files`")
     return matches[0] if matches else None
 
 
@@ -330,9 +320,7 @@ def _refused(entry: Received, refusal: FileRefusedError) -> Received:
 
 def read_extract(source: Source, path: Path, name: str) -> Extract:
     """Read one extract under its contract."""
-    return read_delimited(
-        path, name, Layout(source.encoding, source.delimiter, source.quote, tuple(source.columns))
-    )
+    return read_delimited(path, name, Layout(source.encoding, source.delimiter, source.quote, tuple(source.columns)))
 
 
 def resolve_cut_off(study: Study, as_of: str | None, received: Iterable[Received]) -> str:
@@ -438,8 +426,7 @@ def stage_all(
             RawFile(
                 entry.file,
                 entry.sha256,
-                extracts.get((name, entry.sha256))
-                or read_extract(source, store.path(entry.sha256), entry.file),
+                extracts.get((name, entry.sha256)) or read_extract(source, store.path(entry.sha256), entry.file),
             )
             for entry in used
         ]
@@ -472,9 +459,7 @@ def stage_all(
 def staged_sources(staged: Mapping[str, Staged]) -> dict[str, StagedSource]:
     """Staged sources as the engine takes them."""
     return {
-        name: StagedSource(
-            one.frame, one.subjects, tuple(file.name for file in one.files), one.file_codes, one.lines
-        )
+        name: StagedSource(one.frame, one.subjects, tuple(file.name for file in one.files), one.file_codes, one.lines)
         for name, one in staged.items()
     }
 
@@ -514,11 +499,7 @@ def write_dataset(study: Study, folder: Path, name: str, dataset: Dataset) -> No
     """Write one SDTM dataset with its labels."""
     standard = study.standards.datasets[name if name in study.standards.datasets else "SUPPQUAL"]
     labels = {variable.name: variable.label for variable in dataset.variables}
-    label = (
-        standard.label
-        if name == standard.name
-        else f"Supplemental Qualifiers for {name.removeprefix('SUPP')}"
-    )
+    label = standard.label if name == standard.name else f"Supplemental Qualifiers for {name.removeprefix('SUPP')}"
     description = {"dataset": name, "label": label, "class": standard.observation_class}
     parquet.write(parquet.table_of(dataset.frame, labels, description), folder / f"{name.lower()}.parquet")
 
@@ -532,9 +513,7 @@ def lineage_table(mapped: Mapped, staged: Mapping[str, Staged]) -> pa.Table:
             hashes = [""] * len(origin.files)
             if not origin.specification:
                 hashes = [file.sha256 for file in staged[origin.name].files]
-            parts.append(
-                lineage.Part(origin.files, hashes, origin.file_codes, origin.lines, origin.specification)
-            )
+            parts.append(lineage.Part(origin.files, hashes, origin.file_codes, origin.lines, origin.specification))
         tables.append(lineage.record_links(name, parts, dataset.origin_codes, dataset.positions))
         tables.append(lineage.value_links(name, _links(dataset)))
     return pa.concat_tables(tables).cast(lineage.SCHEMA) if tables else lineage.SCHEMA.empty_table()
@@ -542,8 +521,7 @@ def lineage_table(mapped: Mapped, staged: Mapping[str, Staged]) -> pa.Table:
 
 def _links(dataset: Dataset) -> dict[str, list[tuple[str, np.ndarray, str | None]]]:
     return {
-        name: [(link.dataset, link.records, link.variable) for link in links]
-        for name, links in dataset.links.items()
+        name: [(link.dataset, link.records, link.variable) for link in links] for name, links in dataset.links.items()
     }
 
 

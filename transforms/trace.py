@@ -72,9 +72,7 @@ class Tracer:
         if name not in self._datasets:
             path = self.snapshot / "sdtm" / f"{name.lower()}.parquet"
             if not path.is_file():
-                known = ", ".join(
-                    sorted(one.stem.upper() for one in (self.snapshot / "sdtm").glob("*.parquet"))
-                )
+                known = ", ".join(sorted(one.stem.upper() for one in (self.snapshot / "sdtm").glob("*.parquet")))
                 raise UsageError(f"no dataset {name!r}. Known: {known}")
             self._datasets[name] = pq.read_table(path)
         return self._datasets[name]
@@ -85,9 +83,7 @@ class Tracer:
         mask = pa.array([True] * table.num_rows)
         for variable, value in keys.items():
             if variable not in table.column_names:
-                raise UsageError(
-                    f"{name} has no variable {variable}. It has: {', '.join(table.column_names)}"
-                )
+                raise UsageError(f"{name} has no variable {variable}. It has: {', '.join(table.column_names)}")
             column = table.column(variable)
             if pa.types.is_floating(column.type):
                 plain = canonical_number(value)
@@ -106,17 +102,13 @@ class Tracer:
         parent = self._parent(dataset, record, variable)
         if parent is not None:
             step = self._step(*parent, seen | {here})
-            return Step(
-                dataset, record, variable, self.value(*here), f"qualifier of {parent[0]}", "", (step,)
-            )
+            return Step(dataset, record, variable, self.value(*here), f"qualifier of {parent[0]}", "", (step,))
         links = self.links(dataset, record)
         rule = self._rule(dataset, variable, [link["part"] for link in links if link["part"] is not None])
         if rule is None:
             note = "expected by the standard; nothing fills it"
-            return Step(
-                dataset, record, variable, self.value(*here), note, "", leaves=(Leaf("standard", "", None),)
-            )
-        leaves = list(self._leaves(rule, links, variable))
+            return Step(dataset, record, variable, self.value(*here), note, "", leaves=(Leaf("standard", "", None),))
+        leaves = list(self._leaves(rule, links))
         inputs = []
         for reference in rule["inputs"]:
             inputs.extend(self._inputs(dataset, record, variable, reference, seen | {here}))
@@ -133,14 +125,12 @@ class Tracer:
             tuple(leaves),
         )
 
-    def _leaves(self, rule: Mapping[str, Any], links: list[dict[str, Any]], variable: str) -> list[Leaf]:
+    def _leaves(self, rule: Mapping[str, Any], links: list[dict[str, Any]]) -> list[Leaf]:
         if rule["kind"] == "collected" or (rule["kind"] == "automatic" and rule["collected"]):
             if not rule["collected"]:
                 return [Leaf("specification", rule["file"], None)]
             return [
-                Leaf(
-                    link["kind"], link["source"], link["line"], tuple(rule["collected"]), link["sha256"] or ""
-                )
+                Leaf(link["kind"], link["source"], link["line"], tuple(rule["collected"]), link["sha256"] or "")
                 for link in links
                 if link["variable"] is None
             ]
@@ -160,11 +150,7 @@ class Tracer:
             submitted = reference in self.dataset(dataset).column_names or (dataset, reference) in self._rules
             return [self._step(*there, seen)] if submitted and there not in seen else []
         own = [link for link in self.links(dataset, record) if link["variable"] == variable]
-        records = [
-            link["line"]
-            for link in own
-            if link["source"] == other and link["source_variable"] in {None, name}
-        ]
+        records = [link["line"] for link in own if link["source"] == other and link["source_variable"] in {None, name}]
         if not own and other == "DM":
             subject = self.value(dataset, record, "USUBJID")
             records = self.find("DM", {"USUBJID": subject}) if subject is not None else []
@@ -177,7 +163,8 @@ class Tracer:
             self._links[dataset] = table.sort_by("record")
         table = self._links[dataset]
         rows = pc.indices_nonzero(pc.equal(table["record"], record))
-        return table.take(rows).to_pylist()
+        found: list[dict[str, Any]] = table.take(rows).to_pylist()
+        return found
 
     def value(self, dataset: str, record: int, variable: str) -> str | None:
         """A value as text; None if it is missing or not submitted."""
@@ -210,7 +197,5 @@ class Tracer:
         name = self.value(dataset, record, "QNAM") or ""
         while variable == "QVAL" and (parent, name) not in self._rules and name[-1:].isdigit():
             name = name[:-1]
-        wanted = {"QVAL": name, "STUDYID": "STUDYID", "IDVARVAL": id_variable or "USUBJID"}.get(
-            variable, "USUBJID"
-        )
+        wanted = {"QVAL": name, "STUDYID": "STUDYID", "IDVARVAL": id_variable or "USUBJID"}.get(variable, "USUBJID")
         return (parent, found[0], wanted) if found else None

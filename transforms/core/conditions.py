@@ -36,7 +36,7 @@ class Test(BaseModel):
             renamed = {"equals": "one_of", "in": "one_of", "not_equals": "none_of", "not_in": "none_of"}
             result: dict[str, Any] = {}
             for key, item in value.items():
-                name = renamed.get(key, key)
+                name = str(renamed.get(key, key))
                 if name in {"one_of", "none_of"}:
                     item = [str(one) for one in (item if isinstance(item, list) else [item])]
                 result[name] = item
@@ -46,9 +46,7 @@ class Test(BaseModel):
     @model_validator(mode="after")
     def _one_question(self) -> Test:
         if sum(part is not None for part in (self.one_of, self.none_of, self.present)) != 1:
-            raise ValueError(
-                "say exactly one of: a value, a list, {not_equals: ...}, {not_in: [...]}, {present: ...}"
-            )
+            raise ValueError("say exactly one of: a value, a list, {not_equals: ...}, {not_in: [...]}, {present: ...}")
         return self
 
     def says(self) -> str:

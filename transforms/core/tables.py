@@ -40,9 +40,7 @@ class Table:
     def frame(self) -> pd.DataFrame:
         """The table as a frame of text columns."""
         index = pd.RangeIndex(len(self.rows))
-        return pd.DataFrame(
-            {name: text.from_values(self.values(name), index) for name in self.columns}, index=index
-        )
+        return pd.DataFrame({name: text.from_values(self.values(name), index) for name in self.columns}, index=index)
 
 
 def read_table(path: Path, file: str) -> Table:
@@ -62,9 +60,7 @@ def read_table(path: Path, file: str) -> Table:
                 if not row:
                     continue
                 if len(row) != len(header):
-                    raise ValueError(
-                        f"line {reader.line_num}: {len(row)} cells, the header has {len(header)}"
-                    )
+                    raise ValueError(f"line {reader.line_num}: {len(row)} cells, the header has {len(header)}")
                 rows.append(tuple(cell.strip() for cell in row))
                 lines.append(reader.line_num)
         except csv.Error as error:

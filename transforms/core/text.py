@@ -33,7 +33,7 @@ def column(codes: np.ndarray, texts: Sequence[str | None], index: pd.Index) -> p
 
 def from_values(values: Sequence[object] | pd.Series, index: pd.Index | None = None) -> pd.Series:
     """A text column from any values; None, NaN and empty text are missing."""
-    series = pd.Series(values, index=index) if not isinstance(values, pd.Series) else values
+    series = values if isinstance(values, pd.Series) else pd.Series(list(values), index=index, dtype=object)
     codes, texts = pd.factorize(series)
     return column(codes, [str(text) for text in texts], series.index)
 
@@ -125,7 +125,7 @@ def combinations(columns: Sequence[pd.Series]) -> tuple[np.ndarray, list[tuple[H
     codes = _combined(parts)
     first = np.empty(int(codes.max(initial=-1)) + 1, dtype=np.int64)
     first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
-    return codes, [tuple(_value(part, row) for part in parts) for row in first]
+    return codes, [tuple(_value(part, int(row)) for part in parts) for row in first]
 
 
 def _value(part: tuple[np.ndarray, list[Hashable]], row: int) -> Hashable | None:
@@ -178,12 +178,14 @@ def ranks(values: pd.Series) -> np.ndarray:
     table = np.empty(len(distinct) + 1, dtype=np.int64)
     table[-1] = 0
     table[order] = np.arange(1, len(distinct) + 1)
-    return table[codes]
+    by_row: np.ndarray = table[codes]
+    return by_row
 
 
 def sort_order(columns: Sequence[pd.Series]) -> np.ndarray:
     """Row positions in ascending order of the columns, ties in the order given (stable)."""
-    return np.lexsort([ranks(values) for values in reversed(columns)])
+    order: np.ndarray = np.lexsort([ranks(values) for values in reversed(columns)])
+    return order
 
 
 def to_arrow(values: pd.Series) -> pa.Array:

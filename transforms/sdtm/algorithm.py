@@ -176,8 +176,7 @@ def _spoken(value: Any) -> str:
         return value.says()
     if isinstance(value, Mapping):
         return ", ".join(
-            f"{key} {_spoken(item)}" if isinstance(item, Test) else f"{key} = {item}"
-            for key, item in value.items()
+            f"{key} {_spoken(item)}" if isinstance(item, Test) else f"{key} = {item}" for key, item in value.items()
         )
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 

@@ -40,9 +40,7 @@ def unmapped(values: pd.Series, mapped: np.ndarray, what: str, remedy: str) -> t
         if not mapped[code]:
             mask = codes == code
             if mask.any():
-                problems.append(
-                    Problem("unmapped_term", Severity.CRITICAL, mask, what, remedy, cause=value, hold=True)
-                )
+                problems.append(Problem("unmapped_term", Severity.CRITICAL, mask, what, remedy, cause=value, hold=True))
     return tuple(problems)
 
 
@@ -168,7 +166,7 @@ class AssignDatetime(Algorithm):
 
 @register
 class AssignPart(Algorithm):
-    """The part of a collected text that a pattern's group finds: `assign_part: PATNUM, pattern: "(\\d{3})-.*"`."""
+    """The part of a collected text that a pattern's one group finds: `assign_part: PATNUM, pattern: (.{3})-.*`."""
 
     word: ClassVar[str] = "assign_part"
     main: ClassVar[str] = "column"
@@ -214,9 +212,7 @@ class AssignVisit(Algorithm):
     def apply(self, scope: Scope) -> Outcome:
         rules = scope.visits
         table = scope.table(rules.table)
-        planned = {
-            fold(key[0]): value for key, value in table.keyed([rules.collected], scope.target.name).items()
-        }
+        planned = {fold(key[0]): value for key, value in table.keyed([rules.collected], scope.target.name).items()}
         pattern = re.compile(rules.unscheduled, re.IGNORECASE) if rules.unscheduled else None
         values = scope.collected(self.column)
         found: list[str | None] = []

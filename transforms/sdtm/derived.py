@@ -42,9 +42,7 @@ class Copy(Derived):
             return typed(values, scope)
         if scope.target.is_number:
             return Outcome(values)
-        return Outcome(
-            text.map_rows([values], lambda value: None if value is None else numbers.number_text(value))
-        )
+        return Outcome(text.map_rows([values], lambda value: None if value is None else numbers.number_text(value)))
 
 
 @register
@@ -92,9 +90,7 @@ class StudyDay(Derived):
         return (self.date, self.reference, *self.when)
 
     def apply(self, scope: Scope) -> Outcome:
-        reference = (
-            scope.variable(self.reference) if "." not in self.reference else scope.by_subject(self.reference)
-        )
+        reference = scope.variable(self.reference) if "." not in self.reference else scope.by_subject(self.reference)
         return Outcome(dates.study_days(scope.variable(self.date), reference))
 
 
@@ -140,9 +136,7 @@ class SubjectDate(Derived):
             keep = conditions.rows(self.where, lambda name, frame=frame: frame[name], frame.index)  # type: ignore[misc]
             keep &= frame[variable].notna().to_numpy()
             subjects = frame["USUBJID"]
-            table = np.array(
-                [*(position.get(one, -1) for one in text.texts_of(subjects)), -1], dtype=np.int64
-            )
+            table = np.array([*(position.get(one, -1) for one in text.texts_of(subjects)), -1], dtype=np.int64)
             rows = table[subjects.cat.codes.to_numpy()]
             keep &= rows >= 0
             parts.append((dataset, frame.index.to_numpy()[keep], rows[keep], frame[variable][keep]))
@@ -483,9 +477,7 @@ class ReferenceRangeIndicator(Derived):
         return ("LOW", "NORMAL", "HIGH")
 
     def apply(self, scope: Scope) -> Outcome:
-        fallback = (
-            scope.table(self.without_limits).keyed(list(self.by), self.value) if self.without_limits else {}
-        )
+        fallback = scope.table(self.without_limits).keyed(list(self.by), self.value) if self.without_limits else {}
 
         def indicator(result: str | None, low: str | None, high: str | None, *key: object) -> str | None:
             if result is None:
@@ -513,9 +505,9 @@ def _indicator(result: numbers.Result, lower: float | None, upper: float | None)
 
 @register
 class LastBeforeExposure(Derived):
-    """`Y` on the subject's last result before first treatment: `last_before_exposure: VSDTC, result: VSSTRESC, by: [...]`.
+    """`Y` on the subject's last result before first treatment.
 
-    One record per subject and `by`. A record on the day of first treatment counts when its time is
+    `last_before_exposure: VSDTC, result: VSSTRESC, by: [VSTESTCD, VSTPTNUM]`. One record per subject and `by`. A record on the day of first treatment counts when its time is
     earlier; without a time on either side it counts only where `untimed_same_day` says so (a condition;
     `{}` means always, absent means never). Ties go to the higher `order`, then to the later record.
     Source: SDTMIG 3.4, 4.5.9.
@@ -545,20 +537,14 @@ class LastBeforeExposure(Derived):
     def apply(self, scope: Scope) -> Outcome:
         when, start = scope.variable(self.date), scope.by_subject(self.reference)
         same_day = dates.day_numbers(when).to_numpy() == dates.day_numbers(start).to_numpy()
-        timed = text.map_flag(when, lambda value: len(value) > 10) & text.map_flag(
-            start, lambda value: len(value) > 10
-        )
+        timed = text.map_flag(when, lambda value: len(value) > 10) & text.map_flag(start, lambda value: len(value) > 10)
         seconds = text.map_number(when, dates.first_second).to_numpy()
         before = seconds < text.map_number(start, dates.first_second).to_numpy()
         before = np.where(same_day & ~timed, False, before)
         if self.untimed_same_day is not None:
             before |= same_day & ~timed & conditions.rows(self.untimed_same_day, scope.variable, scope.index)
-        candidates = np.flatnonzero(
-            before & scope.variable(self.result).notna().to_numpy() & self._when(scope)
-        )
-        groups = text.combination_codes(
-            [scope.variable(name).iloc[candidates] for name in ("USUBJID", *self.by)]
-        )
+        candidates = np.flatnonzero(before & scope.variable(self.result).notna().to_numpy() & self._when(scope))
+        groups = text.combination_codes([scope.variable(name).iloc[candidates] for name in ("USUBJID", *self.by)])
         orders = [text.ranks(scope.variable(name).iloc[candidates]) for name in reversed(self.order)]
         order = np.lexsort((np.arange(len(candidates)), *orders, seconds[candidates], groups))
         last = np.ones(len(order), dtype=bool)
@@ -680,9 +666,7 @@ class VisitByDate(Derived):
             f"{self.date} falls in no visit of the subject",
             "Ask the site whether a visit is missing from the visit log or the date is wrong",
         )
-        return Outcome(
-            pd.Series(values, index=scope.index), (problem,) if lost.any() else (), (Link("SV", records),)
-        )
+        return Outcome(pd.Series(values, index=scope.index), (problem,) if lost.any() else (), (Link("SV", records),))
 
 
 @register
@@ -734,9 +718,7 @@ class InstrumentTotal(Derived):
     def apply(self, scope: Scope) -> Outcome:
         table = scope.table(self.table)
         weights: dict[str, dict[str, float]] = {}
-        for total, item, weight in zip(
-            *(table.values(name) for name in ("TOTAL", "ITEM", "WEIGHT")), strict=True
-        ):
+        for total, item, weight in zip(*(table.values(name) for name in ("TOTAL", "ITEM", "WEIGHT")), strict=True):
             weights.setdefault(total, {})[item] = float(weight)
         items = scope.variable(self.item)
         collected = scope.variable(self.score).to_numpy()

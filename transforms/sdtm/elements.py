@@ -47,10 +47,7 @@ def element_records(study: Study, dataset: DatasetFile, frames: Mapping[str, pd.
         raise ValueError(f"{dataset.name} has no elements")
     dm = frames["DM"]
     arms = _arms(dm, rules)
-    found = {
-        rule: _dates(rule, frames)
-        for rule in dict.fromkeys(one for each in rules.elements for one in each.rules)
-    }
+    found = {rule: _dates(rule, frames) for rule in dict.fromkeys(one for each in rules.elements for one in each.rules)}
     rows: list[_Row] = []
     for position, subject in enumerate(dm["USUBJID"].astype(object)):
         passed: list[tuple[Element, Found]] = []
@@ -90,18 +87,14 @@ def _dates(rule: DateRule, frames: Mapping[str, pd.DataFrame]) -> dict[str, Foun
     source = rule.subject or rule.earliest or rule.latest or ""
     name, variable = source.split(".")
     frame = frames[name]
-    keep = (
-        conditions.rows(rule.where, lambda one: frame[one], frame.index) & frame[variable].notna().to_numpy()
-    )
+    keep = conditions.rows(rule.where, lambda one: frame[one], frame.index) & frame[variable].notna().to_numpy()
     chosen = frame[keep]
     order = np.argsort(text.ranks(chosen[variable]), kind="stable")
     result: dict[str, Found] = {}
     for position in order[::-1] if rule.latest else order:
         subject = str(chosen["USUBJID"].iloc[position])
         if subject not in result:
-            result[subject] = Found(
-                str(chosen[variable].iloc[position]), name, variable, int(chosen.index[position])
-            )
+            result[subject] = Found(str(chosen[variable].iloc[position]), name, variable, int(chosen.index[position]))
     return result
 
 
@@ -154,8 +147,6 @@ def _links(found: Sequence[Found | None]) -> list[Link]:
     """Links to the records the dates were found in, one per dataset and variable."""
     result = []
     for dataset, variable in sorted({(one.dataset, one.variable) for one in found if one}):
-        records = [
-            one.record if one and (one.dataset, one.variable) == (dataset, variable) else -1 for one in found
-        ]
+        records = [one.record if one and (one.dataset, one.variable) == (dataset, variable) else -1 for one in found]
         result.append(Link(dataset, np.array(records, dtype=np.int64), variable))
     return result

@@ -118,9 +118,7 @@ class _Run:
             table = self.study.tables[group.table]
             frame = table.frame
             origin = np.zeros(len(frame), dtype=np.int64)
-            records = Records.begin(
-                dataset.name, table.file, frame, (table.file,), origin, np.array(table.lines), True
-            )
+            records = Records.begin(dataset.name, table.file, frame, (table.file,), origin, np.array(table.lines), True)
         else:
             source = self.staged[group.source or ""]
             records = Records.begin(
@@ -290,14 +288,11 @@ def _limited(outcome: Outcome, mask: np.ndarray) -> Outcome:
     """An outcome where a condition holds; missing, without problems and links, elsewhere."""
     values = outcome.values
     if isinstance(values.dtype, pd.CategoricalDtype):
-        values = text.column(
-            np.where(mask, values.cat.codes.to_numpy(), -1), text.texts_of(values), values.index
-        )
+        values = text.column(np.where(mask, values.cat.codes.to_numpy(), -1), text.texts_of(values), values.index)
     else:
         values = values.where(mask)
     problems = tuple(
-        Problem(p.rule, p.severity, p.mask & mask, p.message, p.remedy, p.cause, p.hold)
-        for p in outcome.problems
+        Problem(p.rule, p.severity, p.mask & mask, p.message, p.remedy, p.cause, p.hold) for p in outcome.problems
     )
     links = tuple(replace(link, records=np.where(mask, link.records, -1)) for link in outcome.links)
     return Outcome(values, tuple(problem for problem in problems if problem.mask.any()), links)

@@ -35,9 +35,7 @@ def finish(study: Study, records: Records, findings: list[Finding]) -> dict[str,
     """The dataset, and its SUPP-- where it has qualifiers, from finished records."""
     dataset = study.datasets[records.dataset]
     frame = records.frame
-    order = (
-        text.sort_order([frame[key] for key in dataset.keys]) if len(frame) else np.empty(0, dtype=np.int64)
-    )
+    order = text.sort_order([frame[key] for key in dataset.keys]) if len(frame) else np.empty(0, dtype=np.int64)
     _unique_keys(study, records, findings)
     frame = frame.iloc[order]
     sequence = graph.sequence_variable(study, dataset.name)
@@ -55,10 +53,7 @@ def finish(study: Study, records: Records, findings: list[Finding]) -> dict[str,
         records.origin_codes[order],
         records.positions[order],
         frame.index.to_numpy(),
-        {
-            name: [replace(link, records=link.records[order]) for link in links]
-            for name, links in records.links.items()
-        },
+        {name: [replace(link, records=link.records[order]) for link in links] for name, links in records.links.items()},
     )
     result = {dataset.name: finished}
     supplemental = _supplemental(study, finished, frame, {**qualifiers, **overflow}, sequence)
@@ -155,9 +150,7 @@ def _values_fit(
 ) -> None:
     """Required values are there, and every value of a variable with a codelist is one of its terms."""
 
-    def report(
-        rule: str, variable: str, mask: np.ndarray, message: str, remedy: str, cause: str = ""
-    ) -> None:
+    def report(rule: str, variable: str, mask: np.ndarray, message: str, remedy: str, cause: str = "") -> None:
         unsorted = np.zeros(len(mask), dtype=bool)
         unsorted[order[mask]] = True
         findings.append(
@@ -198,7 +191,7 @@ def _values_fit(
                     variable.name,
                     text.map_flag(values, lambda one, term=term: one == term),  # type: ignore[misc]
                     f"a value is not a term of {names}",
-                    "Map it to a published term, or declare it in tables/ct_extensions.csv where the list is extensible",
+                    "Map it to a published term, or declare it in tables/ct_extensions.csv if the list is extensible",
                     term,
                 )
 
@@ -219,9 +212,7 @@ def _split_long(
             continue
         pieces = [split_text(one) for one in texts]
         definition = check.define(study, dataset, column)
-        label = (
-            qualifiers[column].label if column in qualifiers else definition.label if definition else column
-        )
+        label = qualifiers[column].label if column in qualifiers else definition.label if definition else column
         for number in range(max(len(piece) for piece in pieces)):
             part = [piece[number] if number < len(piece) else None for piece in pieces]
             target = column if number == 0 else f"{column[: 8 - len(str(number))]}{number}"
@@ -284,9 +275,7 @@ def _supplemental(
         "IDVAR": text.constant(sequence, index),
         "IDVARVAL": text.missing(index)
         if sequence is None
-        else text.map_rows(
-            [pd.Series(frame[sequence].to_numpy()[row], index=index)], lambda one: numbers.number_text(one)
-        ),
+        else text.map_rows([pd.Series(frame[sequence].to_numpy()[row], index=index)], numbers.number_text),
         "QNAM": text.column(name_code, present, index),
         "QLABEL": text.column(name_code, [qualifiers[name].label for name in present], index),
         "QVAL": text.column(codes, values, index),

@@ -114,7 +114,8 @@ class Records:
     def taken(self, values: pd.Series) -> pd.Series:
         """A column of the origin's rows, for each record."""
         codes = values.cat.codes.to_numpy()[self.positions]
-        return pd.Series(pd.Categorical.from_codes(codes, dtype=values.dtype), index=self.frame.index)
+        taken = pd.Categorical.from_codes(codes, categories=values.cat.categories)
+        return pd.Series(taken, index=self.frame.index)
 
     @property
     def from_table_only(self) -> bool:
@@ -138,8 +139,7 @@ class Records:
         if self.entries is not None:
             self.entries = self.entries[keep]
         self.links = {
-            name: [replace(link, records=link.records[keep]) for link in links]
-            for name, links in self.links.items()
+            name: [replace(link, records=link.records[keep]) for link in links] for name, links in self.links.items()
         }
         self.held = np.zeros(int(keep.sum()), dtype=bool)
         self.subject_rows = None
@@ -172,10 +172,7 @@ class Records:
                 ]
                 columns[name] = pd.Series(np.concatenate(values) if values else np.empty(0), index=index)
             else:
-                own = [
-                    part.frame[name] if name in part.frame else text.missing(part.frame.index)
-                    for part in parts
-                ]
+                own = [part.frame[name] if name in part.frame else text.missing(part.frame.index) for part in parts]
                 columns[name] = text.concat(own) if len(own) != 1 else own[0].set_axis(index)
         origins: list[Origin] = []
         codes: list[np.ndarray] = []
@@ -199,25 +196,32 @@ class Records:
 
     def account_of(self, source: str, size: int) -> list[MappingLine]:
         """What became of a source's rows: a row counts once, as a record if it gave any."""
-        outcome = np.full(size, "", dtype=object)
+        labels: list[tuple[str, str]] = []
+        outcome = np.full(size, -1, dtype=np.int16)
+
+        def settle(rows: np.ndarray, kind: str, rule: str) -> None:
+            outcome[rows] = len(labels)
+            labels.append((kind, rule))
+
         for name, rules in self.no_record:
             if name == source:
                 for rule, rows in rules.items():
-                    outcome[rows] = f"none:{rule}"
+                    settle(rows, "none", rule)
         for rule, chunks in self.held_rules.get(source, {}).items():
             for rows in chunks:
-                outcome[rows] = f"held:{rule}"
+                settle(rows, "held", rule)
         for code, origin in enumerate(self.origins):
             if origin.name == source:
-                outcome[self.positions[self.origin_codes == code]] = "record:"
-        if (outcome == "").any():
-            raise AssertionError(
-                f"{int((outcome == '').sum())} rows of {source} are in no account of {self.dataset}"
-            )
-        counted = pd.Series(outcome).value_counts()
+                settle(self.positions[self.origin_codes == code], "record", "")
+        if (outcome < 0).any():
+            raise AssertionError(f"{int((outcome < 0).sum())} rows of {source} are in no account of {self.dataset}")
+        counts: dict[tuple[str, str], int] = {}
+        for label, count in zip(labels, np.bincount(outcome, minlength=len(labels)), strict=True):
+            counts[label] = counts.get(label, 0) + int(count)
         return [
-            MappingLine(source, self.dataset, *str(label).split(":", 1), int(counted[label]))  # type: ignore[arg-type]
-            for label in sorted(counted.index)
+            MappingLine(source, self.dataset, kind, rule, count)
+            for (kind, rule), count in sorted(counts.items())
+            if count
         ]
 
 

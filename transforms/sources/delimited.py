@@ -141,9 +141,7 @@ def _scan(path: Path, shown: str, layout: Layout) -> _Scan:
 
 
 def _header(path: Path, shown: str, layout: Layout) -> tuple[list[str], int]:
-    encoding = (
-        "utf-8-sig" if layout.encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else layout.encoding
-    )
+    encoding = "utf-8-sig" if layout.encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else layout.encoding
     with path.open(encoding=encoding, newline="") as stream:
         reader = csv.reader(stream, delimiter=layout.delimiter, quotechar=layout.quote)
         header = [name.strip().removeprefix("\ufeff") for name in next(reader, [])]
@@ -159,9 +157,7 @@ def _header(path: Path, shown: str, layout: Layout) -> tuple[list[str], int]:
     return header, lines
 
 
-def _parse(
-    path: Path, layout: Layout, header: Sequence[str], header_lines: int, invalid: list[int]
-) -> pa.Table:
+def _parse(path: Path, layout: Layout, header: Sequence[str], header_lines: int, invalid: list[int]) -> pa.Table:
     def set_aside(row: pacsv.InvalidRow) -> str:
         invalid.append(row.number - 1 - header_lines)
         return "skip"

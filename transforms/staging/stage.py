@@ -5,6 +5,7 @@ Every row of every file is accepted, quarantined, superseded, duplicate, or excl
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -58,9 +59,7 @@ class Staged:
         result = []
         for code in np.unique(self.file_codes[rows]):
             here = rows[self.file_codes[rows] == code]
-            result.append(
-                RawPlace(self.files[code].name, tuple(sorted({int(one) for one in self.lines[here]})))
-            )
+            result.append(RawPlace(self.files[code].name, tuple(sorted({int(one) for one in self.lines[here]}))))
         return tuple(result)
 
 
@@ -78,7 +77,8 @@ class _Rows:
     findings: list[Finding] = field(default_factory=list)
 
     def open(self) -> np.ndarray:
-        return self.outcome == "accepted"
+        accepted: np.ndarray = self.outcome == "accepted"
+        return accepted
 
     def settle(self, mask: np.ndarray, outcome: str, rule: str) -> None:
         self.outcome[mask] = outcome
@@ -154,9 +154,9 @@ def identity_map(
     rows = _gather(source, used)
     _excluded(rows)
     known = rows.open() & rows.frame[column].notna().to_numpy() & rows.frame[subject].notna().to_numpy()
-    pairs = pd.DataFrame(
-        {"id": rows.frame[column].astype(object), "subject": rows.frame[subject].astype(object)}
-    )[known].drop_duplicates()
+    pairs = pd.DataFrame({"id": rows.frame[column].astype(object), "subject": rows.frame[subject].astype(object)})[
+        known
+    ].drop_duplicates()
     bad = pairs["id"].duplicated(keep=False) | pairs["subject"].duplicated(keep=False)
     result = dict(zip(pairs["id"][~bad], pairs["subject"][~bad], strict=True))
     if bad.any():
@@ -181,17 +181,13 @@ def _gather(source: Source, files: tuple[RawFile, ...]) -> _Rows:
         index = pd.RangeIndex(sum(len(extract.frame) for extract in extracts))
         frame = pd.DataFrame(
             {
-                name: text.concat([extract.frame[name] for extract in extracts])
-                if extracts
-                else text.missing(index)
+                name: text.concat([extract.frame[name] for extract in extracts]) if extracts else text.missing(index)
                 for name in columns
             },
             index=index,
         )
     sizes = [len(extract.frame) for extract in extracts]
-    lines = (
-        np.concatenate([extract.lines for extract in extracts]) if extracts else np.empty(0, dtype=np.int64)
-    )
+    lines = np.concatenate([extract.lines for extract in extracts]) if extracts else np.empty(0, dtype=np.int64)
     outcome = np.full(len(frame), "accepted", dtype=object)
     return _Rows(
         source,
@@ -205,9 +201,7 @@ def _gather(source: Source, files: tuple[RawFile, ...]) -> _Rows:
 
 
 def _uneven_rows(rows: _Rows) -> None:
-    places = tuple(
-        RawPlace(file.name, file.extract.short_or_long) for file in rows.files if file.extract.short_or_long
-    )
+    places = tuple(RawPlace(file.name, file.extract.short_or_long) for file in rows.files if file.extract.short_or_long)
     if places:
         rows.findings.append(
             Finding(
@@ -318,9 +312,7 @@ def _types(rows: _Rows, cut_off: str) -> None:
                     held=True,
                 )
             if column.type in {"date", "datetime"}:
-                late = rows.open() & text.map_flag(
-                    canonical, lambda value: value[:10] > cut_off[: len(value[:10])]
-                )
+                late = rows.open() & text.map_flag(canonical, lambda value: value[:10] > cut_off[: len(value[:10])])
                 if late.any():
                     rows.find(
                         "after_cut_off",
@@ -407,8 +399,7 @@ def _account(rows: _Rows) -> tuple[AccountLine, ...]:
     result: list[AccountLine] = []
     for code, file in enumerate(rows.files):
         here = rows.file_codes == code
-        counted = pd.Series(list(zip(rows.outcome[here], rows.rule[here], strict=True))).value_counts()
-        lines = {(outcome, rule): int(count) for (outcome, rule), count in counted.items()}
+        lines = Counter(zip(rows.outcome[here], rows.rule[here], strict=True))
         if file.extract.short_or_long:
             lines[("quarantined", "field_count")] = len(file.extract.short_or_long)
         if file.extract.blank:

@@ -114,9 +114,7 @@ class Standards:
         """A place between the guide's variables: behind the nearest one that SDTM puts before it."""
         ordered = [*self.general.get("ALL", ()), *self.general.get(dataset.observation_class, ())]
         places = {item.name.replace("--", dataset.name): item.order for item in ordered}
-        before = [
-            own.order for own in dataset.variables if own.name in places and places[own.name] < variable.order
-        ]
+        before = [own.order for own in dataset.variables if own.name in places and places[own.name] < variable.order]
         return max(before, default=0.0) + variable.order / 10_000
 
     def codelists_of(self, variable: VariableStandard) -> list[Codelist]:

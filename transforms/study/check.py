@@ -76,19 +76,13 @@ class _Checker:
             if code not in published:
                 yield Fault(file, code, "no such codelist at hand", "Correct the C-code")
             elif not published[code].extensible:
-                yield Fault(
-                    file, code, f"{published[code].name} is not extensible", "Map to one of its terms"
-                )
+                yield Fault(file, code, f"{published[code].name} is not extensible", "Map to one of its terms")
             else:
                 for term in sorted(terms & published[code].terms):
-                    yield Fault(
-                        file, f"{code} {term}", "is a published term, not an extension", "Remove the row"
-                    )
+                    yield Fault(file, f"{code} {term}", "is a published term, not an extension", "Remove the row")
 
     def term(self, term: str, codes: Iterable[str], file: str, place: str) -> Iterator[Fault]:
-        published = [
-            self.study.standards.codelists[code] for code in codes if code in self.study.standards.codelists
-        ]
+        published = [self.study.standards.codelists[code] for code in codes if code in self.study.standards.codelists]
         if not published or any(self.allowed(term, one.code) for one in published):
             return
         names = ", ".join(f"{one.code} {one.short_name}" for one in published)
@@ -96,14 +90,10 @@ class _Checker:
         hint = f"Did you mean {close[0]!r}? " if close else ""
         extensible = any(one.extensible for one in published)
         way = "declare it in tables/ct_extensions.csv" if extensible else "the codelist is not extensible"
-        yield Fault(
-            file, place, f"{term!r} is not a term of {names}", f"{hint}Use a published term, or {way}"
-        )
+        yield Fault(file, place, f"{term!r} is not a term of {names}", f"{hint}Use a published term, or {way}")
 
     def allowed(self, term: str, code: str) -> bool:
-        return term in self.study.standards.codelists[code].terms or term in self.study.extensions.get(
-            code, ()
-        )
+        return term in self.study.standards.codelists[code].terms or term in self.study.extensions.get(code, ())
 
     def sources(self) -> Iterator[Fault]:
         for name, source in self.study.sources.items():
@@ -116,13 +106,9 @@ class _Checker:
             for place, columns in named.items():
                 for column in columns:
                     if column not in source.columns:
-                        yield Fault(
-                            file, place, f"names no column: {column!r}", self.suggest(column, source.columns)
-                        )
+                        yield Fault(file, place, f"names no column: {column!r}", self.suggest(column, source.columns))
                     elif source.columns[column].identifier and not (place == "subject" and source.identity):
-                        yield Fault(
-                            file, place, f"{column!r} is an identifier", "Use another column, or an identity"
-                        )
+                        yield Fault(file, place, f"{column!r} is an identifier", "Use another column, or an identity")
             identity = source.identity
             if identity is not None:
                 other = self.study.sources.get(identity.source)
@@ -164,18 +150,14 @@ class _Checker:
             if shared and len(places) > 1:
                 yield Fault(file, name, "is written for all records and again in a group", "Keep one")
             if len({place.algorithm.derived for _, place in places}) > 1:
-                yield Fault(
-                    file, name, "is collected in one group and derived in another", "Make it the same kind"
-                )
+                yield Fault(file, name, "is collected in one group and derived in another", "Make it the same kind")
             for group, variable in places:
                 yield from self.variable(dataset, group, name, variable, known)
         for key in dataset.keys:
             if key not in known:
-                yield Fault(
-                    file, "keys", f"{key} is not a variable of {dataset.name}", self.suggest(key, known)
-                )
-        for name, variable in study.standards.datasets[dataset.name].by_name.items():
-            if variable.core == "Req" and name not in known and name != sequence:
+                yield Fault(file, "keys", f"{key} is not a variable of {dataset.name}", self.suggest(key, known))
+        for name, standard in study.standards.datasets[dataset.name].by_name.items():
+            if standard.core == "Req" and name not in known and name != sequence:
                 yield Fault(file, name, "is required by the standard and not written", "Say what fills it")
         for group in dataset.records:
             yield from self.group(dataset, group)
@@ -185,14 +167,10 @@ class _Checker:
     def group(self, dataset: DatasetFile, group: Group) -> Iterator[Fault]:
         file = self.study.files[dataset.name]
         if group.source is not None and group.source not in self.study.sources:
-            yield Fault(
-                file, "records", f"no source {group.source!r}", self.suggest(group.source, self.study.sources)
-            )
+            yield Fault(file, "records", f"no source {group.source!r}", self.suggest(group.source, self.study.sources))
             return
         if group.table is not None and group.table not in self.study.tables:
-            yield Fault(
-                file, "records", f"no table {group.table!r}", self.suggest(group.table, self.study.tables)
-            )
+            yield Fault(file, "records", f"no table {group.table!r}", self.suggest(group.table, self.study.tables))
             return
         if group.source is not None:
             self.used[group.source].add(self.study.sources[group.source].subject)
@@ -237,9 +215,7 @@ class _Checker:
             if one.source is not None and one.source in self.study.sources:
                 columns_of = self.study.sources[one.source].columns
                 if name not in columns_of:
-                    yield Fault(
-                        file, place, f"{one.source} has no column {name!r}", self.suggest(name, columns_of)
-                    )
+                    yield Fault(file, place, f"{one.source} has no column {name!r}", self.suggest(name, columns_of))
                 elif columns_of[name].identifier:
                     yield Fault(
                         file,
@@ -252,9 +228,7 @@ class _Checker:
             elif one.table is not None and one.table in self.study.tables:
                 columns = set(self.study.tables[one.table].columns)
                 if name not in columns:
-                    yield Fault(
-                        file, place, f"table {one.table} has no column {name!r}", self.suggest(name, columns)
-                    )
+                    yield Fault(file, place, f"table {one.table} has no column {name!r}", self.suggest(name, columns))
 
     def variable(
         self, dataset: DatasetFile, group: Group | None, name: str, variable: Variable, known: set[str]
@@ -265,9 +239,7 @@ class _Checker:
             candidates = self.study.standards.datasets[dataset.name].by_name
             yield Fault(file, name, f"is not a variable of {dataset.name}", self.suggest(name, candidates))
             return
-        supplemental = name in dataset.supplemental or any(
-            name in one.supplemental for one in dataset.records
-        )
+        supplemental = name in dataset.supplemental or any(name in one.supplemental for one in dataset.records)
         if supplemental:
             yield from self.supplemental(dataset, name, variable)
         for input_name in algorithm.collected_inputs():
@@ -277,9 +249,7 @@ class _Checker:
         for table_name, columns in algorithm.tables().items():
             table = self.study.tables.get(table_name)
             if table is None:
-                yield Fault(
-                    file, name, f"no table {table_name!r}", self.suggest(table_name, self.study.tables)
-                )
+                yield Fault(file, name, f"no table {table_name!r}", self.suggest(table_name, self.study.tables))
             else:
                 for column in columns:
                     if column not in table.columns:
@@ -327,7 +297,7 @@ class _Checker:
                 yield Fault(
                     file,
                     name,
-                    f"codelist {algorithm.codelist} leads to {target}, the variable's is {', '.join(definition.codelists)}",
+                    f"codelist {algorithm.codelist} leads to {target}, not to {' or '.join(definition.codelists)}",
                     "Use a codelist of the variable's own CT list",
                 )
         if isinstance(algorithm, AssignDatetime):
@@ -348,18 +318,14 @@ class _Checker:
             if table is not None and algorithm.value in table.columns:
                 for value, line in zip(table.values(algorithm.value), table.lines, strict=True):
                     if value:
-                        yield from self.term(
-                            value, definition.codelists, table.file, f"line {line}, {algorithm.value}"
-                        )
+                        yield from self.term(value, definition.codelists, table.file, f"line {line}, {algorithm.value}")
 
     def reference(self, dataset: DatasetFile, place: str, reference: str, known: set[str]) -> Iterator[Fault]:
         file = self.study.files[dataset.name]
         other, name = graph.node_of(dataset.name, reference)
         if other == dataset.name:
             if name not in known:
-                yield Fault(
-                    file, place, f"reads {name}, which {other} does not write", self.suggest(name, known)
-                )
+                yield Fault(file, place, f"reads {name}, which {other} does not write", self.suggest(name, known))
         elif other not in self.study.datasets:
             yield Fault(
                 file,
@@ -371,24 +337,16 @@ class _Checker:
             target = self.study.datasets[other]
             there = {*graph.definitions(target), *graph.automatic(self.study, target)}
             if name not in there:
-                yield Fault(
-                    file, place, f"reads {reference}, which {other} does not write", self.suggest(name, there)
-                )
+                yield Fault(file, place, f"reads {reference}, which {other} does not write", self.suggest(name, there))
 
     def supplemental(self, dataset: DatasetFile, name: str, variable: Variable) -> Iterator[Fault]:
         file = self.study.files[dataset.name]
         if self.study.standards.variable(dataset.name, name) is not None:
-            yield Fault(
-                file, name, "is a standard variable, not a supplemental qualifier", "Move it to variables"
-            )
+            yield Fault(file, name, "is a standard variable, not a supplemental qualifier", "Move it to variables")
         if not variable.label or len(variable.label.encode()) > 40:
-            yield Fault(
-                file, name, "a supplemental qualifier needs a label of at most 40 bytes", "Write label"
-            )
+            yield Fault(file, name, "a supplemental qualifier needs a label of at most 40 bytes", "Write label")
         if not graph.sequence_variable(self.study, dataset.name) and dataset.name != "DM":
-            yield Fault(
-                file, name, f"{dataset.name} has no sequence number to relate to", "Drop the qualifier"
-            )
+            yield Fault(file, name, f"{dataset.name} has no sequence number to relate to", "Drop the qualifier")
 
     def elements(self, dataset: DatasetFile) -> Iterator[Fault]:
         file, elements = self.study.files[dataset.name], dataset.elements
@@ -403,9 +361,7 @@ class _Checker:
         )
         for name, table, columns in needed:
             if table is None or any(column not in table.columns for column in columns):
-                yield Fault(
-                    file, "elements", f"the table {name!r} needs columns {', '.join(columns)}", "Write it"
-                )
+                yield Fault(file, "elements", f"the table {name!r} needs columns {', '.join(columns)}", "Write it")
                 return
         for number, element in enumerate(elements.elements, start=1):
             place = f"elements.{number}"
@@ -431,14 +387,8 @@ class _Checker:
                 mapped = column in self.used[name]
                 place = f"columns.{column}"
                 if mapped and contract.not_submitted:
-                    yield Fault(
-                        f"sources/{name}.yml", place, "is mapped and also listed as not submitted", "Keep one"
-                    )
-                elif (
-                    not mapped
-                    and not contract.not_submitted
-                    and not (contract.identifier or column in technical)
-                ):
+                    yield Fault(f"sources/{name}.yml", place, "is mapped and also listed as not submitted", "Keep one")
+                elif not mapped and not contract.not_submitted and not (contract.identifier or column in technical):
                     yield Fault(
                         f"sources/{name}.yml",
                         place,

@@ -96,9 +96,7 @@ def find_folder(study: str | Path) -> Path:
         if (folder / "study.yml").is_file():
             return folder.resolve()
     known = ", ".join(sorted(path.parent.name for path in MAPPINGS.glob("*/study.yml")))
-    raise UsageError(
-        f"no study {str(study)!r}: no folder with a study.yml of that name. Known studies: {known}"
-    )
+    raise UsageError(f"no study {str(study)!r}: no folder with a study.yml of that name. Known studies: {known}")
 
 
 def _hash(folder: Path) -> str:
@@ -163,9 +161,7 @@ class _Reader:
         try:
             return Standards.load(root, sdtmig=used.sdtmig, sdtm=used.sdtm, ct=used.ct)
         except FileNotFoundError as error:
-            self.fault(
-                "study.yml", "standards", str(error), "Name a version that is at hand, or add its folder"
-            )
+            self.fault("study.yml", "standards", str(error), "Name a version that is at hand, or add its folder")
             return None
 
     def sources(self, file: StudyFile | None) -> dict[str, Source]:
@@ -225,17 +221,13 @@ class _Reader:
                 self.fault(table.file, place, f"unknown action {action!r}", "Write term, fix or ignore")
                 continue
             if (action == "ignore") == bool(term):
-                self.fault(
-                    table.file, place, f"action {action} with TERM {term!r}", "Only term and fix have a TERM"
-                )
+                self.fault(table.file, place, f"action {action} with TERM {term!r}", "Only term and fix have a TERM")
                 continue
             known = terms.setdefault(name, {})
             if fold(collected) in known and known[fold(collected)] != (term or None):
                 self.fault(table.file, place, f"{collected!r} of {name} is mapped twice", "Keep one row")
             if targets.setdefault(name, target) != target:
-                self.fault(
-                    table.file, place, f"{name} names two CT codelists", "Keep one CT code per codelist"
-                )
+                self.fault(table.file, place, f"{name} names two CT codelists", "Keep one CT code per codelist")
             known[fold(collected)] = term or None
             places.setdefault(name, check.Target(target, []))
             if term:
@@ -274,9 +266,7 @@ class _Reader:
                 if dataset is None:
                     break
                 if dataset.name in result:
-                    self.fault(
-                        path, "dataset", f"{dataset.name} is also in {origins[dataset.name]}", "Keep one"
-                    )
+                    self.fault(path, "dataset", f"{dataset.name} is also in {origins[dataset.name]}", "Keep one")
                 result[dataset.name] = dataset
                 origins[dataset.name] = self.relative(path)
         if not result and not self.faults:

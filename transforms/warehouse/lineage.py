@@ -1,8 +1,9 @@
 """Lineage: for every record the raw lines it is from, for every value taken elsewhere the record it is from.
 
-One row per link. `kind` is `raw` (a line of a delivered file), `specification` (a line of a table of the
-study) or `record` (a record of another dataset, for the named variable). `record` and `line` count from 1;
-`source_variable` is the variable taken from another record where it is one; `part` is the position of the record group in the dataset's specification.
+One row per link. `kind` is `raw` (a line of a delivered file), `specification` (a line of a table of the study)
+or `record` (a record of another dataset, for the named variable). `record` and `line` count from 1.
+`source_variable` is the variable taken from another record where it is one; `part` is the position of the
+record group in the dataset's specification.
 """
 
 from __future__ import annotations
@@ -41,9 +42,7 @@ class Part:
     specification: bool
 
 
-def record_links(
-    dataset: str, parts: Sequence[Part], part_codes: np.ndarray, positions: np.ndarray
-) -> pa.Table:
+def record_links(dataset: str, parts: Sequence[Part], part_codes: np.ndarray, positions: np.ndarray) -> pa.Table:
     """The links of a dataset's records to raw or specification lines."""
     tables = []
     for number, part in enumerate(parts):

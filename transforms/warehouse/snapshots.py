@@ -71,11 +71,7 @@ class Snapshots:
     def listed(self) -> list[str]:
         """Ids of all complete snapshots."""
         folder = self.folder / "snapshots"
-        return (
-            sorted(path.name for path in folder.iterdir() if self.exists(path.name))
-            if folder.is_dir()
-            else []
-        )
+        return sorted(path.name for path in folder.iterdir() if self.exists(path.name)) if folder.is_dir() else []
 
     @contextmanager
     def building(self, snapshot_id: str) -> Iterator[Path]:
@@ -112,9 +108,7 @@ class Snapshots:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """JSON with sorted keys, so that the same content has the same bytes."""
-    path.write_text(
-        json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def content_hash(root: Path, parts: Iterable[str], suffixes: Iterable[str]) -> str:

@@ -1,0 +1,1 @@
+"""Benchmarks: the engine beside bare pandas scripts that do the same work."""
