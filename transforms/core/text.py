@@ -192,5 +192,4 @@ def to_arrow(values: pd.Series) -> pa.Array:
     """The column as a plain Arrow string array."""
     codes = values.cat.codes.to_numpy().astype(np.int32)
     indices = pa.array(codes, mask=codes < 0)
-    dictionary = pa.array(texts_of(values), type=pa.string())
-    return pa.DictionaryArray.from_arrays(indices, dictionary).cast(pa.string())
+    return pa.array(texts_of(values), type=pa.string()).take(indices)

@@ -507,9 +507,10 @@ def _indicator(result: numbers.Result, lower: float | None, upper: float | None)
 class LastBeforeExposure(Derived):
     """`Y` on the subject's last result before first treatment.
 
-    `last_before_exposure: VSDTC, result: VSSTRESC, by: [VSTESTCD, VSTPTNUM]`. One record per subject and `by`. A record on the day of first treatment counts when its time is
-    earlier; without a time on either side it counts only where `untimed_same_day` says so (a condition;
-    `{}` means always, absent means never). Ties go to the higher `order`, then to the later record.
+    `last_before_exposure: VSDTC, result: VSSTRESC, by: [VSTESTCD, VSTPTNUM]`. One record per subject and `by`.
+    A record on the day of first treatment counts when its time is earlier; without a time on either side it
+    counts only where `untimed_same_day` says so (a condition; `{}` means always, absent means never). Ties go to
+    the higher `order`, then to the later record.
     Source: SDTMIG 3.4, 4.5.9.
     """
 

@@ -90,12 +90,13 @@ def _dates(rule: DateRule, frames: Mapping[str, pd.DataFrame]) -> dict[str, Foun
     keep = conditions.rows(rule.where, lambda one: frame[one], frame.index) & frame[variable].notna().to_numpy()
     chosen = frame[keep]
     order = np.argsort(text.ranks(chosen[variable]), kind="stable")
-    result: dict[str, Found] = {}
-    for position in order[::-1] if rule.latest else order:
-        subject = str(chosen["USUBJID"].iloc[position])
-        if subject not in result:
-            result[subject] = Found(str(chosen[variable].iloc[position]), name, variable, int(chosen.index[position]))
-    return result
+    ordered = chosen.iloc[order[::-1] if rule.latest else order]
+    firsts = ordered[~ordered["USUBJID"].duplicated()]
+    subjects, found = firsts["USUBJID"].astype(object), firsts[variable].astype(object)
+    return {
+        subject: Found(date, name, variable, int(record))
+        for subject, date, record in zip(subjects, found, firsts.index, strict=True)
+    }
 
 
 def _records(

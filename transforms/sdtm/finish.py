@@ -89,10 +89,12 @@ def _unique_keys(study: Study, records: Records, findings: list[Finding]) -> Non
     if not len(frame):
         return
     keys = pd.Series(text.combination_codes([frame[key] for key in dataset.keys]))
-    whole = pd.Series(text.combination_codes([frame[name] for name in frame.columns]))
-    again = keys.duplicated(keep=False).to_numpy()
-    # Records equal in everything come from equal rows, and staging has said so already.
-    again = again & (whole.groupby(keys).transform("nunique") > 1).to_numpy()
+    again = keys.duplicated(keep=False).to_numpy().copy()
+    if again.any():
+        # Records equal in everything come from equal rows, and staging has said so already.
+        rows = np.flatnonzero(again)
+        whole = pd.Series(text.combination_codes([frame[name].iloc[rows] for name in frame.columns]), index=rows)
+        again[rows] = (whole.groupby(keys.iloc[rows]).transform("nunique") > 1).to_numpy()
     if again.any():
         findings.append(
             Finding(

@@ -53,7 +53,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Scan:
-    rows_end_at_lines: bool
+    lines: int
     ended: bool
 
 
@@ -103,9 +103,9 @@ def read_delimited(path: Path, shown: str, layout: Layout) -> Extract:
 
 
 def _scan(path: Path, shown: str, layout: Layout) -> _Scan:
-    """Read all bytes once: the encoding holds and there is no NUL; is the last line ended, is there a quote."""
+    """Read all bytes once: the encoding holds and there is no NUL; how many lines, is the last one ended."""
     decoder = codecs.getincrementaldecoder(layout.encoding)(errors="strict")
-    quoted, last, position = False, "", 0
+    lines, last, position = 0, "", 0
     with path.open("rb") as stream:
         while True:
             chunk = stream.read(CHUNK)
@@ -133,11 +133,12 @@ def _scan(path: Path, shown: str, layout: Layout) -> _Scan:
                     "holds replacement characters: it was already damaged by a wrong conversion",
                     "Ask the sender to export it again in the declared encoding",
                 )
-            quoted = quoted or layout.quote in decoded
+            lines += decoded.count("\n")
             last = decoded[-1:] or last
             if not chunk:
                 break
-    return _Scan(not quoted, last in {"\n", "\r"})
+    ended = last == "\n"
+    return _Scan(lines + (not ended), ended)
 
 
 def _header(path: Path, shown: str, layout: Layout) -> tuple[list[str], int]:
@@ -190,7 +191,7 @@ def _row_lines(
 ) -> np.ndarray:
     """The line on which each physical row starts, rows set aside included."""
     total = parsed + len(invalid)
-    if scan.rows_end_at_lines:
+    if scan.lines == header_lines + total:
         return np.arange(header_lines + 1, header_lines + 1 + total)
     with path.open(encoding=layout.encoding, newline="") as stream:
         reader = csv.reader(stream, delimiter=layout.delimiter, quotechar=layout.quote)
