@@ -513,8 +513,20 @@ def lineage_table(mapped: Mapped, staged: Mapping[str, Staged]) -> pa.Table:
             hashes = [""] * len(origin.files)
             if not origin.specification:
                 hashes = [file.sha256 for file in staged[origin.name].files]
-            parts.append(lineage.Part(origin.files, hashes, origin.file_codes, origin.lines, origin.specification))
-        tables.append(lineage.record_links(name, parts, dataset.origin_codes, dataset.positions))
+            table = origin.entry_table
+            parts.append(
+                lineage.Part(
+                    origin.files,
+                    hashes,
+                    origin.file_codes,
+                    origin.lines,
+                    origin.specification,
+                    table.file if table else None,
+                    origin.entry_columns,
+                    table.lines if table else (),
+                )
+            )
+        tables.append(lineage.record_links(name, parts, dataset.origin_codes, dataset.positions, dataset.entries))
         tables.append(lineage.value_links(name, _links(dataset)))
     return pa.concat_tables(tables).cast(lineage.SCHEMA) if tables else lineage.SCHEMA.empty_table()
 

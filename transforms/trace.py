@@ -126,20 +126,25 @@ class Tracer:
         )
 
     def _leaves(self, rule: Mapping[str, Any], links: list[dict[str, Any]]) -> list[Leaf]:
-        if rule["kind"] == "collected" or (rule["kind"] == "automatic" and rule["collected"]):
-            if not rule["collected"]:
+        own = [link for link in links if link["variable"] is None]
+        if not rule["collected"]:
+            if rule["kind"] == "collected":
                 return [Leaf("specification", rule["file"], None)]
-            return [
-                Leaf(link["kind"], link["source"], link["line"], tuple(rule["collected"]), link["sha256"] or "")
-                for link in links
-                if link["variable"] is None
-            ]
-        specification = [
-            Leaf("specification", link["source"], link["line"])
-            for link in links
-            if link["variable"] is None and link["kind"] == "specification"
-        ]
-        return specification if rule["kind"] == "automatic" else []
+            specification = [link for link in own if link["kind"] == "specification" and rule["kind"] == "automatic"]
+            return [Leaf("specification", link["source"], link["line"]) for link in specification]
+        leaves = []
+        for link in own:
+            columns = tuple(
+                link["entry_column"] if name == "each.value" else name
+                for name in rule["collected"]
+                if name == "each.value" or not name.startswith("each.")
+            )
+            entry = tuple(name.removeprefix("each.") for name in rule["collected"] if name.startswith("each."))
+            if columns:
+                leaves.append(Leaf(link["kind"], link["source"], link["line"], columns, link["sha256"] or ""))
+            if entry:
+                leaves.append(Leaf("specification", link["entry_file"], link["entry_line"], entry))
+        return leaves
 
     def _inputs(
         self, dataset: str, record: int, variable: str, reference: str, seen: frozenset[tuple[str, int, str]]

@@ -135,6 +135,7 @@ def _records(
         [origin],
         np.zeros(len(rows), dtype=np.int64),
         np.arange(len(rows), dtype=np.int64),
+        entries=np.full(len(rows), -1, dtype=np.int64),
         held=np.zeros(len(rows), dtype=bool),
     )
     records.links["SESTDTC"] = _links([row.start for row in rows])

@@ -29,13 +29,18 @@ class MappingLine:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where records stand in what they were made of: a source or specification table, its files and lines."""
+    """Where records stand in what they were made of: a source or specification table, its files and lines.
+
+    `entry_table` and `entry_columns` are the table that spreads a wide row and the columns it names.
+    """
 
     name: str
     files: tuple[str, ...]
     file_codes: np.ndarray
     lines: np.ndarray
     specification: bool
+    entry_table: Table | None = None
+    entry_columns: tuple[str, ...] = ()
 
 
 @dataclass
@@ -52,9 +57,7 @@ class Records:
     origin_codes: np.ndarray
     positions: np.ndarray
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
-    entries: np.ndarray | None = None
-    entry_table: Table | None = None
-    entry_columns: Sequence[str] = ()
+    entries: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     without: dict[str, np.ndarray] = field(default_factory=dict)
     held: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
     held_rules: dict[str, dict[str, list[np.ndarray]]] = field(default_factory=dict)
@@ -84,32 +87,34 @@ class Records:
         self.origin_codes = np.zeros(len(positions), dtype=np.int64)
         self.frame = pd.DataFrame(index=pd.RangeIndex(len(positions)))
         self.held = np.zeros(len(positions), dtype=bool)
+        self.entries = np.full(len(positions), -1, dtype=np.int64)
 
     def spread(self, positions: np.ndarray, table: Table, rule: ForEach) -> None:
         """One record for each row at `positions` and each row of `table` whose column is filled there."""
-        columns = table.values(rule.column)
+        columns = tuple(table.values(rule.column))
         parts = [positions[self.rows[name].notna().to_numpy()[positions]] for name in columns]
-        self.entries = np.repeat(np.arange(len(columns)), [len(part) for part in parts])
-        self.entry_table, self.entry_columns = table, columns
         self.take(np.concatenate(parts) if parts else np.empty(0, dtype=np.int64))
+        self.entries = np.repeat(np.arange(len(columns)), [len(part) for part in parts])
+        self.origins = [replace(self.origins[0], entry_table=table, entry_columns=columns)]
         self.without[rule.none.rule] = np.setdiff1d(positions, self.positions)
 
     def collected(self, name: str) -> pd.Series:
         """A collected column for each record; `each.value` and `each.NAME` belong to a spread record."""
         if not name.startswith("each."):
             return self.taken(self.rows[name])
-        if self.entries is None or self.entry_table is None:
+        origin = self.origins[0]
+        if origin.entry_table is None:
             raise ValueError(f"{name} outside for_each")
         if name == "each.value":
             codes = np.full(len(self.frame), -1, dtype=np.int64)
             texts: list[str] = []
-            for entry, column in enumerate(self.entry_columns):
+            for entry, column in enumerate(origin.entry_columns):
                 here = np.flatnonzero(self.entries == entry)
                 own = self.rows[column].cat.codes.to_numpy()[self.positions[here]].astype(np.int64)
                 codes[here] = np.where(own >= 0, own + len(texts), -1)
                 texts.extend(text.texts_of(self.rows[column]))
             return text.column(codes, texts, self.frame.index)
-        return text.column(self.entries, self.entry_table.values(name[5:]), self.frame.index)
+        return text.column(self.entries, origin.entry_table.values(name[5:]), self.frame.index)
 
     def taken(self, values: pd.Series) -> pd.Series:
         """A column of the origin's rows, for each record."""
@@ -136,8 +141,7 @@ class Records:
         keep = ~self.held
         self.frame = self.frame[keep]
         self.origin_codes, self.positions = self.origin_codes[keep], self.positions[keep]
-        if self.entries is not None:
-            self.entries = self.entries[keep]
+        self.entries = self.entries[keep]
         self.links = {
             name: [replace(link, records=link.records[keep]) for link in links] for name, links in self.links.items()
         }
@@ -185,6 +189,7 @@ class Records:
             origins,
             np.concatenate(codes) if codes else np.empty(0, dtype=np.int64),
             np.concatenate([part.positions for part in parts]) if parts else np.empty(0, dtype=np.int64),
+            entries=np.concatenate([part.entries for part in parts]) if parts else np.empty(0, dtype=np.int64),
             held=np.zeros(len(index), dtype=bool),
             no_record=[(part.origins[0].name, part.without) for part in parts],
         )
@@ -229,6 +234,7 @@ class Records:
 class Dataset:
     """A finished dataset: variables in the standard's order, records in key order, and where they are from.
 
+    `entries` say which row of the origin's entry table made a record of a wide row, -1 for none.
     `record_ids` are the ids the records had while they were made; `links` give, per variable and record,
     the record of another dataset a value was taken from (record numbers, 0 for none).
     """
@@ -239,6 +245,7 @@ class Dataset:
     origins: tuple[Origin, ...]
     origin_codes: np.ndarray
     positions: np.ndarray
+    entries: np.ndarray
     record_ids: np.ndarray
     raw_links: Mapping[str, Sequence[Link]]
     links: dict[str, list[Link]] = field(default_factory=dict)

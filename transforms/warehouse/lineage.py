@@ -3,7 +3,8 @@
 One row per link. `kind` is `raw` (a line of a delivered file), `specification` (a line of a table of the study)
 or `record` (a record of another dataset, for the named variable). `record` and `line` count from 1.
 `source_variable` is the variable taken from another record where it is one; `part` is the position of the
-record group in the dataset's specification.
+record group in the dataset's specification. Where a wide row was spread, `entry_column` is the column the record
+was made of, and `entry_file` and `entry_line` are the row of the table that says so.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ SCHEMA = pa.schema(
         ("line", pa.int32()),
         ("source_variable", pa.string()),
         ("part", pa.int16()),
+        ("entry_column", pa.string()),
+        ("entry_file", pa.string()),
+        ("entry_line", pa.int32()),
     ]
 )
 
@@ -40,9 +44,14 @@ class Part:
     file_codes: np.ndarray
     lines: np.ndarray
     specification: bool
+    entry_file: str | None = None
+    entry_columns: Sequence[str] = ()
+    entry_lines: Sequence[int] = ()
 
 
-def record_links(dataset: str, parts: Sequence[Part], part_codes: np.ndarray, positions: np.ndarray) -> pa.Table:
+def record_links(
+    dataset: str, parts: Sequence[Part], part_codes: np.ndarray, positions: np.ndarray, entries: np.ndarray
+) -> pa.Table:
     """The links of a dataset's records to raw or specification lines."""
     tables = []
     for number, part in enumerate(parts):
@@ -59,6 +68,7 @@ def record_links(dataset: str, parts: Sequence[Part], part_codes: np.ndarray, po
                 encoded(codes, part.sha256),
                 part.lines[rows],
                 number,
+                entry=(part, entries[records]),
             )
         )
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
@@ -97,9 +107,18 @@ def _table(
     lines: np.ndarray,
     part: int | None,
     source_variable: str | None = None,
+    entry: tuple[Part, np.ndarray] | None = None,
 ) -> pa.Table:
     size = len(records)
     zeros = np.zeros(size, dtype=int)
+    spread = [pa.nulls(size, field.type) for field in list(SCHEMA)[-3:]]
+    if entry is not None and entry[0].entry_file is not None:
+        part_of, entries = entry
+        spread = [
+            encoded(entries, part_of.entry_columns),
+            encoded(zeros, [part_of.entry_file]),
+            pa.array(np.array(part_of.entry_lines, dtype=np.int32)[entries]),
+        ]
     columns = [
         encoded(zeros, [dataset]),
         pa.array(records.astype(np.int32)),
@@ -110,5 +129,6 @@ def _table(
         pa.array(lines.astype(np.int32)),
         encoded(zeros, [source_variable]),
         pa.nulls(size, pa.int16()) if part is None else pa.array(np.full(size, part, dtype=np.int16)),
+        *spread,
     ]
     return pa.Table.from_arrays(columns, schema=SCHEMA)

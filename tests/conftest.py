@@ -1,0 +1,18 @@
+"""Fixtures that several tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def pilot_raw() -> Path:
+    """The extracts of the CDISC pilot, which lie outside the project."""
+    folder = ROOT.parent / "shared" / "data" / "cdiscpilot01" / "raw"
+    if not folder.is_dir():
+        pytest.skip(f"NOT TESTED: the extracts of cdiscpilot01 are not at {folder}")
+    return folder
