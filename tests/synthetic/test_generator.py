@@ -94,9 +94,7 @@ def test_the_package_reads_no_clock_no_locale_and_no_global_chance() -> None:
     for source in sources:
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
-                name = (
-                    node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                )
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 assert name not in banned, f"{source.name}:{node.lineno} calls {name}"
             if isinstance(node, ast.Import):
                 assert not modules & {alias.name for alias in node.names}, f"{source.name}:{node.lineno}"
@@ -249,9 +247,7 @@ def test_recorded_scores_follow_from_the_samples(world: World) -> None:
             assert score.items[0][1] == {0: 1, 1: 2, 2: 2, 3: 3, 4: 3}[score.west_haven]
             bilirubin = 1 if values["TBIL"] < 34 else 2 if values["TBIL"] <= 51 else 3
             assert score.items[2][1] == bilirubin
-            expected = meld(
-                bilirubin_umol_l=values["TBIL"], inr=values["INR"], creatinine_umol_l=values["CREA"]
-            )
+            expected = meld(bilirubin_umol_l=values["TBIL"], inr=values["INR"], creatinine_umol_l=values["CREA"])
             assert score.meld == expected
 
 
@@ -383,9 +379,7 @@ def test_value_sets_of_the_readme_cover_the_files(delivery: synthetic.Delivery) 
 def test_truth_matches_the_files(delivery: synthetic.Delivery) -> None:
     given = [row for row in read_form(delivery, "DOSE") if row["given"] == "Y"]
     doses = read_truth(delivery, "doses.csv")
-    assert [(row["subj"], row["dose_no"]) for row in doses] == [
-        (row["subj"], row["dose_no"]) for row in given
-    ]
+    assert [(row["subj"], row["dose_no"]) for row in doses] == [(row["subj"], row["dose_no"]) for row in given]
     for row, form in zip(doses, given, strict=True):
         assert row["start"].replace("T", " ") == form["infstdtm"]
         assert float(row["dose_per_kg"]) == pytest.approx(
@@ -396,9 +390,7 @@ def test_truth_matches_the_files(delivery: synthetic.Delivery) -> None:
     deaths = {row["subj"]: row["dthdat"] for row in read_form(delivery, "DEATH")}
     assert deaths == {row["subj"]: row["death_date"] for row in read_truth(delivery, "deaths.csv")}
     assert deaths == {subj: row["death_date"] for subj, row in subjects.items() if row["death_date"]}
-    assert len(read_truth(delivery, "dlt.csv")) == sum(
-        row["aedlt"] == "Y" for row in read_form(delivery, "AE")
-    )
+    assert len(read_truth(delivery, "dlt.csv")) == sum(row["aedlt"] == "Y" for row in read_form(delivery, "AE"))
     assert len(read_truth(delivery, "dsmb_decisions.csv")) == len(read_form(delivery, "DSMB"))
     counts = {row["file"]: int(row["rows"]) for row in read_truth(delivery, "form_counts.csv")}
     assert counts == delivery.rows

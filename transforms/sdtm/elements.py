@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from transforms.algorithms.base import Link
 from transforms.core import conditions, text
-from transforms.sdtm.algorithm import Link
 from transforms.sdtm.records import Origin, Records
 from transforms.study import Study
 from transforms.study.models import DatasetFile, DateRule, Element, Elements

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from transforms.algorithms.base import Outcome, Problem, StudyCodelist, Visits
 from transforms.core import conditions, text
 from transforms.core.tables import Table
 from transforms.findings import Finding, RawPlace, Severity
 from transforms.sdtm import finish
-from transforms.sdtm.algorithm import Outcome, Problem, StudyCodelist, Visits
 from transforms.sdtm.elements import element_records
 from transforms.sdtm.records import Dataset, MappingLine, Records
 from transforms.standards import VariableStandard
@@ -224,7 +224,7 @@ class _Run:
 
 @dataclass
 class _Scope:
-    """What one algorithm sees; see transforms.sdtm.algorithm.Scope."""
+    """What one algorithm sees; see transforms.algorithms.base.Scope."""
 
     run: _Run
     records: Records

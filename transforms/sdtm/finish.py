@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from transforms.algorithms.base import Link
 from transforms.core import numbers, text
 from transforms.findings import Finding, Severity
-from transforms.sdtm.algorithm import Link
 from transforms.sdtm.records import Dataset, Records
 from transforms.standards import VariableStandard
 from transforms.study import Study, check, graph

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from transforms.algorithms.base import Link
 from transforms.core import text
 from transforms.core.tables import Table
 from transforms.findings import RawPlace
-from transforms.sdtm.algorithm import Link
 from transforms.standards import VariableStandard
 from transforms.study.models import ForEach
 

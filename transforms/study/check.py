@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from transforms.algorithms.base import Algorithm
+from transforms.algorithms.collected import AssignCt, AssignDatetime, AssignFromTable, AssignNoCt, AssignVisit
+from transforms.algorithms.derived import Lookup
 from transforms.errors import Fault
-from transforms.sdtm.algorithm import Algorithm
-from transforms.sdtm.collected import AssignCt, AssignDatetime, AssignFromTable, AssignNoCt, AssignVisit
-from transforms.sdtm.derived import Lookup
 from transforms.standards import VariableStandard
 from transforms.study import graph
 from transforms.study.models import DatasetFile, Group, Variable

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from transforms.algorithms.base import StudyCodelist, fold
 from transforms.core.tables import Table, read_table
 from transforms.errors import ConfigurationError, Fault, UsageError
-from transforms.sdtm.algorithm import StudyCodelist, fold
 from transforms.standards import Standards
 from transforms.study import check
 from transforms.study.models import DatasetFile, Source, StudyFile

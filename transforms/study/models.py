@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from transforms.algorithms.base import Algorithm, Visits, parse
 from transforms.core import dates
 from transforms.core.conditions import Test
-from transforms.sdtm.algorithm import Algorithm, Visits, parse
 
 NAME = re.compile(r"[A-Z][A-Z0-9]{0,7}")
 WORKING = re.compile(r"[a-z][a-z0-9_]*")

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from pydantic import field_validator
 
+from transforms.algorithms.base import Algorithm, Outcome, Problem, Scope, fold, register
 from transforms.core import dates, numbers, text
 from transforms.findings import Severity
-from transforms.sdtm.algorithm import Algorithm, Outcome, Problem, Scope, fold, register
 
 
 def typed(values: pd.Series, scope: Scope) -> Outcome:

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
+from transforms.algorithms.base import Algorithm, Link, Outcome, Problem, Scope, register
+from transforms.algorithms.collected import TableLookup, typed
 from transforms.core import conditions, dates, numbers, text
 from transforms.core.conditions import Test
 from transforms.findings import Severity
-from transforms.sdtm.algorithm import Algorithm, Link, Outcome, Problem, Scope, register
-from transforms.sdtm.collected import TableLookup, typed
 
 REFERENCE = "DM.RFSTDTC"
 EXPOSURE = "DM.RFXSTDTC"

@@ -1,0 +1,4 @@
+"""What a specification can say: the algorithms that fill variables, each declaring what it reads.
+
+A new ability is a new class here, registered under its word; see `transforms.algorithms.base`.
+"""
