@@ -305,7 +305,7 @@ def main() -> NoReturn:
     """Run the command line; a CairnError is a message and an exit code, not a stack of calls."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        app()
+        app(prog_name="./cairn")
     except CairnError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"cairn: {error}", markup=False)
         raise SystemExit(error.exit_code) from error
@@ -316,7 +316,7 @@ def main() -> NoReturn:
         where = f"{Path(place.filename).name}:{place.lineno}"
         # The message of an unexpected error may hold data, so only its kind and place are shown.
         Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"cairn: a fault of Cairn itself ({type(error).__name__} at {where}). Nothing was published. "
+            f"cairn: a fault of Cairn itself ({type(error).__name__} at {where}). An earlier publication stands. "
             "Set CAIRN_DEBUG=1 to see the whole stack, which may show data",
             markup=False,
         )

@@ -357,8 +357,11 @@ class Standardize(Derived):
         return (self.result, *self.by.values(), *self.when)
 
     def tables(self) -> Mapping[str, Sequence[str]]:
-        extra = [name for name in (self.subtract, self.decimals) if name]
-        return {self.table: (*self.by, self.factor, *extra)}
+        return {self.table: (*self.by, *self.columns())}
+
+    def columns(self) -> Sequence[str]:
+        """The columns of the table that say how to convert."""
+        return tuple(name for name in (self.factor, self.subtract, self.decimals) if name)
 
     def _converter(self, scope: Scope):  # type: ignore[no-untyped-def]
         table = scope.table(self.table)

@@ -245,18 +245,21 @@ class _Scope:
         return self.records.frame[name]
 
     def subject_records(self) -> np.ndarray:
-        if self.records.subject_rows is None or len(self.records.subject_rows) != len(self.records.frame):
-            subjects = self.run.records["DM"].frame["USUBJID"]
-            table = np.full(len(subjects.cat.categories) + 1, -1, dtype=np.int64)
-            table[subjects.cat.codes.to_numpy()] = np.arange(len(subjects))
-            table[-1] = -1
-            position = {subject: table[code] for code, subject in enumerate(text.texts_of(subjects))}
-            own = self.records.frame["USUBJID"]
-            known = np.array([*(position.get(one, -1) for one in text.texts_of(own)), -1], dtype=np.int64)
-            self.records.subject_rows = known[own.cat.codes.to_numpy()]
-        rows = self.records.subject_rows
+        rows = self._subject_rows()
         ids = self.run.records["DM"].frame.index.to_numpy()
         return np.where(rows >= 0, ids[rows] if len(ids) else -1, -1)
+
+    def _subject_rows(self) -> np.ndarray:
+        """The position in DM of each record's subject, -1 for none; kept until DM or the records change."""
+        subjects = self.run.records["DM"].frame["USUBJID"]
+        kept = self.records.subject_rows
+        if kept is None or kept[0] != len(subjects):
+            position = {subject: row for row, subject in enumerate(subjects.astype(object))}
+            own = self.records.frame["USUBJID"]
+            known = np.array([*(position.get(one, -1) for one in text.texts_of(own)), -1], dtype=np.int64)
+            kept = (len(subjects), known[own.cat.codes.to_numpy()])
+            self.records.subject_rows = kept
+        return kept[1]
 
     def by_subject(self, reference: str) -> pd.Series:
         dataset, name = reference.split(".")
@@ -264,10 +267,9 @@ class _Scope:
             raise ValueError(f"{reference}: only DM has one record per subject")
         if self.records.dataset == "DM":
             return self.records.frame[name]
-        self.subject_records()
-        rows = self.records.subject_rows
+        rows = self._subject_rows()
         values = self.run.records["DM"].frame[name]
-        if rows is None or not len(values):
+        if not len(values):
             return text.missing(self.index)
         if isinstance(values.dtype, pd.CategoricalDtype):
             codes = np.where(rows >= 0, values.cat.codes.to_numpy()[rows], -1)

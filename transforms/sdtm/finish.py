@@ -100,7 +100,7 @@ def _unique_keys(study: Study, records: Records, findings: list[Finding]) -> Non
         findings.append(
             Finding(
                 "key_not_unique",
-                Severity.ANSWER,
+                Severity.CRITICAL if dataset.name == "DM" else Severity.ANSWER,
                 dataset.name,
                 ", ".join(dataset.keys),
                 "several records have the same natural key; they are kept in the order of the extract",

@@ -63,7 +63,7 @@ class Records:
     held_rules: dict[str, dict[str, list[np.ndarray]]] = field(default_factory=dict)
     no_record: list[tuple[str, dict[str, np.ndarray]]] = field(default_factory=list)
     links: dict[str, list[Link]] = field(default_factory=dict)
-    subject_rows: np.ndarray | None = None
+    subject_rows: tuple[int, np.ndarray] | None = None
 
     @classmethod
     def begin(

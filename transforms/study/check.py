@@ -7,9 +7,17 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from transforms.algorithms.base import Algorithm
-from transforms.algorithms.collected import AssignCt, AssignDatetime, AssignFromTable, AssignNoCt, AssignVisit
-from transforms.algorithms.derived import Lookup
+from transforms.algorithms.base import Algorithm, fold
+from transforms.algorithms.collected import (
+    AssignCt,
+    AssignDatetime,
+    AssignFromTable,
+    AssignNoCt,
+    AssignVisit,
+    TableLookup,
+)
+from transforms.algorithms.derived import Lookup, Standardize
+from transforms.core.tables import Table
 from transforms.errors import Fault
 from transforms.standards import VariableStandard
 from transforms.study import graph
@@ -259,6 +267,7 @@ class _Checker:
                             f"{table.file} has no column {column!r}",
                             self.suggest(column, table.columns),
                         )
+                yield from self.one_answer(table, algorithm)
         for codelist in algorithm.study_codelists():
             if codelist not in self.study.codelists:
                 yield Fault(
@@ -271,6 +280,26 @@ class _Checker:
             for term in algorithm.literal_terms():
                 yield from self.term(term, definition.codelists, file, name)
         yield from self.kind(dataset, group, name, definition, algorithm)
+
+    def one_answer(self, table: Table, algorithm: Algorithm) -> Iterator[Fault]:
+        """A table in which something is looked up has one answer for each key."""
+        if not isinstance(algorithm, TableLookup | Standardize):
+            return
+        answers = [algorithm.value] if isinstance(algorithm, TableLookup) else list(algorithm.columns())
+        if any(name not in table.columns for name in (*algorithm.by, *answers)):
+            return
+        seen: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {}
+        keys = zip(*(table.values(name) for name in algorithm.by), strict=True)
+        found = zip(*(table.values(name) for name in answers), strict=True)
+        for key, answer, line in zip(keys, found, table.lines, strict=True):
+            first, first_line = seen.setdefault(tuple(fold(part) for part in key), (answer, line))
+            if first != answer:
+                yield Fault(
+                    table.file,
+                    f"line {line}",
+                    f"answers {', '.join(key)} differently than line {first_line}",
+                    "Keep one of the rows",
+                )
 
     def kind(
         self,

@@ -71,6 +71,8 @@ class Study:
         published = reader.standards(file, standards or MAPPINGS / "standards")
         if file is None or published is None:
             raise ConfigurationError(reader.faults)
+        if file.study != folder.name:
+            reader.fault("study.yml", "study", f"says {file.study!r}", f"Name it as its folder: {folder.name}")
         result = cls(
             folder=folder,
             file=file,
