@@ -565,8 +565,9 @@ class LastBeforeExposure(Derived):
 class EpochOf(Derived):
     """EPOCH of the element in which a date falls, from SE: `epoch: AESTDTC` (SDTMIG 3.4, 4.1.3.1).
 
-    A date without time on the day an element starts belongs to that element. Missing when the day is
-    unknown, before the first element or after the last one's end.
+    On the day an element starts, dates compare by day unless both have a time: the record belongs to that
+    element, or to the one before where the starting element has no epoch (one outside the plan). Missing when
+    the day is unknown, before the first element or after the last one's end.
     """
 
     word: ClassVar[str] = "epoch"
@@ -583,18 +584,31 @@ class EpochOf(Derived):
 
     def apply(self, scope: Scope) -> Outcome:
         elements = scope.dataset("SE")
-        chosen = covering(
-            scope.variable("USUBJID"),
-            text.map_number(scope.variable(self.date), dates.last_second).to_numpy(),
-            text.map_number(scope.variable(self.date), dates.first_second).to_numpy(),
-            elements["USUBJID"],
-            text.map_number(elements["SESTDTC"], dates.first_second).to_numpy(),
-            text.map_number(elements["SEENDTC"], dates.last_second).to_numpy(),
-        )
-        epochs = elements["EPOCH"]
+        dates_of, epochs = scope.variable(self.date), elements["EPOCH"]
+        latest = text.map_number(dates_of, dates.last_second).to_numpy()
+        earliest = text.map_number(dates_of, dates.first_second).to_numpy()
+        starts = text.map_number(elements["SESTDTC"], dates.first_second).to_numpy()
+        ends = text.map_number(elements["SEENDTC"], dates.last_second).to_numpy()
+
+        def element(moment: np.ndarray) -> np.ndarray:
+            return covering(scope.variable("USUBJID"), moment, earliest, elements["USUBJID"], starts, ends)
+
+        chosen = element(latest)
+        if len(elements):
+            # At day precision, where the record or the start has no time, the start could be before or after.
+            timed = text.map_flag(dates_of, _timed) & text.map_flag(elements["SESTDTC"], _timed)[chosen]
+            days = dates.day_numbers(dates_of).to_numpy()
+            same_day = dates.day_numbers(elements["SESTDTC"]).to_numpy()[chosen] == days
+            open_start = (chosen >= 0) & same_day & ~timed & epochs.isna().to_numpy()[chosen]
+            before = element(np.where(open_start, days * dates.SECONDS_PER_DAY - 1, np.nan))
+            chosen = np.where(before >= 0, before, chosen)
         codes = np.where(chosen >= 0, epochs.cat.codes.to_numpy()[chosen] if len(epochs) else -1, -1)
         records = np.where(chosen >= 0, elements.index.to_numpy()[chosen] if len(epochs) else -1, -1)
         return Outcome(text.column(codes, text.texts_of(epochs), scope.index), links=(Link("SE", records),))
+
+
+def _timed(value: str) -> bool:
+    return len(value) > 10
 
 
 def covering(
