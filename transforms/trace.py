@@ -135,9 +135,9 @@ class Tracer:
         leaves = []
         for link in own:
             columns = tuple(
-                link["entry_column"] if name == "each.value" else name
+                link["entry_column"] if name == "each.value" else name.removeprefix("each.column.")
                 for name in rule["collected"]
-                if name == "each.value" or not name.startswith("each.")
+                if name == "each.value" or name.startswith("each.column.") or not name.startswith("each.")
             )
             entry = tuple(name.removeprefix("each.") for name in rule["collected"] if name.startswith("each."))
             if columns:

@@ -166,12 +166,16 @@ class AssignDatetime(Algorithm):
 
 @register
 class AssignPart(Algorithm):
-    """The part of a collected text that a pattern's one group finds: `assign_part: PATNUM, pattern: (.{3})-.*`."""
+    """The part of a collected text that a pattern's one group finds: `assign_part: PATNUM, pattern: (.{3})-.*`.
+
+    A text that does not fit is a critical finding and holds the record; with `optional` it gives a missing value.
+    """
 
     word: ClassVar[str] = "assign_part"
     main: ClassVar[str] = "column"
     column: str
     pattern: str
+    optional: bool = False
 
     @field_validator("pattern")
     @classmethod
@@ -187,11 +191,15 @@ class AssignPart(Algorithm):
         pattern = re.compile(self.pattern)
         values = scope.collected(self.column)
         found = [pattern.fullmatch(value) for value in text.texts_of(values)]
-        problems = unmapped(
-            values,
-            np.array([match is not None for match in found], dtype=bool),
-            f"a collected value does not have the form from which {scope.target.name} is taken",
-            "Have the source corrected, or widen the pattern in the specification",
+        problems = (
+            ()
+            if self.optional
+            else unmapped(
+                values,
+                np.array([match is not None for match in found], dtype=bool),
+                f"a collected value does not have the form from which {scope.target.name} is taken",
+                "Have the source corrected, or widen the pattern in the specification",
+            )
         )
         parts = [match[1] if match else None for match in found]
         outcome = typed(text.column(values.cat.codes.to_numpy(), parts, scope.index), scope)

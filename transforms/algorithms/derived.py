@@ -124,6 +124,10 @@ class SubjectDate(Derived):
         return (*self.sources, *conditions_on, "USUBJID", *self.when)
 
     def apply(self, scope: Scope) -> Outcome:
+        return self.extreme(scope, latest=self.latest)
+
+    def extreme(self, scope: Scope, *, latest: bool) -> Outcome:
+        """Each subject's first or last value, linked to the record it is from."""
         own = text.texts_of(scope.variable("USUBJID"))
         own_codes = scope.variable("USUBJID").cat.codes.to_numpy()
         row_of = np.full(len(own) + 1, -1, dtype=np.int64)
@@ -143,7 +147,7 @@ class SubjectDate(Derived):
         joined = text.concat([values for *_, values in parts])
         rows = np.concatenate([part[2] for part in parts])
         ranks = text.ranks(joined)
-        order = np.lexsort((-ranks if self.latest else ranks, rows))
+        order = np.lexsort((-ranks if latest else ranks, rows))
         owners, first = np.unique(rows[order], return_index=True)
         chosen = np.full(len(scope.index), -1, dtype=np.int64)
         chosen[owners] = order[first]
@@ -175,6 +179,29 @@ class Latest(SubjectDate):
 
     word: ClassVar[str] = "latest"
     latest: ClassVar[bool] = True
+
+
+@register
+class OnlyValue(SubjectDate):
+    """The one value a subject has in a variable of another dataset: `only_value: DS.arm_code`.
+
+    A subject with several different values is a critical finding, and the first in text order stands.
+    """
+
+    word: ClassVar[str] = "only_value"
+    latest: ClassVar[bool] = False
+
+    def apply(self, scope: Scope) -> Outcome:
+        lowest, highest = self.extreme(scope, latest=False), self.extreme(scope, latest=True)
+        several = (lowest.values.astype(object).fillna("") != highest.values.astype(object).fillna("")).to_numpy()
+        problem = Problem(
+            "several_values",
+            Severity.CRITICAL,
+            several,
+            f"a subject has several different values of {' and '.join(self.sources)}",
+            "Ask the site which one is right",
+        )
+        return Outcome(lowest.values, (problem,) if several.any() else (), lowest.links)
 
 
 @register

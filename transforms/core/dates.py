@@ -132,6 +132,12 @@ def date_part(value: str) -> str | None:
     return value[:10] if len(value) >= 10 else None
 
 
+def later(value: str, days: int) -> str:
+    """The date some days after a complete date (its time of day is dropped); a partial date stays as it is."""
+    date = date_part(value)
+    return (datetime.date.fromisoformat(date) + datetime.timedelta(days)).isoformat() if date else value
+
+
 def day_number(value: str) -> float | None:
     """Days since 0001-01-01 of a complete date; None when the day is unknown."""
     date = date_part(value)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from transforms.algorithms.base import Link
-from transforms.core import conditions, text
+from transforms.core import conditions, dates, text
 from transforms.sdtm.records import Origin, Records
 from transforms.study import Study
 from transforms.study.models import DatasetFile, DateRule, Element, Elements
@@ -93,6 +93,8 @@ def _dates(rule: DateRule, frames: Mapping[str, pd.DataFrame]) -> dict[str, Foun
     ordered = chosen.iloc[order[::-1] if rule.latest else order]
     firsts = ordered[~ordered["USUBJID"].duplicated()]
     subjects, found = firsts["USUBJID"].astype(object), firsts[variable].astype(object)
+    if rule.plus_days:
+        found = found.map(lambda date: dates.later(date, rule.plus_days))
     return {
         subject: Found(date, name, variable, int(record))
         for subject, date, record in zip(subjects, found, firsts.index, strict=True)

@@ -42,6 +42,14 @@ class Origin:
     entry_table: Table | None = None
     entry_columns: tuple[str, ...] = ()
 
+    def columns_of(self, name: str) -> tuple[str, ...] | None:
+        """The extract's column that `name` reads for each row of the entry table; None if it reads none."""
+        if name == "each.value":
+            return self.entry_columns
+        if name.startswith("each.column.") and self.entry_table is not None:
+            return tuple(self.entry_table.values(name.removeprefix("each.column.")))
+        return None
+
 
 @dataclass
 class Records:
@@ -99,16 +107,19 @@ class Records:
         self.without[rule.none.rule] = np.setdiff1d(positions, self.positions)
 
     def collected(self, name: str) -> pd.Series:
-        """A collected column for each record; `each.value` and `each.NAME` belong to a spread record."""
+        """A collected column for each record; `each....` belongs to a spread record (see ForEach)."""
         if not name.startswith("each."):
             return self.taken(self.rows[name])
         origin = self.origins[0]
         if origin.entry_table is None:
             raise ValueError(f"{name} outside for_each")
-        if name == "each.value":
+        columns = origin.columns_of(name)
+        if columns is not None:
             codes = np.full(len(self.frame), -1, dtype=np.int64)
             texts: list[str] = []
-            for entry, column in enumerate(origin.entry_columns):
+            for entry, column in enumerate(columns):
+                if not column:
+                    continue
                 here = np.flatnonzero(self.entries == entry)
                 own = self.rows[column].cat.codes.to_numpy()[self.positions[here]].astype(np.int64)
                 codes[here] = np.where(own >= 0, own + len(texts), -1)

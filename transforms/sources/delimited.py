@@ -9,9 +9,10 @@ from __future__ import annotations
 import codecs
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ class Layout:
 
     encoding: str
     delimiter: str
-    quote: str
+    quote: str | None
     columns: tuple[str, ...]
 
 
@@ -141,10 +142,16 @@ def _scan(path: Path, shown: str, layout: Layout) -> _Scan:
     return _Scan(lines + (not ended), ended)
 
 
+def _reader(stream: Iterable[str], layout: Layout) -> Any:
+    if layout.quote is None:
+        return csv.reader(stream, delimiter=layout.delimiter, quoting=csv.QUOTE_NONE)
+    return csv.reader(stream, delimiter=layout.delimiter, quotechar=layout.quote)
+
+
 def _header(path: Path, shown: str, layout: Layout) -> tuple[list[str], int]:
     encoding = "utf-8-sig" if layout.encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else layout.encoding
     with path.open(encoding=encoding, newline="") as stream:
-        reader = csv.reader(stream, delimiter=layout.delimiter, quotechar=layout.quote)
+        reader = _reader(stream, layout)
         header = [name.strip().removeprefix("\ufeff") for name in next(reader, [])]
         lines = reader.line_num
     repeated = sorted(name for name, count in Counter(header).items() if count > 1)
@@ -171,7 +178,7 @@ def _parse(path: Path, layout: Layout, header: Sequence[str], header_lines: int,
         ),
         parse_options=pacsv.ParseOptions(
             delimiter=layout.delimiter,
-            quote_char=layout.quote,
+            quote_char=layout.quote if layout.quote is not None else False,
             newlines_in_values=True,
             ignore_empty_lines=False,
             invalid_row_handler=set_aside,
@@ -194,7 +201,7 @@ def _row_lines(
     if scan.lines == header_lines + total:
         return np.arange(header_lines + 1, header_lines + 1 + total)
     with path.open(encoding=layout.encoding, newline="") as stream:
-        reader = csv.reader(stream, delimiter=layout.delimiter, quotechar=layout.quote)
+        reader = _reader(stream, layout)
         starts, line = [], 0
         for _ in reader:
             starts.append(line + 1)

@@ -212,6 +212,10 @@ class _Checker:
             if name.startswith("each."):
                 table = self.study.tables.get(one.for_each.table) if one.for_each else None
                 columns = {"value", *(table.columns if table else ())}
+                if name.startswith("each.column.") and table and name[12:] in table.columns:
+                    for column in filter(None, table.values(name[12:])):
+                        yield from self.collected(dataset, one, column, f"{place} ({table.file})")
+                    continue
                 if name[5:] not in columns:
                     yield Fault(
                         file,

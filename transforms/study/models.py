@@ -99,7 +99,7 @@ class Source(Frozen):
     format: Literal["delimited"] = "delimited"
     encoding: str = "utf-8"
     delimiter: str = ","
-    quote: str = '"'
+    quote: str | None = '"'
     delivery: Literal["full", "incremental"]
     record_id: tuple[str, ...] = ()
     equal_rows: Literal["keep", "duplicate"] = "keep"
@@ -111,8 +111,8 @@ class Source(Frozen):
 
     @field_validator("delimiter", "quote")
     @classmethod
-    def _one_character(cls, value: str) -> str:
-        if len(value) != 1:
+    def _one_character(cls, value: str | None) -> str | None:
+        if value is not None and len(value) != 1:
             raise ValueError("is one character")
         return value
 
@@ -191,8 +191,9 @@ class Variable(Frozen):
 class ForEach(Frozen):
     """One record per row of a table whose column is filled: the way from a wide form to a long dataset.
 
-    `column` names the table's column that holds the extract's column names; an algorithm reads the value
-    as `each.value` and the table's other columns as `each.NAME`.
+    `column` names the table's column that holds the extract's column names; an algorithm reads the value there as
+    `each.value`, the table's cell in column NAME as `each.NAME`, and the value of the extract's column which that
+    cell names as `each.column.NAME`.
     """
 
     table: str
@@ -231,15 +232,16 @@ class Group(Frozen):
 
 
 class DateRule(Frozen):
-    """When an element starts or ends: a DM variable of the subject, or a date of another dataset."""
+    """When an element starts or ends: a DM variable of the subject, or a date of another dataset, some days later."""
 
     subject: str | None = None
     earliest: str | None = None
     latest: str | None = None
     where: dict[str, Test] = {}
+    plus_days: int = 0
 
     def __hash__(self) -> int:
-        return hash((self.subject, self.earliest, self.latest, tuple(self.where.items())))
+        return hash((self.subject, self.earliest, self.latest, tuple(self.where.items()), self.plus_days))
 
     @model_validator(mode="after")
     def _one(self) -> DateRule:
