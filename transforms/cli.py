@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import traceback
@@ -19,7 +20,6 @@ from transforms.errors import CairnError, UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO_STUDY = "ucmsc_dac"
-DEMO_SEED = "20220613"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -99,27 +99,25 @@ def demo() -> None:
     from transforms import pipeline
     from transforms.study import Study
 
-    home = pipeline.default_home()
-    landing = pipeline.Home(home, DEMO_STUDY).landing
+    home = pipeline.Home(pipeline.default_home(), DEMO_STUDY)
     out = _out()
-    if not any(landing.glob("*")):
+    if not (home.landing / "manifest.json").is_file():
         _progress("Generating synthetic extracts")
-        command = [
-            sys.executable,
-            "-m",
-            "synthetic",
-            "--out",
-            str(landing.parent / f"{DEMO_STUDY}-synthetic"),
-        ]
-        subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    out.print(f"Extracts of {DEMO_STUDY} (SYNTHETIC - NOT PATIENT DATA) are in {landing}")
-    report = pipeline.run(Study.load(DEMO_STUDY))
-    _show_report(report)
+        folder = home.folder / "synthetic" / DEMO_STUDY
+        command = [sys.executable, "-m", "synthetic", "--out", str(folder)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        home.landing.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(folder / "landing", home.landing, dirs_exist_ok=True)
+    out.print(f"Extracts of {DEMO_STUDY} (SYNTHETIC - NOT PATIENT DATA) are in {home.landing}")
+    study = Study.load(DEMO_STUDY)
+    _progress("Ingesting, staging and mapping")
+    _show_report(pipeline.run(study))
     out.print("\nLook at:")
-    out.print(f"  {pipeline.Home(home, DEMO_STUDY).snapshots.current}/sdtm/*.parquet")
+    out.print(f"  {home.snapshots.current}/sdtm/*.parquet")
     out.print(f"  ./cairn findings {DEMO_STUDY}")
-    first = Study.load(DEMO_STUDY).file.studyid
-    out.print(f"  ./cairn trace {DEMO_STUDY} DM USUBJID={first}-01-1001 --variable RFSTDTC")
+    example = study.file.usubjid.format(studyid=study.file.studyid, subject="1001")
+    out.print(f"  ./cairn trace {DEMO_STUDY} EX USUBJID={example} EXSEQ=1 --variable EXDOSE")
 
 
 @app.command()

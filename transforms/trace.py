@@ -106,9 +106,8 @@ class Tracer:
         links = self.links(dataset, record)
         rule = self._rule(dataset, variable, [link["part"] for link in links if link["part"] is not None])
         if rule is None:
-            note = "expected by the standard; nothing fills it"
-            return Step(dataset, record, variable, self.value(*here), note, "", leaves=(Leaf("standard", "", None),))
-        leaves = list(self._leaves(rule, links))
+            return Step(dataset, record, variable, self.value(*here), "nothing fills it in this record", "")
+        leaves = self._leaves(rule, links)
         inputs = []
         for reference in rule["inputs"]:
             inputs.extend(self._inputs(dataset, record, variable, reference, seen | {here}))
