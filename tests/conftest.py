@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.small_study import SmallStudy
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -16,3 +18,9 @@ def pilot_raw() -> Path:
     if not folder.is_dir():
         pytest.skip(f"NOT TESTED: the extracts of cdiscpilot01 are not at {folder}")
     return folder
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> SmallStudy:
+    """A small study of three extracts, written into a folder of its own."""
+    return SmallStudy.write(tmp_path)

@@ -40,9 +40,12 @@ class Target:
 Targets = dict[str, Target]
 
 
-def faults_of(study: Study, targets: Targets) -> list[Fault]:
-    """Every fault between the parts of a study that could each be read."""
-    checker = _Checker(study)
+def faults_of(study: Study, targets: Targets, unreadable: frozenset[str]) -> list[Fault]:
+    """Every fault between the parts of a study that could be read.
+
+    `unreadable` names sources and datasets that have faults of their own; what only follows from them is not said.
+    """
+    checker = _Checker(study, unreadable)
     found = [
         *checker.codelists(targets),
         *checker.extensions(),
@@ -53,8 +56,9 @@ def faults_of(study: Study, targets: Targets) -> list[Fault]:
 
 
 class _Checker:
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, unreadable: frozenset[str]) -> None:
         self.study = study
+        self.unreadable = unreadable
         self.used: dict[str, set[str]] = {name: set() for name in study.sources}
 
     def suggest(self, name: str, known: Iterable[str]) -> str:
@@ -95,7 +99,8 @@ class _Checker:
             return
         names = ", ".join(f"{one.code} {one.short_name}" for one in published)
         close = get_close_matches(term, [known for one in published for known in one.terms], 1, 0.6)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
+        same = [known for one in published for known in one.terms if known.casefold() == term.casefold()]
+        hint = f"Did you mean {(same or close)[0]!r}? " if same or close else ""
         extensible = any(one.extensible for one in published)
         way = "declare it in tables/ct_extensions.csv" if extensible else "the codelist is not extensible"
         yield Fault(file, place, f"{term!r} is not a term of {names}", f"{hint}Use a published term, or {way}")
@@ -120,6 +125,8 @@ class _Checker:
             identity = source.identity
             if identity is not None:
                 other = self.study.sources.get(identity.source)
+                if other is None and identity.source in self.unreadable:
+                    continue
                 if other is None:
                     yield Fault(
                         file,
@@ -174,6 +181,8 @@ class _Checker:
 
     def group(self, dataset: DatasetFile, group: Group) -> Iterator[Fault]:
         file = self.study.files[dataset.name]
+        if group.source in self.unreadable:
+            return
         if group.source is not None and group.source not in self.study.sources:
             yield Fault(file, "records", f"no source {group.source!r}", self.suggest(group.source, self.study.sources))
             return
@@ -359,6 +368,8 @@ class _Checker:
         if other == dataset.name:
             if name not in known:
                 yield Fault(file, place, f"reads {name}, which {other} does not write", self.suggest(name, known))
+        elif other in self.unreadable:
+            return
         elif other not in self.study.datasets:
             yield Fault(
                 file,
@@ -411,6 +422,8 @@ class _Checker:
 
     def columns(self) -> Iterator[Fault]:
         """Every source column is read by a dataset or says why it is not submitted."""
+        if self.unreadable:
+            return
         for name, source in self.study.sources.items():
             technical = {*source.record_id, *(one for exclusion in source.exclude for one in exclusion.where)}
             for other in self.study.sources.values():

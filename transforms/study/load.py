@@ -86,7 +86,7 @@ class Study:
             files=origins,
             specification_hash=_hash(folder),
         )
-        reader.faults.extend(check.faults_of(result, targets))
+        reader.faults.extend(check.faults_of(result, targets, frozenset(reader.unreadable)))
         if reader.faults:
             raise ConfigurationError(reader.faults)
         return result
@@ -116,6 +116,7 @@ class _Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.faults: list[Fault] = []
+        self.unreadable: set[str] = set()
 
     def relative(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
@@ -184,6 +185,7 @@ class _Reader:
                     content = {**content, "columns": {**dumped, **(content.get("columns") or {})}}
             source = self.validate(path, content, Source)
             if source is None:
+                self.unreadable.add(path.stem)
                 continue
             if source.source != path.stem:
                 self.fault(path, "source", f"says {source.source!r}", f"Name it as its file: {path.stem}")
@@ -266,6 +268,7 @@ class _Reader:
                     context = {"place": (name, placement)}
                 dataset = self.validate(path, content, DatasetFile, context)
                 if dataset is None:
+                    self.unreadable.update(several if isinstance(several, list) else [path.stem.upper()])
                     break
                 if dataset.name in result:
                     self.fault(path, "dataset", f"{dataset.name} is also in {origins[dataset.name]}", "Keep one")
