@@ -249,8 +249,8 @@ def _take(
                 True,
             )
         )
-    if refusal is not None and not entries:
-        entries.append(Received(number, delivery, "", delivery, "", 0, 0, None, False))
+    if refusal is not None and refusal.file not in {entry.file for entry in entries}:
+        entries.append(Received(number + len(entries), delivery, "", refusal.file, "", 0, 0, None, False))
     return tuple(entries), extracts, refusal
 
 
@@ -262,7 +262,7 @@ def _manifest_refusal(
             "wrong_study",
             delivery,
             "the manifest names another study",
-            "Drop it in that study's landing folder",
+            "Drop the delivery in the landing folder of the study it is for",
         )
     present = {path.name for path in files}
     absent = sorted(entry.name for entry in manifest.files if entry.name not in present)
