@@ -282,8 +282,8 @@ def spec_check(study: StudyName, placement: Placement = None, as_json: AsJson = 
         _print_json({"faults": [], "datasets": dict(variables)})
         return
     _out().print(
-        f"{loaded.name}: {len(loaded.sources)} sources, {len(loaded.datasets)} datasets, "
-        f"{len(loaded.tables)} tables, no fault."
+        f"{loaded.name}: no fault. Sources {len(loaded.sources)}, datasets {len(loaded.datasets)}, "
+        f"tables {len(loaded.tables)}."
     )
 
 

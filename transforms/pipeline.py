@@ -158,11 +158,10 @@ def ingest(study: Study, landing: Path, store: RawStore) -> _Ingested:
     """
     result = _Ingested()
     log = store.received()
-    known = {(entry.source, entry.sha256, entry.file) for entry in log if entry.accepted}
     refused_before = {(entry.file, entry.sha256, entry.rule) for entry in log if not entry.accepted}
     number = len(log)
     for delivery, manifest, files in _deliveries(landing):
-        entries, extracts, refusal = _take(study, store, delivery, manifest, files, known, number)
+        entries, extracts, refusal = _take(study, store, delivery, manifest, files, number)
         if refusal is not None:
             entries = tuple(_refused(entry, refusal) for entry in entries)
             result.refused.extend(entries)
@@ -171,7 +170,6 @@ def ingest(study: Study, landing: Path, store: RawStore) -> _Ingested:
         else:
             result.accepted.extend(entries)
             result.extracts.update(extracts)
-            known |= {(entry.source, entry.sha256, entry.file) for entry in entries}
         store.record(entries)
         number += len(entries)
     return result
@@ -180,7 +178,7 @@ def ingest(study: Study, landing: Path, store: RawStore) -> _Ingested:
 def _deliveries(
     landing: Path,
 ) -> list[tuple[str, Manifest | FileRefusedError | None, list[Path]]]:
-    files = sorted(path for path in landing.iterdir() if path.is_file() and not path.name.startswith("."))
+    files = sorted(path for path in landing.iterdir() if not path.name.startswith("."))
     manifests = [path for path in files if path.name == MANIFEST_NAME or path.name.endswith(".manifest.json")]
     loose = {path.name: path for path in files if path not in manifests}
     deliveries: list[tuple[str, Manifest | FileRefusedError | None, list[Path]]] = []
@@ -202,7 +200,6 @@ def _take(
     delivery: str,
     manifest: Manifest | FileRefusedError | None,
     files: Sequence[Path],
-    known: set[tuple[str, str, str]],
     number: int,
 ) -> tuple[tuple[Received, ...], dict[tuple[str, str], Extract], FileRefusedError | None]:
     entries: list[Received] = []
@@ -213,12 +210,12 @@ def _take(
     refusal = _manifest_refusal(study, delivery, manifest, files) if manifest else None
     promised = {entry.name: entry for entry in manifest.files} if manifest else {}
     for path in files:
-        source = _source_of(study, path.name)
+        source = _source_of(study, path.name) if path.is_file() else None
         if source is None:
             refusal = refusal or FileRefusedError(
                 UNEXPECTED,
                 path.name,
-                "fits no source contract",
+                "fits no source contract" if path.is_file() else "is no file; extracts lie in landing itself",
                 "Correct its name, or write a source contract for it",
             )
             entries.append(Received(number + len(entries), delivery, "", path.name, "", 0, 0, None, True))
@@ -228,7 +225,7 @@ def _take(
         stated = (said.extracted_at if said else None) or (manifest.extracted_at if manifest else None)
         try:
             sha256, size = store.take(path)
-            if (source.source, sha256, path.name) in known:
+            if _is_known(source, path.name, sha256, store.received()):
                 continue
             extract = read_extract(source, store.path(sha256), path.name)
             rows = len(extract.lines) + len(extract.short_or_long)
@@ -252,6 +249,20 @@ def _take(
     if refusal is not None and refusal.file not in {entry.file for entry in entries}:
         entries.append(Received(number + len(entries), delivery, "", refusal.file, "", 0, 0, None, False))
     return tuple(entries), extracts, refusal
+
+
+def _is_known(source: Source, name: str, sha256: str, received: Sequence[Received]) -> bool:
+    """True if taking the file again would change nothing.
+
+    The bytes of an incremental source count once. A full source's file is new unless it is the version that stands,
+    or the last one received under this name: the bytes of an older version, sent again, are a new version.
+    """
+    own = [entry for entry in received if entry.accepted and entry.source == source.source]
+    if source.delivery == "incremental":
+        return sha256 in {entry.sha256 for entry in own}
+    same_name = [entry.sha256 for entry in own if entry.file == name]
+    standing = ordered(own, source.source)[-1:]
+    return sha256 in {*same_name[-1:], *(entry.sha256 for entry in standing)}
 
 
 def _manifest_refusal(
@@ -430,6 +441,18 @@ def stage_all(
             )
             for entry in used
         ]
+        unordered = {entry.file for entry in own if not entry.extracted_at}
+        if source.delivery == "full" and len(unordered) > 1:
+            found.append(
+                Finding(
+                    "order_not_declared",
+                    Severity.CRITICAL,
+                    name,
+                    "",
+                    f"{', '.join(sorted(unordered))} declare no extract time; {used[-1].file}, received last, stands",
+                    "Send a manifest with extract times, or declare extracted_at in the source contract",
+                )
+            )
         if not own:
             found.append(
                 Finding(

@@ -357,3 +357,58 @@ def test_what_a_killed_run_leaves_behind_changes_nothing(small: SmallStudy, tmp_
     assert report.snapshot_id == undisturbed.snapshot_id
     assert contents(report.path) == contents(undisturbed.path)
     assert not list(snapshots.glob(".building-*"))
+
+
+def test_an_older_version_sent_again_is_a_new_version(small: SmallStudy) -> None:
+    first = small.run()
+    small.drop("vitals.csv", VITALS.replace("131", "132"))
+    small.run()
+    small.drop("vitals.csv", VITALS)
+    again = small.run()
+    assert len(again.accepted) == 1
+    assert dataset(again, "vs")["VSORRES"].tolist() == dataset(first, "vs")["VSORRES"].tolist()
+    assert small.run().accepted == ()
+
+
+def test_a_copy_of_an_incremental_file_adds_nothing(small: SmallStudy) -> None:
+    small.drop("dosing copy.csv", EXTRACTS["dosing.csv"])
+    report = small.run()
+    assert len(report.accepted) == 3
+    assert len(dataset(report, "ex")) == 4
+
+
+def test_two_full_files_without_an_extract_time_are_a_critical_finding(small: SmallStudy) -> None:
+    small.drop("vitals (copy).csv", VITALS.replace("131", "132"))
+    assert findings(small.run()).loc["order_not_declared", "severity"] == "critical"
+
+
+def test_an_open_quote_refuses_the_file_instead_of_swallowing_rows(small: SmallStudy) -> None:
+    small.run()
+    small.drop("vitals.csv", VITALS.replace('rested"', "rested"))
+    with pytest.raises(NothingPublishedError, match="unbalanced_quote: a quote that is opened on line 2"):
+        small.run()
+
+
+def test_an_oversized_field_is_refused(small: SmallStudy) -> None:
+    small.drop("vitals.csv", VITALS.replace("calm", "x" * 40_000_000))
+    assert [one.rule for one in small.run().refused] == ["unreadable_file"]
+
+
+def test_a_folder_in_landing_is_said(small: SmallStudy) -> None:
+    (small.landing / "vitals_older.csv").mkdir()
+    assert [(one.file, one.rule) for one in small.run().refused] == [("vitals_older.csv", "unexpected_file")]
+
+
+def test_long_texts_go_on_in_supplemental_qualifiers(small: SmallStudy) -> None:
+    """SDTMIG 3.4, 4.5.3.2; a Chinese character has three bytes, so 200 bytes hold 66 of them."""
+    small.change("sources/vitals.yml", "{not_submitted: Free text}", "{}")
+    small.change("sdtm/vs.yml", "working:", "supplemental:\n  VSNOTE: {assign_no_ct: NOTE, label: Note}\nworking:")
+    small.drop("vitals.csv", VITALS.replace("calm, rested", "文" * 150))
+    supplemental = dataset(small.run(), "suppvs")
+    notes = supplemental[supplemental["USUBJID"] == "SMALL-01-001"].groupby("IDVARVAL")
+    for _, rows in notes:
+        parts = rows.sort_values("QNAM")
+        assert parts["QNAM"].tolist() in (["VSNOTE", "VSNOTE1", "VSNOTE2"], ["VSNOTE"])
+        assert "".join(parts["QVAL"]) in {"文" * 150, "NA"}
+        assert (parts["QVAL"].map(lambda value: len(value.encode())) <= 200).all()
+    assert set(supplemental["QLABEL"]) == {"Note"}

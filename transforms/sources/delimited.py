@@ -23,6 +23,7 @@ from transforms.core import text
 from transforms.errors import FileRefusedError
 
 CHUNK = 1 << 22
+BLOCK = 1 << 24  # a row must fit into two blocks
 MOJIBAKE = ("\ufffd", "锟斤拷")
 
 
@@ -78,7 +79,15 @@ def read_delimited(path: Path, shown: str, layout: Layout) -> Extract:
             "Ask the sender for the agreed columns (a renamed column counts as missing)",
         )
     invalid: list[int] = []
-    table = _parse(path, layout, header, header_lines, invalid)
+    try:
+        table = _parse(path, layout, header, header_lines, invalid)
+    except pa.ArrowInvalid as error:
+        raise FileRefusedError(
+            "unreadable_file",
+            shown,
+            f"cannot be read as delimited text; a row may be over {BLOCK >> 19} MiB",
+            "Ask the sender to correct the file",
+        ) from error
     physical = _row_lines(path, layout, scan, table.num_rows, invalid, header_lines)
     valid = np.ones(len(physical), dtype=bool)
     valid[invalid] = False
@@ -89,6 +98,7 @@ def read_delimited(path: Path, shown: str, layout: Layout) -> Extract:
             f"line {int(physical[-1])}, the last one, has too few fields and no line break: the file is cut off",
             "Ask the sender for the whole file",
         )
+    _refuse_open_quotes(shown, physical, valid, scan)
     uneven = tuple(int(line) for line in physical[~valid])
     lines = physical[valid].astype(np.int64)
     frame = pd.DataFrame(
@@ -142,6 +152,19 @@ def _scan(path: Path, shown: str, layout: Layout) -> _Scan:
     return _Scan(lines + (not ended), ended)
 
 
+def _refuse_open_quotes(shown: str, physical: np.ndarray, valid: np.ndarray, scan: _Scan) -> None:
+    """A row with the wrong number of fields that runs over several lines has swallowed others."""
+    following = np.append(physical[1:], scan.lines + 1)
+    swallowed = np.flatnonzero(~valid & (following - physical > 1))
+    if len(swallowed):
+        raise FileRefusedError(
+            "unbalanced_quote",
+            shown,
+            f"a quote that is opened on line {int(physical[swallowed[0]])} is not closed there, so lines run together",
+            "Ask the sender to double quotes inside fields, or declare another quote in the source contract",
+        )
+
+
 def _reader(stream: Iterable[str], layout: Layout) -> Any:
     if layout.quote is None:
         return csv.reader(stream, delimiter=layout.delimiter, quoting=csv.QUOTE_NONE)
@@ -174,7 +197,11 @@ def _parse(path: Path, layout: Layout, header: Sequence[str], header_lines: int,
     return pacsv.read_csv(
         path,
         read_options=pacsv.ReadOptions(
-            use_threads=False, column_names=list(header), skip_rows=header_lines, encoding=layout.encoding
+            use_threads=False,
+            block_size=BLOCK,
+            column_names=list(header),
+            skip_rows=header_lines,
+            encoding=layout.encoding,
         ),
         parse_options=pacsv.ParseOptions(
             delimiter=layout.delimiter,

@@ -102,8 +102,8 @@ class _Checker:
         same = [known for one in published for known in one.terms if known.casefold() == term.casefold()]
         hint = f"Did you mean {(same or close)[0]!r}? " if same or close else ""
         extensible = any(one.extensible for one in published)
-        way = "declare it in tables/ct_extensions.csv" if extensible else "the codelist is not extensible"
-        yield Fault(file, place, f"{term!r} is not a term of {names}", f"{hint}Use a published term, or {way}")
+        way = ", or declare it in tables/ct_extensions.csv" if extensible else "; the codelist is not extensible"
+        yield Fault(file, place, f"{term!r} is not a term of {names}", f"{hint}Use a published term{way}")
 
     def allowed(self, term: str, code: str) -> bool:
         return term in self.study.standards.codelists[code].terms or term in self.study.extensions.get(code, ())
