@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -169,3 +170,16 @@ def test_any_value_leads_to_raw_or_to_the_specification(run: Run) -> None:
         for leaf in leaves:
             there = leaf.file in files if leaf.kind == "raw" else (folder / leaf.file).is_file()
             assert there, f"{dataset}.{variable} leads to {leaf}"
+
+
+def test_a_death_is_known_before_the_death_form_has_come(tmp_path: Path) -> None:
+    """At this cut-off one subject has an end-of-study page that says DEATH and no death form yet."""
+    synthetic.generate(tmp_path / "landing", truth=tmp_path / "truth", cut_off=date(2023, 11, 2))
+    report = pipeline.run(Study.load("ucmsc_dac"), landing=tmp_path / "landing", home=tmp_path / "home")
+    early = Run(report.path, tmp_path / "landing", tmp_path / "truth")
+    told = early.told("subjects")
+    died = told[told["eos_reason"] == "DEATH"].set_index("subj")["eos_date"]
+    assert len(died) > len(early.told("deaths")), "otherwise this cut-off shows nothing"
+    dm = early.sdtm("DM")
+    assert dm.set_index(subject(dm["USUBJID"]))["DTHDTC"].dropna().to_dict() == died.to_dict()
+    assert set(dm.loc[dm["DTHDTC"].notna(), "DTHFL"]) == {"Y"}

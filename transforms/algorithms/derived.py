@@ -485,9 +485,9 @@ class StandardizeText(Standardize):
 class ReferenceRangeIndicator(Derived):
     """LOW, NORMAL or HIGH of a result against its limits: `reference_range_indicator: [LBORRES, LBORNRLO, LBORNRHI]`.
 
-    Limits are inclusive. A censored result is LOW or HIGH only when its bound lies outside the range;
-    otherwise the indicator stays missing, as it does without any limit unless `without_limits` names a
-    table whose columns `by` and `LBNRIND`-like value column decide.
+    Limits are inclusive. A censored result is LOW or HIGH when its bound lies outside the range, and NORMAL when
+    all it can be lies inside (results are not negative); otherwise the indicator stays missing, as it does without
+    any limit unless `without_limits` names a table whose columns `by` and `value` decide.
     """
 
     word: ClassVar[str] = "reference_range_indicator"
@@ -527,9 +527,10 @@ def _indicator(result: numbers.Result, lower: float | None, upper: float | None)
     below = lower is not None and result.value < lower
     above = upper is not None and result.value > upper
     if result.sign.startswith("<"):
-        return "LOW" if below else None
+        whole = (lower is None or lower <= 0) and not above
+        return "LOW" if below else "NORMAL" if whole else None
     if result.sign.startswith(">"):
-        return "HIGH" if above else None
+        return "HIGH" if above else "NORMAL" if upper is None and not below else None
     return "LOW" if below else "HIGH" if above else "NORMAL"
 
 
