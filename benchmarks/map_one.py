@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from transforms import findings, pipeline
+from transforms import findings, ingest, pipeline, snapshot
 from transforms.sdtm.engine import map_study
 from transforms.staging.stage import RawFile, stage
 from transforms.study import Study, graph
@@ -27,11 +27,11 @@ def main(raw: Path, out: Path, wanted: str) -> None:
     staged = {}
     for name in sorted(sources):
         source = study.sources[name]
-        extract = pipeline.read_extract(source, raw / source.files, source.files)
+        extract = ingest.read_extract(source, raw / source.files, source.files)
         staged[name] = stage(source, [RawFile(source.files, "", extract)], cut_off="2015-12-31")
     mapped = map_study(study, pipeline.staged_sources(staged), only=[wanted])
-    pipeline.write_dataset(study, out, wanted, mapped.datasets[wanted])
-    parquet.write(pipeline.lineage_table(mapped, staged), out / "lineage.parquet")
+    snapshot.write_dataset(study, out, wanted, mapped.datasets[wanted])
+    parquet.write(snapshot.lineage_table(mapped, staged), out / "lineage.parquet")
     found = [*mapped.findings, *(one for source in staged.values() for one in source.findings)]
     parquet.write(findings.to_arrow(found), out / "findings.parquet")
 
