@@ -62,43 +62,57 @@ def main(raw: Path, out: Path) -> None:
     """Write LB."""
     dates = bare.reference_dates(raw)
     lab = bare.read(raw / "lab_central.csv")
-    tests = pd.read_csv(io.StringIO(TESTS), keep_default_na=False).astype({"LBSTRESU": "str"})
-    tests["FACTOR"] = pd.to_numeric(tests["FACTOR"])
-    tests["DECIMALS"] = pd.to_numeric(tests["DECIMALS"])
-    lb = lab.merge(tests, left_on="TEST_NAME", right_on="TEST", how="left")
-    lb["USUBJID"] = "01-" + lb["PATNUM"]
-    lb = lb.rename(columns={"TEST": "LBTEST", "RESULT": "LBORRES", "UNIT": "LBORRESU", "ACCESSION": "LBREFID"})
-    lb["LBCAT"] = lb["PANEL"].str.upper().where(lb["PANEL"] != "")
-    lb["LBSTRESU"] = lb["LBSTRESU"].where(lb["LBSTRESU"] != "")
-    result = pd.to_numeric(lb["LBORRES"], errors="coerce")
-    low, high = pd.to_numeric(lb["REF_LOW"]), pd.to_numeric(lb["REF_HIGH"])
-    lb["LBSTRESN"] = result * lb["FACTOR"]
-    censored = lb["LBORRES"].str.startswith("<")
-    bound = pd.to_numeric(lb["LBORRES"].str.removeprefix("<"), errors="coerce")
-    lb["LBSTRESC"] = bare.number_text(lb["LBSTRESN"])
-    lb.loc[censored, "LBSTRESC"] = "<" + bare.number_text((bound * lb["FACTOR"])[censored])
-    lb.loc[lb["LBTESTCD"] == "COLOR", "LBSTRESC"] = lb["LBORRES"]
-    scale = 10.0 ** lb["DECIMALS"]
+    tests = pd.read_csv(io.StringIO(TESTS), index_col="TEST", dtype={"LBSTRESU": "str"})
+    test, collected = lab["TEST_NAME"], lab["RESULT"]
+    tests = tests.reindex(test.cat.categories)
+    factor = bare.spread(test, tests["FACTOR"].to_numpy(dtype=float))
+    scale = bare.spread(test, 10.0 ** tests["DECIMALS"].to_numpy(dtype=float))
+
+    lb = lab[["PATNUM"]].copy()
+    lb["USUBJID"] = bare.recode(lab["PATNUM"], "01-{}".format)
+    lb["LBREFID"] = lab["ACCESSION"]
+    lb["LBTESTCD"], lb["LBTEST"] = bare.recode(test, tests["LBTESTCD"]), test
+    lb["LBCAT"] = bare.recode(lab["PANEL"], lambda text: text.upper() or None)
+    lb["LBORRES"], lb["LBORRESU"] = collected, lab["UNIT"]
+    for name, column in (("LBORNRLO", "REF_LOW"), ("LBORNRHI", "REF_HIGH")):
+        lb[name] = bare.recode(lab[column], lambda text: f"{float(text):.15g}" if text else None)
+
+    result = bare.numbers(collected)
+    censored = bare.spread(collected, collected.cat.categories.str.startswith("<"))
+    bound = bare.numbers(bare.recode(collected, lambda text: text.removeprefix("<")))
+    standard = result * factor
+    text = bare.number_text(standard)
+    rows = np.flatnonzero(np.isnan(standard))
+    texts = [f"<{bound[row] * factor[row]:.15g}" if censored[row] else str(collected.iat[row] or None) for row in rows]
+    text = text.cat.add_categories(sorted(set(texts)))
+    text.iloc[rows] = texts
+    lb["LBSTRESC"], lb["LBSTRESN"] = text, standard
+    lb["LBSTRESU"] = bare.recode(test, tests["LBSTRESU"])
+    low, high = bare.numbers(lab["REF_LOW"]), bare.numbers(lab["REF_HIGH"])
     for limit, column in ((low, "LBSTNRLO"), (high, "LBSTNRHI")):
-        standard = limit * lb["FACTOR"]
-        lb[column] = (np.floor(np.round(standard * scale, 6) + 0.5) / scale).fillna(standard)
-    value = result.where(~censored, bound)
-    below, above = value < low, value > high
-    lb["LBNRIND"] = np.select(
-        [below, above & ~censored, censored, low.isna(), result.notna()],
-        ["LOW", "HIGH", "", np.where(lb["LBORRES"].isin(["0", "N"]), "NORMAL", "ABNORMAL"), "NORMAL"],
-        "",
+        exact = limit * factor
+        rounded = np.floor(np.round(exact * scale, 6) + 0.5) / scale
+        lb[column] = np.where(np.isnan(scale), exact, rounded)
+
+    value = np.where(censored, bound, result)
+    unlimited = np.isnan(low)
+    normal = bare.spread(collected, collected.cat.categories.isin(["0", "N"]))
+    lb["LBNRIND"] = bare.choice(
+        [
+            value < low,
+            (value > high) & ~censored,
+            (unlimited & normal) | (~unlimited & ~censored & ~np.isnan(result)),
+            unlimited & ~censored,
+        ],
+        ["LOW", "HIGH", "NORMAL", "ABNORMAL"],
     )
-    lb["LBNRIND"] = lb["LBNRIND"].where(lb["LBNRIND"] != "")
-    lb["LBORNRLO"], lb["LBORNRHI"] = bare.number_text(low), bare.number_text(high)
-    moment = pd.to_datetime(lb["COLLECTED"], format="ISO8601")
-    day = moment.dt.normalize()
-    lb = lb.rename(columns={"COLLECTED": "LBDTC"})
-    lb = bare.add_visit(lb.drop(columns=["STUDY"]), lb["VISIT"])
-    lb = bare.add_timing(lb, "LB", dates, day)
-    lb = bare.add_last_before(lb, "LB", ["USUBJID", "LBTESTCD"], moment)
-    lb["LBBLFL"] = pd.Series("Y", index=lb.index).where(lb["VISIT"] == "SCREENING 1")
-    lb = lb.drop(columns=["PANEL", "TEST_NAME", "REF_LOW", "REF_HIGH", "FACTOR", "DECIMALS"])
+
+    lb["LBDTC"] = lab["COLLECTED"]
+    moment = bare.moments(lab["COLLECTED"], "ISO8601")
+    bare.add_visit(lb, lab["VISIT"])
+    bare.add_timing(lb, "LB", dates, moment.astype("datetime64[D]"))
+    bare.add_last_before(lb, "LB", ["USUBJID", "LBTESTCD"], moment)
+    lb["LBBLFL"] = bare.flag(lb["VISIT"] == "SCREENING 1")
     bare.write(lb, "LB", ["USUBJID", "LBCAT", "LBTESTCD", "VISITNUM", "LBDTC", "LBREFID"], out)
 
 

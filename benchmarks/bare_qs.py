@@ -24,35 +24,35 @@ BASELINE = (
 def recompute(qs: pd.DataFrame, total: str, weights: dict[str, int]) -> None:
     """A total from its items, prorated over missing ones, in place."""
     by = ["USUBJID", "VISIT", "QSDTC"]
-    items = qs[qs["QSTESTCD"].isin(weights) & qs["QSSTRESN"].notna()]
-    items = items.assign(weight=items["QSTESTCD"].map(weights))
-    sums = items.groupby(by).agg(score=("QSSTRESN", "sum"), present=("weight", "sum"))
+    items = qs.loc[qs["QSTESTCD"].isin(list(weights)) & qs["QSSTRESN"].notna(), [*by, "QSTESTCD", "QSSTRESN"]]
+    items["weight"] = items["QSTESTCD"].astype("str").map(weights)
+    sums = items.groupby(by, observed=True, as_index=False).agg(score=("QSSTRESN", "sum"), present=("weight", "sum"))
     sums["total"] = sums["score"] * sum(weights.values()) / sums["present"]
     rows = qs["QSTESTCD"] == total
-    qs.loc[rows, "QSSTRESN"] = qs.loc[rows, by].merge(sums, left_on=by, right_index=True, how="left")["total"]
+    qs.loc[rows, "QSSTRESN"] = qs.loc[rows, by].merge(sums, on=by, how="left")["total"].to_numpy()
 
 
 def main(raw: Path, out: Path) -> None:
     """Write QS."""
     dates = bare.reference_dates(raw)
-    qs = bare.read(raw / "questionnaires.csv").drop(columns=["STUDY"])
-    qs = qs.rename(
-        columns={"FORM": "QSCAT", "SUBFORM": "QSSCAT", "ITEM_CODE": "QSTESTCD", "ITEM": "QSTEST", "ASSESSED": "QSDTC"}
-    )
-    qs["USUBJID"] = "01-" + qs["PATNUM"]
-    qs["QSSTRESN"] = pd.to_numeric(qs.pop("SCORE"))
+    forms = bare.read(raw / "questionnaires.csv")
+    qs = forms[["PATNUM"]].copy()
+    qs["USUBJID"] = bare.recode(forms["PATNUM"], "01-{}".format)
+    qs["QSTESTCD"], qs["QSTEST"] = forms["ITEM_CODE"], forms["ITEM"]
+    qs["QSCAT"], qs["QSSCAT"] = forms["FORM"], bare.filled(forms["SUBFORM"])
+    qs["QSORRES"], qs["QSDRVFL"] = bare.filled(forms["RESPONSE"]), bare.filled(forms["DERIVED"])
+    qs["QSDTC"] = forms["ASSESSED"]
+    bare.add_visit(qs, forms["VISIT"])
+    qs["QSSTRESN"] = bare.numbers(forms["SCORE"])
     recompute(qs, "ACTOT", ADAS)
     recompute(qs, "NPTOT", NPIX)
-    for column, source in (("QSORRES", "RESPONSE"), ("QSDRVFL", "DERIVED"), ("QSSCAT", "QSSCAT")):
-        values = qs.pop(source)
-        qs[column] = values.where(values != "")
-    qs["QSSTRESC"] = bare.number_text(qs["QSSTRESN"])
-    qs["QSSTAT"] = pd.Series("NOT DONE", index=qs.index).where(qs["QSORRES"].isna() & qs["QSSTRESN"].isna())
-    day = pd.to_datetime(qs["QSDTC"], format="%Y-%m-%d")
-    qs = bare.add_visit(qs, qs["VISIT"])
-    qs = bare.add_timing(qs, "QS", dates, day)
-    qs = bare.add_last_before(qs, "QS", ["USUBJID", "QSTESTCD"], day)
-    qs["QSBLFL"] = pd.Series("Y", index=qs.index).where((qs["VISIT"] == "BASELINE") & qs["QSCAT"].isin(BASELINE))
+    qs["QSSTRESC"] = bare.number_text(qs["QSSTRESN"].to_numpy())
+    unanswered = qs["QSORRES"].isna() & qs["QSSTRESN"].isna()
+    qs["QSSTAT"] = bare.choice([unanswered.to_numpy()], ["NOT DONE"])
+    day = bare.moments(forms["ASSESSED"], "%Y-%m-%d")
+    bare.add_timing(qs, "QS", dates, day)
+    bare.add_last_before(qs, "QS", ["USUBJID", "QSTESTCD"], day)
+    qs["QSBLFL"] = bare.flag((qs["VISIT"] == "BASELINE") & qs["QSCAT"].isin(BASELINE))
     bare.write(qs, "QS", ["USUBJID", "QSCAT", "QSTESTCD", "VISITNUM", "QSDTC"], out)
 
 

@@ -1,7 +1,9 @@
 """More subjects: K copies of the pilot's extracts under new patient numbers.
 
-python -m benchmarks.replicate RAW_DIR OUT_DIR K. The first copy is unchanged; in the others each site numbers its
-patients on behind the numbers it has used, so that sites and formats stay valid.
+    python -m benchmarks.replicate RAW_DIR OUT_DIR K
+
+The first copy is unchanged. In the others each site numbers its patients on behind the numbers it has used, so that
+sites and formats stay valid, and accession numbers end in the number of the copy, so that no two patients share one.
 """
 
 from __future__ import annotations
@@ -9,33 +11,51 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.bare import read
-
 FIRST_NUMBER = 1000
+
+
+def renumbered(patients: list[str], copies: int) -> list[dict[str, str]]:
+    """For each further copy, the new number of every patient; ValueError where a site runs out of numbers."""
+    by_site: dict[str, list[str]] = {}
+    for patient in patients:
+        by_site.setdefault(patient[:3], []).append(patient)
+    numbers: list[dict[str, str]] = [{} for _ in range(copies - 1)]
+    for site, members in by_site.items():
+        used = {member[4:] for member in members}
+        free = (number for number in map("{:04d}".format, range(FIRST_NUMBER, 10_000)) if number not in used)
+        for renamed in numbers:
+            for member in members:
+                number = next(free, None)
+                if number is None:
+                    raise ValueError(f"site {site} has no free patient numbers for {copies} copies")
+                renamed[member] = f"{site}-{number}"
+    return numbers
 
 
 def main(raw: Path, out: Path, copies: int) -> None:
     """Write OUT_DIR with the same file names."""
     out.mkdir(parents=True, exist_ok=True)
-    patients = sorted(set(read(raw / "dm_raw.csv")["PATNUM"]))
-    by_site: dict[str, list[str]] = {}
-    for patient in patients:
-        by_site.setdefault(patient[:3], []).append(patient)
-    numbers: list[dict[str, str]] = [{patient: patient for patient in patients}]
-    used = {site: {patient[4:] for patient in members} for site, members in by_site.items()}
-    for _ in range(1, copies):
-        renamed = {}
-        for site, members in by_site.items():
-            free = (f"{number:04d}" for number in range(FIRST_NUMBER, 10_000))
-            for member, number in zip(members, (one for one in free if one not in used[site]), strict=False):
-                renamed[member] = f"{site}-{number}"
-            used[site] |= {renamed[member][4:] for member in members}
-        numbers.append(renamed)
+    extracts = {}
     for path in sorted(raw.glob("*.csv")):
-        frame = read(path)
-        for copy, renamed in enumerate(numbers):
-            shown = frame.assign(PATNUM=frame["PATNUM"].map(renamed)) if copy else frame
-            shown.to_csv(out / path.name, mode="a" if copy else "w", header=not copy, index=False, lineterminator="\n")
+        header, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if not header.startswith("STUDY,PATNUM,"):
+            raise ValueError(f"{path.name} does not begin with STUDY and PATNUM")
+        extracts[path.name] = header, [line.split(",", 2) for line in lines]
+    patients = sorted({patient for _, patient, _ in extracts["dm_raw.csv"][1]})
+    numbers = renumbered(patients, copies)
+    for name, (header, lines) in extracts.items():
+        with (out / name).open("w", encoding="utf-8", newline="") as file:
+            file.write(header)
+            file.writelines(",".join(line) for line in lines)
+            for copy, renamed in enumerate(numbers, start=2):
+                if header.startswith("STUDY,PATNUM,ACCESSION,"):
+                    parted = ((study, patient, rest.partition(",")) for study, patient, rest in lines)
+                    file.writelines(
+                        f"{study},{renamed[patient]},{accession}-{copy},{rest}"
+                        for study, patient, (accession, _, rest) in parted
+                    )
+                else:
+                    file.writelines(f"{study},{renamed[patient]},{rest}" for study, patient, rest in lines)
 
 
 if __name__ == "__main__":

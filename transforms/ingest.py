@@ -89,7 +89,7 @@ def _take(
     if isinstance(manifest, FileRefusedError):
         blank = Received(number, delivery, "", delivery, "", 0, 0, None, False)
         return (blank,), {}, manifest
-    refusal = _manifest_refusal(study, delivery, manifest, files) if manifest else None
+    refusal = _manifest_refusal(study, delivery, manifest, files, store.received()) if manifest else None
     promised = {entry.name: entry for entry in manifest.files} if manifest else {}
     for path in files:
         source = _source_of(study, path.name) if path.is_file() else None
@@ -148,7 +148,7 @@ def _is_known(source: Source, name: str, sha256: str, received: Sequence[Receive
 
 
 def _manifest_refusal(
-    study: Study, delivery: str, manifest: Manifest, files: Sequence[Path]
+    study: Study, delivery: str, manifest: Manifest, files: Sequence[Path], received: Sequence[Received]
 ) -> FileRefusedError | None:
     if manifest.study is not None and manifest.study not in {study.name, study.file.studyid}:
         return FileRefusedError(
@@ -158,7 +158,8 @@ def _manifest_refusal(
             "Drop the delivery in the landing folder of the study it is for",
         )
     present = {path.name for path in files}
-    absent = sorted(entry.name for entry in manifest.files if entry.name not in present)
+    kept = {entry.sha256 for entry in received if entry.accepted}
+    absent = sorted(one.name for one in manifest.files if one.name not in present and one.sha256 not in kept)
     if absent:
         return FileRefusedError(
             "incomplete_delivery",

@@ -116,6 +116,9 @@ def test_adverse_event_dates_stay_as_precise_as_collected(snapshot: Path) -> Non
     start = read(snapshot, "AE")["AESTDTC"]
     assert start.dropna().str.len().value_counts().to_dict() == {10: 1165, 4: 11}
     assert int(start.isna().sum()) == 15
+    findings = pq.read_table(snapshot / "findings.parquet").to_pandas().set_index(["rule", "variable"])
+    assert findings.loc[("partial_date", "IT.AESTDAT"), "n_records"] == 11
+    assert findings.loc[("required_value_missing", "IT.AESTDAT"), "n_records"] == 15
 
 
 def test_the_two_equal_rows_stay_and_are_a_finding(snapshot: Path) -> None:

@@ -412,3 +412,11 @@ def test_long_texts_go_on_in_supplemental_qualifiers(small: SmallStudy) -> None:
         assert "".join(parts["QVAL"]) in {"文" * 150, "NA"}
         assert (parts["QVAL"].map(lambda value: len(value.encode())) <= 200).all()
     assert set(supplemental["QLABEL"]) == {"Note"}
+
+
+def test_a_file_taken_before_need_not_stay_in_landing(small: SmallStudy) -> None:
+    small.drop("manifest.json", json.dumps(manifest(small)))
+    first = small.run()
+    (small.landing / "dosing.csv").unlink()
+    again = small.run()
+    assert (again.snapshot_id, again.refused) == (first.snapshot_id, ())

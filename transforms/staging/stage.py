@@ -311,6 +311,17 @@ def _types(rows: _Rows, cut_off: str) -> None:
                     "Have the value corrected at the source, or add its layout to the source contract",
                     held=True,
                 )
+            if any("DD" in layout and "YYYY" in layout for layout in column.layouts):
+                partial = rows.open() & text.map_flag(canonical, lambda value: len(value) < 10)
+                if partial.any():
+                    rows.find(
+                        "partial_date",
+                        Severity.INFORMATION,
+                        name,
+                        partial,
+                        "the day, or day and month, is unknown; the date stays as precise as collected",
+                        "Ask the site whether the full date is known",
+                    )
             if column.type in {"date", "datetime"}:
                 late = rows.open() & text.map_flag(canonical, lambda value: value[:10] > cut_off[: len(value[:10])])
                 if late.any():
