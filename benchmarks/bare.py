@@ -62,7 +62,8 @@ def filled(column: pd.Series) -> pd.Series:
 
 def numbers(column: pd.Series) -> np.ndarray:
     """The column as numbers, missing where its text is none."""
-    return spread(column, pd.to_numeric(column.cat.categories.to_series(), errors="coerce").to_numpy(dtype=float))
+    texts = column.cat.categories.to_series()
+    return spread(column, pd.to_numeric(texts, errors="coerce").to_numpy(dtype=float))
 
 
 def moments(column: pd.Series, form: str) -> np.ndarray:
@@ -106,7 +107,8 @@ def add_visit(frame: pd.DataFrame, collected: pd.Series) -> None:
     names = frame["VISIT"].cat.categories
     planned = pd.read_csv(io.StringIO(VISITS), index_col="VISIT").reindex(names)
     unscheduled = names.str.extract(r"^UNSCHEDULED (\d+\.\d+)$")[0].astype(float).to_numpy()
-    frame["VISITNUM"] = spread(frame["VISIT"], planned["VISITNUM"].fillna(pd.Series(unscheduled, names)).to_numpy())
+    number = planned["VISITNUM"].fillna(pd.Series(unscheduled, names))
+    frame["VISITNUM"] = spread(frame["VISIT"], number.to_numpy())
     frame["VISITDY"] = spread(frame["VISIT"], planned["VISITDY"].to_numpy())
 
 

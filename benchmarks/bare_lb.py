@@ -82,8 +82,9 @@ def main(raw: Path, out: Path) -> None:
     bound = bare.numbers(bare.recode(collected, lambda text: text.removeprefix("<")))
     standard = result * factor
     text = bare.number_text(standard)
-    rows = np.flatnonzero(np.isnan(standard))
-    texts = [f"<{bound[row] * factor[row]:.15g}" if censored[row] else str(collected.iat[row] or None) for row in rows]
+    rows = np.flatnonzero(np.isnan(standard) & (collected != "").to_numpy())
+    limits = bound * factor
+    texts = [f"<{limits[row]:.15g}" if censored[row] else collected.iat[row] for row in rows]
     text = text.cat.add_categories(sorted(set(texts)))
     text.iloc[rows] = texts
     lb["LBSTRESC"], lb["LBSTRESN"] = text, standard

@@ -9,10 +9,8 @@ import pandas as pd
 
 from benchmarks import bare
 
-ADAS = {
-    f"ACITM{item:02d}": most
-    for item, most in zip((1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 14), (10, 5, 5, 5, 5, 8, 12, 5, 5, 5, 5), strict=True)
-}
+MOST = {1: 10, 2: 5, 4: 5, 5: 5, 6: 5, 7: 8, 8: 12, 11: 5, 12: 5, 13: 5, 14: 5}
+ADAS = {f"ACITM{item:02d}": most for item, most in MOST.items()}
 NPIX = {f"NPITM{item:02d}S": 1 for item in (1, 2, 3, 4, 5, 7, 8, 9, 10)}
 BASELINE = (
     "ALZHEIMER'S DISEASE ASSESSMENT SCALE",
@@ -26,7 +24,8 @@ def recompute(qs: pd.DataFrame, total: str, weights: dict[str, int]) -> None:
     by = ["USUBJID", "VISIT", "QSDTC"]
     items = qs.loc[qs["QSTESTCD"].isin(list(weights)) & qs["QSSTRESN"].notna(), [*by, "QSTESTCD", "QSSTRESN"]]
     items["weight"] = items["QSTESTCD"].astype("str").map(weights)
-    sums = items.groupby(by, observed=True, as_index=False).agg(score=("QSSTRESN", "sum"), present=("weight", "sum"))
+    grouped = items.groupby(by, observed=True, as_index=False)
+    sums = grouped.agg(score=("QSSTRESN", "sum"), present=("weight", "sum"))
     sums["total"] = sums["score"] * sum(weights.values()) / sums["present"]
     rows = qs["QSTESTCD"] == total
     qs.loc[rows, "QSSTRESN"] = qs.loc[rows, by].merge(sums, on=by, how="left")["total"].to_numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,11 @@ def results(wide: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def iso_date(text: str) -> str:
+    """02-Jan-2014 as 2014-01-02."""
+    return f"{datetime.strptime(text, '%d-%b-%Y'):%Y-%m-%d}"
+
+
 def main(raw: Path, out: Path) -> None:
     """Write VS."""
     dates = bare.reference_dates(raw)
@@ -62,16 +68,15 @@ def main(raw: Path, out: Path) -> None:
     vs["VSTPTREF"] = bare.recode(point, {name: position for name, (_, _, position) in POINTS.items()})
 
     vs["VSORRES"], vs["VSORRESU"] = bare.number_text(number), unit
-    converted = np.select(
-        [unit == "in", unit == "LB", unit == "F"], [number * 2.54, number * 0.4536, (number - 32) * 5 / 9], np.nan
-    )
+    imperial = [unit == "in", unit == "LB", unit == "F"]
+    converted = np.select(imperial, [number * 2.54, number * 0.4536, (number - 32) * 5 / 9], np.nan)
     rounded = np.floor(np.round(converted * 100, 6) + 0.5) / 100
     vs["VSSTRESN"] = np.where(np.isnan(converted), number, rounded)
     vs["VSSTRESC"] = bare.number_text(vs["VSSTRESN"].to_numpy())
     vs["VSSTRESU"] = bare.recode(unit, lambda text: STANDARD.get(text, text))
 
     day = bare.moments(collected["VTLD"], "%d-%b-%Y")
-    vs["VSDTC"] = bare.recode(collected["VTLD"], lambda text: f"{pd.to_datetime(text, format='%d-%b-%Y'):%Y-%m-%d}")
+    vs["VSDTC"] = bare.recode(collected["VTLD"], iso_date)
     bare.add_visit(vs, collected["INSTANCE"])
     bare.add_timing(vs, "VS", dates, day)
     bare.add_last_before(vs, "VS", ["USUBJID", "VSTESTCD", "VSTPTNUM"], day)

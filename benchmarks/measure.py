@@ -11,8 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Where an environment keeps no bytecode, every process compiles its imports anew: about one CPU second for pandas, on
-# either side of a comparison, which brings every ratio nearer to 1. Children share a cache of their own instead.
+# Where an environment keeps no bytecode, every process compiles its imports anew: about one CPU second for
+# pandas, on either side of a comparison, which brings every ratio nearer to 1. Children share a cache instead.
 _BYTECODE = tempfile.TemporaryDirectory(prefix="bytecode-")
 
 
@@ -27,7 +27,7 @@ class Cost:
 def measure(command: Sequence[str], runs: int = 2) -> Cost:
     """Run a command to its end and cost its cheapest run; subprocess.CalledProcessError if it fails.
 
-    The first run of a program also compiles what it imports, so one run alone does not say what the program costs.
+    The first run of a program also compiles what it imports: one run alone does not say what the program costs.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = _BYTECODE.name

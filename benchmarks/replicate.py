@@ -2,8 +2,9 @@
 
     python -m benchmarks.replicate RAW_DIR OUT_DIR K
 
-The first copy is unchanged. In the others each site numbers its patients on behind the numbers it has used, so that
-sites and formats stay valid, and accession numbers end in the number of the copy, so that no two patients share one.
+The first copy is unchanged. In the others each site numbers its patients on, from the numbers it has not used, so
+that sites and formats stay valid, and accession numbers end in the number of the copy, so that no two patients
+share one.
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import transforms.algorithms.collected
-import transforms.algorithms.derived  # noqa: F401 (fills the registry)
 from transforms.algorithms.base import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]

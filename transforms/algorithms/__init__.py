@@ -2,3 +2,7 @@
 
 A new ability is a new class here, registered under its word; see `transforms.algorithms.base`.
 """
+
+from transforms.algorithms import collected, results, timing, values
+
+__all__ = ["collected", "results", "timing", "values"]

@@ -16,7 +16,8 @@ from transforms.algorithms.collected import (
     AssignVisit,
     TableLookup,
 )
-from transforms.algorithms.derived import Lookup, Standardize
+from transforms.algorithms.results import Standardize
+from transforms.algorithms.values import Lookup
 from transforms.core.tables import Table
 from transforms.errors import Fault
 from transforms.standards import VariableStandard
