@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +44,6 @@ def results(wide: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def iso_date(text: str) -> str:
-    """02-Jan-2014 as 2014-01-02."""
-    return f"{datetime.strptime(text, '%d-%b-%Y'):%Y-%m-%d}"
-
-
 def main(raw: Path, out: Path) -> None:
     """Write VS."""
     dates = bare.reference_dates(raw)
@@ -76,7 +70,9 @@ def main(raw: Path, out: Path) -> None:
     vs["VSSTRESU"] = bare.recode(unit, lambda text: STANDARD.get(text, text))
 
     day = bare.moments(collected["VTLD"], "%d-%b-%Y")
-    vs["VSDTC"] = bare.recode(collected["VTLD"], iso_date)
+    days = collected["VTLD"].cat.categories
+    iso = pd.to_datetime(days, format="%d-%b-%Y").strftime("%Y-%m-%d")
+    vs["VSDTC"] = bare.recode(collected["VTLD"], dict(zip(days, iso, strict=True)))
     bare.add_visit(vs, collected["INSTANCE"])
     bare.add_timing(vs, "VS", dates, day)
     bare.add_last_before(vs, "VS", ["USUBJID", "VSTESTCD", "VSTPTNUM"], day)

@@ -27,7 +27,7 @@ class Cost:
 def measure(command: Sequence[str], runs: int = 2) -> Cost:
     """Run a command to its end and cost its cheapest run; subprocess.CalledProcessError if it fails.
 
-    The first run of a program also compiles what it imports: one run alone does not say what the program costs.
+    The first run of a program also compiles what it imports: one run alone does not say what it costs.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = _BYTECODE.name

@@ -2,8 +2,8 @@
 
     python -m benchmarks.replicate RAW_DIR OUT_DIR K
 
-The first copy is unchanged. In the others each site numbers its patients on, from the numbers it has not used, so
-that sites and formats stay valid, and accession numbers end in the number of the copy, so that no two patients
+The first copy is unchanged. In the others each site numbers its patients on, from the numbers it has not used,
+so that sites and formats stay valid, and accession numbers end in the number of the copy, so that no two patients
 share one.
 """
 
@@ -36,7 +36,7 @@ def renumbered(patients: list[str], copies: int) -> list[dict[str, str]]:
 def main(raw: Path, out: Path, copies: int) -> None:
     """Write OUT_DIR with the same file names."""
     out.mkdir(parents=True, exist_ok=True)
-    extracts = {}
+    extracts: dict[str, tuple[str, list[list[str]]]] = {}
     for path in sorted(raw.glob("*.csv")):
         header, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         if not header.startswith("STUDY,PATNUM,"):

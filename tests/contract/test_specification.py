@@ -69,6 +69,13 @@ def test_each_fault_is_named(
     assert all(fault.remedy for fault in found)
 
 
+def test_a_derived_variable_belongs_to_all_records(small: SmallStudy) -> None:
+    small.change(
+        "sdtm/ex.yml", "  - source: dosing", "  - source: dosing\n    variables:\n      EXDY: {study_day: EXSTDTC}"
+    )
+    assert any("is derived in one group only" in fault.problem for fault in faults(small))
+
+
 def test_an_extension_of_a_closed_codelist_is_refused(small: SmallStudy) -> None:
     small.specify("tables/ct_extensions.csv", "CODELIST,TERM,WHY\nC66731,X,asked for\n")
     assert "is not extensible" in str(faults(small)[0])

@@ -165,8 +165,8 @@ class _Checker:
             shared = any(group is None for group, _ in places)
             if shared and len(places) > 1:
                 yield Fault(file, name, "is written for all records and again in a group", "Keep one")
-            if len({place.algorithm.derived for _, place in places}) > 1:
-                yield Fault(file, name, "is collected in one group and derived in another", "Make it the same kind")
+            if any(group is not None and place.algorithm.derived for group, place in places):
+                yield Fault(file, name, "is derived in one group only", "Write it for all records, with a `when`")
             for group, variable in places:
                 yield from self.variable(dataset, group, name, variable, known)
         for key in dataset.keys:
