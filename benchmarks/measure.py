@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 # Where an environment keeps no bytecode, every process compiles its imports anew: about one CPU second for
-# pandas, on either side of a comparison, which brings every ratio nearer to 1. Children share a cache instead.
+# pandas, on either side of a comparison, which brings every ratio nearer to 1. Children share a cache.
 _BYTECODE = tempfile.TemporaryDirectory(prefix="bytecode-")
 
 

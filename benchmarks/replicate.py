@@ -2,9 +2,9 @@
 
     python -m benchmarks.replicate RAW_DIR OUT_DIR K
 
-The first copy is unchanged. In the others each site numbers its patients on, from the numbers it has not used,
-so that sites and formats stay valid, and accession numbers end in the number of the copy, so that no two patients
-share one.
+The first copy is unchanged. In the others each site numbers its patients on, from the numbers it has not
+used, so that sites and formats stay valid, and accession numbers end in the number of the copy: no two
+patients share one.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def main(raw: Path, out: Path, copies: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     extracts: dict[str, tuple[str, list[list[str]]]] = {}
     for path in sorted(raw.glob("*.csv")):
-        header, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        header, *texts = path.read_text(encoding="utf-8").splitlines(keepends=True)
         if not header.startswith("STUDY,PATNUM,"):
             raise ValueError(f"{path.name} does not begin with STUDY and PATNUM")
-        extracts[path.name] = header, [line.split(",", 2) for line in lines]
+        extracts[path.name] = header, [text.split(",", 2) for text in texts]
     patients = sorted({patient for _, patient, _ in extracts["dm_raw.csv"][1]})
     numbers = renumbered(patients, copies)
     for name, (header, lines) in extracts.items():
