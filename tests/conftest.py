@@ -6,8 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.small_study import SmallStudy
+
+# The same examples on every machine, however slow it is.
+settings.register_profile("cairn", deadline=None, derandomize=True)
+settings.load_profile("cairn")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -134,3 +134,37 @@ def test_the_engine_knows_no_study_no_machine_and_no_airflow() -> None:
             assert not [study for study in studies if study in content], path
         assert not re.search(r"[\"'](/(home|root|usr|tmp|work|opt|var)/|[A-Z]:\\)", content), path
         assert not re.search(r"^\s*(import|from) airflow", content, re.MULTILINE), path
+
+
+@pytest.mark.parametrize(
+    ("variable", "allowed"),
+    [
+        ("VSLNKID", True),  # identifier of every general observation class
+        ("VSTPTREF", True),  # timing
+        ("VSLAT", True),  # qualifier of findings
+        ("EPOCH", True),
+        ("VSTRT", False),  # qualifier of interventions
+        ("LBTEST", False),  # another domain's
+        ("VSFOO", False),
+    ],
+)
+def test_a_variable_stands_in_its_table_or_its_class(small: SmallStudy, variable: str, allowed: bool) -> None:
+    """SDTMIG 3.4: a dataset of a general observation class may take its class's and all timing variables."""
+    assert (small.load().standards.variable("VS", variable) is not None) is allowed
+
+
+def test_published_standards_are_whole() -> None:
+    """Labels fit XPT, names are unique, and every codelist named is at hand or listed as missing."""
+    root = TRANSFORMS.parent / "cdisc_mappings" / "standards"
+    published = Study.load("cdiscpilot01").standards
+    missing = {
+        line.split(",")[0] for line in (root / "ct-2022-09-30" / "missing_codelists.csv").read_text().splitlines()
+    }
+    for dataset in published.datasets.values():
+        names = [variable.name for variable in dataset.variables]
+        assert len(names) == len(set(names)), dataset.name
+        for variable in dataset.variables:
+            assert len(variable.label.encode()) <= 40
+            assert len(variable.name) <= 8
+            assert set(variable.codelists) <= {*published.codelists, *missing}, variable.name
+    assert all(codelist.terms for codelist in published.codelists.values())
