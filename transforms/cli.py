@@ -20,6 +20,7 @@ from transforms.errors import CairnError, UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO_STUDY = "ucmsc_dac"
+SEVERITIES = ("critical", "answer", "information")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -154,6 +155,8 @@ def findings(
     """List the findings of the current snapshot, and deliveries that were refused."""
     import pyarrow.parquet as pq
 
+    if severity is not None and severity not in SEVERITIES:
+        raise UsageError(f"no severity {severity!r}. One of: {', '.join(SEVERITIES)}")
     home, snapshot = _current(study)
     rows = pq.read_table(snapshot / "findings.parquet").to_pylist()
     rows = [row for row in rows if severity is None or row["severity"] == severity]

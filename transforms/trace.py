@@ -133,16 +133,13 @@ class Tracer:
             return [Leaf("specification", link["source"], link["line"]) for link in specification]
         leaves = []
         for link in own:
-            columns = tuple(
-                link["entry_column"] if name == "each.value" else name.removeprefix("each.column.")
-                for name in rule["collected"]
-                if name == "each.value" or name.startswith("each.column.") or not name.startswith("each.")
-            )
-            entry = tuple(name.removeprefix("each.") for name in rule["collected"] if name.startswith("each."))
+            columns = tuple(_column_of(name, link) for name in rule["collected"] if _reads_extract(name))
+            entry = tuple(name.split(".")[-1] for name in rule["collected"] if name.startswith("each."))
             if columns:
                 leaves.append(Leaf(link["kind"], link["source"], link["line"], columns, link["sha256"] or ""))
             if entry:
-                leaves.append(Leaf("specification", link["entry_file"], link["entry_line"], entry))
+                named = tuple(name for name in entry if name != "value")
+                leaves.append(Leaf("specification", link["entry_file"], link["entry_line"], named))
         return leaves
 
     def _inputs(
@@ -203,3 +200,14 @@ class Tracer:
             name = name[:-1]
         wanted = {"QVAL": name, "STUDYID": "STUDYID", "IDVARVAL": id_variable or "USUBJID"}.get(variable, "USUBJID")
         return (parent, found[0], wanted) if found else None
+
+
+def _reads_extract(name: str) -> bool:
+    """True if an input of a collected algorithm is a column of the extract, not a cell of the table that spreads it."""
+    return not name.startswith("each.") or name == "each.value" or name.startswith("each.column.")
+
+
+def _column_of(name: str, link: Mapping[str, Any]) -> str:
+    if name == "each.value":
+        return str(link["entry_column"])
+    return f"named by {name.removeprefix('each.column.')}" if name.startswith("each.") else name

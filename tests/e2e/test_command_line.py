@@ -46,6 +46,7 @@ def test_run_findings_trace_and_snapshots(small: SmallStudy) -> None:
         (("run", "{study}", "--landing", ".", "--as-of", "tomorrow"), 2, "Write YYYY-MM-DD"),
         (("run", "{study}", "--landing", ".", "--placement", "x"), 2, "has no placement 'x'"),
         (("findings", "{study}"), 2, "has no snapshot"),
+        (("findings", "{study}", "--severity", "critcal"), 2, "One of: critical, answer, information"),
         (("trace", "{study}", "DM", "SUBJID=001"), 2, "has no snapshot"),
     ],
 )
