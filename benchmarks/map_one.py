@@ -10,7 +10,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from transforms import findings, ingest, pipeline, snapshot
+import pyarrow as pa
+
+from transforms import findings, ingest, snapshot
 from transforms.sdtm.engine import map_study
 from transforms.staging.stage import RawFile, stage
 from transforms.study import Study, graph
@@ -29,9 +31,12 @@ def main(raw: Path, out: Path, wanted: str) -> None:
         source = study.sources[name]
         extract = ingest.read_extract(source, raw / source.files, source.files)
         staged[name] = stage(source, [RawFile(source.files, "", extract)], cut_off="2015-12-31")
-    mapped = map_study(study, pipeline.staged_sources(staged), only=[wanted])
-    snapshot.write_dataset(study, out, wanted, mapped.datasets[wanted])
-    parquet.write(snapshot.lineage_table(mapped, staged), out / "lineage.parquet")
+    sources_read = {name: snapshot.staged_source(snapshot.staged_table(study, one)) for name, one in staged.items()}
+    mapped = map_study(study, sources_read, only=[wanted])
+    dataset = mapped.datasets[wanted]
+    parquet.write(snapshot.dataset_table(study, dataset), out / f"{wanted.lower()}.parquet")
+    links = [snapshot.record_lineage(dataset), snapshot.value_lineage(dataset)]
+    parquet.write(pa.concat_tables(links), out / "lineage.parquet")
     found = [*mapped.findings, *(one for source in staged.values() for one in source.findings)]
     parquet.write(findings.to_arrow(found), out / "findings.parquet")
 

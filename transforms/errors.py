@@ -58,6 +58,10 @@ class FileRefusedError(CairnError):
         super().__init__(f"{file}: {problem}. {remedy}")
 
 
+class LockedError(UsageError):
+    """The current snapshot is locked: no other is published and it is not deleted."""
+
+
 class NothingPublishedError(CairnError):
     """Every new delivery was refused; the earlier publication stands."""
 

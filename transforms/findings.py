@@ -7,11 +7,10 @@ points to file and line, and `./cairn trace --raw` shows the text to whoever may
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-import pandas as pd
 import pyarrow as pa
 
 
@@ -25,10 +24,11 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class RawPlace:
-    """Lines of one raw file: a line counts from 1, the header being line 1."""
+    """Lines of one raw file: a line counts from 1, the header being line 1. `sha256` is of the file's bytes."""
 
     file: str
     lines: tuple[int, ...] = ()
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,18 @@ SCHEMA = pa.schema(
         ("remedy", pa.string()),
         ("held", pa.bool_()),
         ("n_records", pa.int64()),
-        ("places", pa.list_(pa.struct([("file", pa.string()), ("lines", pa.list_(pa.int64()))]))),
+        (
+            "places",
+            pa.list_(
+                pa.struct([("file", pa.string()), ("lines", pa.list_(pa.int64())), ("sha256", pa.string())]),
+            ),
+        ),
     ]
 )
-ORDER = {severity: position for position, severity in enumerate(Severity)}
 
 
 def to_arrow(findings: Iterable[Finding]) -> pa.Table:
     """Findings as a table, most severe first; the columns are those of SCHEMA."""
-    ordered = sorted(findings, key=lambda f: (ORDER[f.severity], f.dataset, f.variable, f.rule, f.finding_id))
     rows = [
         {
             "finding_id": finding.finding_id,
@@ -88,17 +91,18 @@ def to_arrow(findings: Iterable[Finding]) -> pa.Table:
             "remedy": finding.remedy,
             "held": finding.held,
             "n_records": finding.n_records,
-            "places": [{"file": place.file, "lines": list(place.lines)} for place in finding.places],
+            "places": [
+                {"file": place.file, "lines": list(place.lines), "sha256": place.sha256} for place in finding.places
+            ],
         }
-        for finding in ordered
+        for finding in findings
     ]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    return ordered(pa.Table.from_pylist(rows, schema=SCHEMA))
 
 
-def places(files: pd.Series, lines: pd.Series | Sequence[int]) -> tuple[RawPlace, ...]:
-    """Raw places from a column of file names and one of line numbers, sorted."""
-    frame = pd.DataFrame({"file": pd.Series(files).astype(object), "line": list(lines)})
-    return tuple(
-        RawPlace(str(file), tuple(sorted({int(line) for line in group["line"]})))
-        for file, group in frame.groupby("file", sort=True)
-    )
+def ordered(table: pa.Table) -> pa.Table:
+    """A table of findings, most severe first."""
+    columns = [table[name].to_pylist() for name in ("severity", "dataset", "variable", "rule", "finding_id")]
+    rank = {severity.value: position for position, severity in enumerate(Severity)}
+    keys = [(rank[severity], *rest) for severity, *rest in zip(*columns, strict=True)]
+    return table.take(pa.array(sorted(range(len(keys)), key=keys.__getitem__), type=pa.int64()))

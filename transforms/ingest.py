@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from transforms.warehouse.raw_store import RawStore, Received
 
 MANIFEST_NAME = "manifest.json"
 UNEXPECTED = "unexpected_file"
+DEFAULT_SETTLE = 60
 
 
 @dataclass
@@ -30,8 +33,8 @@ class Ingested:
     extracts: dict[tuple[str, str], Extract] = field(default_factory=dict)
 
 
-def ingest(study: Study, landing: Path, store: RawStore) -> Ingested:
-    """Take every file of landing that is not known yet, delivery by delivery.
+def ingest(study: Study, landing: Path, store: RawStore, only: Collection[str] | None = None) -> Ingested:
+    """Take every file of landing that is not known yet, delivery by delivery, or those of `only` some deliveries.
 
     The files that a manifest.json names are one delivery, every other file is its own. A refused file
     refuses its delivery; its bytes stay in the raw store and the log says why. Refusals are no findings of
@@ -43,6 +46,8 @@ def ingest(study: Study, landing: Path, store: RawStore) -> Ingested:
     refused_before = {(entry.file, entry.sha256, entry.rule) for entry in log if not entry.accepted}
     number = len(log)
     for delivery, manifest, files in _deliveries(landing):
+        if only is not None and delivery not in only:
+            continue
         entries, extracts, refusal = _take(study, store, delivery, manifest, files, number)
         if refusal is not None:
             entries = tuple(_refused(entry, refusal) for entry in entries)
@@ -74,6 +79,55 @@ def _deliveries(
         deliveries.append((path.name, manifest, named))
     deliveries.extend((name, None, [path]) for name, path in sorted(loose.items()))
     return deliveries
+
+
+def look(study: Study, landing: Path, store: RawStore, watch: Path, now: float) -> tuple[list[str], list[str]]:
+    """Deliveries of landing that may be taken now, and those still to wait for, by name.
+
+    A delivery may be taken when its files are those its manifest promises, or when no file of it has changed over
+    the settle time of its sources. `watch` keeps the sizes seen and since when, `now` is the time in seconds. A
+    delivery that holds nothing new, or was refused just as it is, is in neither list.
+    """
+    seen = json.loads(watch.read_text(encoding="utf-8")) if watch.is_file() else {}
+    fresh: dict[str, dict[str, float]] = {}
+    log = store.received()
+    refused = {(entry.file, entry.sha256) for entry in log if not entry.accepted}
+    ready: list[str] = []
+    waiting: list[str] = []
+    for delivery, manifest, files in _deliveries(landing):
+        hashes = {path.name: _sha256(path) for path in files if path.is_file()}
+        sources = {path.name: _source_of(study, path.name) for path in files}
+        taken = all(
+            source is not None and _is_known(source, name, hashes.get(name, ""), log)
+            for name, source in sources.items()
+        )
+        if isinstance(manifest, Manifest):
+            whole = {one.name: one.sha256 for one in manifest.files} == hashes
+            nothing_new = taken and bool(files)
+        else:
+            whole = False
+            nothing_new = (taken and manifest is None) or all(
+                (path.name, hashes.get(path.name, "")) in refused for path in files
+            )
+        if nothing_new:
+            continue
+        still = True
+        for path in files:
+            size = path.stat().st_size
+            before = seen.get(path.name)
+            since = before["since"] if before and before["size"] == size else now
+            fresh[path.name] = {"size": size, "since": since}
+            source = sources[path.name]
+            still &= now - since >= (source.settle_seconds if source else DEFAULT_SETTLE)
+        (ready if whole or still else waiting).append(delivery)
+    watch.parent.mkdir(parents=True, exist_ok=True)
+    watch.write_text(json.dumps(fresh, sort_keys=True), encoding="utf-8")
+    return ready, waiting
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _take(

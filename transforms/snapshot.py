@@ -1,22 +1,20 @@
-"""What a snapshot holds: datasets, staged extracts, findings, and the tables that explain them."""
+"""What a snapshot holds, as tables: staged extracts, datasets, lineage, specification and row accounts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pyarrow as pa
 
-from transforms import findings as findings_module
-from transforms.findings import Finding
-from transforms.sdtm.engine import Mapped
-from transforms.sdtm.records import Dataset
+from transforms.core import text
+from transforms.sdtm.engine import StagedSource
+from transforms.sdtm.records import Dataset, MappingLine
 from transforms.staging.stage import AccountLine, Staged
 from transforms.study import Study, graph
 from transforms.study.models import DatasetFile
 from transforms.warehouse import lineage, parquet
 
+FILE, SHA256, LINE, SUBJECT = "_file", "_sha256", "_line", "_subject"
 ACCOUNT = pa.schema(
     [
         ("stage", pa.string()),
@@ -31,77 +29,67 @@ ACCOUNT = pa.schema(
 )
 
 
-def write_snapshot(
-    study: Study,
-    folder: Path,
-    staged: Mapping[str, Staged],
-    mapped: Mapped,
-    findings: Sequence[Finding],
-    account: Sequence[AccountLine],
-) -> None:
-    """Write everything of a snapshot but its manifest."""
-    (folder / "staged").mkdir()
-    (folder / "sdtm").mkdir()
-    for name, source in staged.items():
-        files = [file.name for file in source.files]
-        table = parquet.table_of(
-            source.frame, {key: column.label or key for key, column in study.sources[name].columns.items()}
-        )
-        table = table.append_column("_file", parquet.encoded(source.file_codes, files))
-        table = table.append_column("_line", pa.array(source.lines))
-        table = table.append_column(
-            "_subject",
-            parquet.encoded(source.subjects.cat.codes.to_numpy(), list(source.subjects.cat.categories)),
-        )
-        parquet.write(table, folder / "staged" / f"{name}.parquet")
-    for name, dataset in mapped.datasets.items():
-        write_dataset(study, folder / "sdtm", name, dataset)
-    parquet.write(lineage_table(mapped, staged), folder / "lineage.parquet")
-    parquet.write(findings_module.to_arrow(findings), folder / "findings.parquet")
-    parquet.write(specification_table(study), folder / "specification.parquet")
-    parquet.write(account_table(account, mapped), folder / "accounts.parquet")
+def staged_table(study: Study, source: Staged) -> pa.Table:
+    """The accepted rows of a source, each with its file, the file's sha256, its line and its subject."""
+    columns = study.sources[source.source].columns
+    table = parquet.table_of(source.frame, {key: column.label or key for key, column in columns.items()})
+    files, hashes = [file.name for file in source.files], [file.sha256 for file in source.files]
+    subjects = source.subjects
+    described = {
+        FILE: parquet.encoded(source.file_codes, files),
+        SHA256: parquet.encoded(source.file_codes, hashes),
+        LINE: pa.array(source.lines),
+        SUBJECT: parquet.encoded(subjects.cat.codes.to_numpy(), list(subjects.cat.categories)),
+    }
+    for name, values in described.items():
+        table = table.append_column(name, values)
+    return table
 
 
-def write_dataset(study: Study, folder: Path, name: str, dataset: Dataset) -> None:
-    """Write one SDTM dataset with its labels."""
+def staged_source(table: pa.Table) -> StagedSource:
+    """The accepted rows of a source as the engine takes them, from what `staged_table` wrote."""
+    files = table.select([FILE, SHA256]).to_pandas(strings_to_categorical=True)
+    codes, pairs = text.combinations([files[FILE], files[SHA256]])
+    frame = parquet.frame_of(table.drop_columns([FILE, SHA256, LINE, SUBJECT]))
+    subjects = parquet.frame_of(table.select([SUBJECT]))[SUBJECT]
+    names, hashes = tuple(str(name) for name, _ in pairs), tuple(str(sha256) for _, sha256 in pairs)
+    return StagedSource(frame, subjects, names, hashes, codes, table[LINE].to_numpy())
+
+
+def dataset_table(study: Study, dataset: Dataset) -> pa.Table:
+    """One SDTM dataset with its labels."""
+    name = dataset.name
     standard = study.standards.datasets[name if name in study.standards.datasets else "SUPPQUAL"]
     labels = {variable.name: variable.label for variable in dataset.variables}
     label = standard.label if name == standard.name else f"Supplemental Qualifiers for {name.removeprefix('SUPP')}"
     description = {"dataset": name, "label": label, "class": standard.observation_class}
-    parquet.write(parquet.table_of(dataset.frame, labels, description), folder / f"{name.lower()}.parquet")
+    return parquet.table_of(dataset.frame, labels, description)
 
 
-def lineage_table(mapped: Mapped, staged: Mapping[str, Staged]) -> pa.Table:
-    """All links of all datasets."""
-    tables = []
-    for name, dataset in mapped.datasets.items():
-        parts = []
-        for origin in dataset.origins:
-            hashes = [""] * len(origin.files)
-            if not origin.specification:
-                hashes = [file.sha256 for file in staged[origin.name].files]
-            table = origin.entry_table
-            parts.append(
-                lineage.Part(
-                    origin.files,
-                    hashes,
-                    origin.file_codes,
-                    origin.lines,
-                    origin.specification,
-                    table.file if table else None,
-                    origin.entry_columns,
-                    table.lines if table else (),
-                )
-            )
-        tables.append(lineage.record_links(name, parts, dataset.origin_codes, dataset.positions, dataset.entries))
-        tables.append(lineage.value_links(name, _links(dataset)))
-    return pa.concat_tables(tables).cast(lineage.SCHEMA) if tables else lineage.SCHEMA.empty_table()
+def record_lineage(dataset: Dataset) -> pa.Table:
+    """The links of a dataset's records to raw or specification lines."""
+    parts = [
+        lineage.Part(
+            origin.files,
+            origin.hashes,
+            origin.file_codes,
+            origin.lines,
+            origin.specification,
+            origin.entry_table.file if origin.entry_table else None,
+            origin.entry_columns,
+            origin.entry_table.lines if origin.entry_table else (),
+        )
+        for origin in dataset.origins
+    ]
+    return lineage.record_links(dataset.name, parts, dataset.origin_codes, dataset.positions, dataset.entries)
 
 
-def _links(dataset: Dataset) -> dict[str, list[tuple[str, np.ndarray, str | None]]]:
-    return {
+def value_lineage(dataset: Dataset) -> pa.Table:
+    """The links of a dataset's values to records of other datasets, by record id."""
+    links = {
         name: [(link.dataset, link.records, link.variable) for link in links] for name, links in dataset.links.items()
     }
+    return lineage.value_links(dataset.name, links)
 
 
 def specification_table(study: Study) -> pa.Table:
@@ -198,16 +186,21 @@ def _rule(
     }
 
 
-def account_table(account: Sequence[AccountLine], mapped: Mapped) -> pa.Table:
-    """Row accounts: rows of each file by outcome, and accepted rows of each source by what they gave."""
+def staging_accounts(account: Sequence[AccountLine]) -> pa.Table:
+    """Rows of each file by what became of them."""
     rows = [
         {"stage": "staging", "source": one.source, "file": one.file, "sha256": one.sha256, "dataset": None}
         | {"outcome": one.outcome, "rule": one.rule, "rows": one.rows}
         for one in account
     ]
-    rows += [
+    return pa.Table.from_pylist(rows, schema=ACCOUNT)
+
+
+def mapping_accounts(account: Sequence[MappingLine]) -> pa.Table:
+    """Accepted rows of each source by what they gave."""
+    rows = [
         {"stage": "mapping", "source": one.source, "file": None, "sha256": None, "dataset": one.dataset}
         | {"outcome": one.outcome, "rule": one.rule, "rows": one.rows}
-        for one in mapped.account
+        for one in account
     ]
     return pa.Table.from_pylist(rows, schema=ACCOUNT)

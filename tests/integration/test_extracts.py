@@ -337,17 +337,17 @@ def test_landing_without_extracts_or_folder_is_wrong_usage(small: SmallStudy, tm
 
 def test_a_second_run_at_once_is_refused(small: SmallStudy) -> None:
     where = pipeline.Home(small.home, "small")
-    with where.snapshots.lock(), pytest.raises(RunInProgressError, match="is running this study"):
+    with where.snapshots.lock("first"), pytest.raises(RunInProgressError, match="run first .*is running this study"):
         small.run()
 
 
 def test_what_a_killed_run_leaves_behind_changes_nothing(small: SmallStudy, tmp_path: Path) -> None:
     undisturbed = pipeline.run(small.load(), landing=small.landing, home=tmp_path / "other")
     snapshots = small.home / "warehouse" / "small" / "snapshots"
-    half = snapshots / f".building-{undisturbed.snapshot_id}" / "sdtm"
+    half = small.home / "warehouse" / "small" / "building" / "run" / "sdtm"
     half.mkdir(parents=True)
     (half / "dm.parquet").write_bytes(b"half")
-    (snapshots / undisturbed.snapshot_id).mkdir()
+    (snapshots / undisturbed.snapshot_id).mkdir(parents=True)
     raw = small.home / "raw" / "small"
     raw.mkdir(parents=True)
     (raw / "deliveries.jsonl").write_text('{"number": 0, "deli', encoding="utf-8")
@@ -356,7 +356,7 @@ def test_what_a_killed_run_leaves_behind_changes_nothing(small: SmallStudy, tmp_
     report = small.run()
     assert report.snapshot_id == undisturbed.snapshot_id
     assert contents(report.path) == contents(undisturbed.path)
-    assert not list(snapshots.glob(".building-*"))
+    assert not list((small.home / "warehouse" / "small" / "building").iterdir())
 
 
 def test_an_older_version_sent_again_is_a_new_version(small: SmallStudy) -> None:

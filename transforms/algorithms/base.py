@@ -128,13 +128,17 @@ class Scope(Protocol):
 
 
 class Algorithm(BaseModel):
-    """Base of all algorithms. `word` is its name in a specification, `main` the field behind the name."""
+    """Base of all algorithms. `word` is its name in a specification, `main` the field behind the name.
+
+    `may_hold` says that it may keep a record out of its dataset: whatever reads the dataset from outside runs later.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     word: ClassVar[str]
     main: ClassVar[str]
     derived: ClassVar[bool] = False
+    may_hold: ClassVar[bool] = False
 
     when: dict[str, Test] = {}
 

@@ -24,6 +24,7 @@ class UnitByRange(Derived):
     """
 
     word: ClassVar[str] = "unit_by_range"
+    may_hold: ClassVar[bool] = True
     main: ClassVar[str] = "result"
     result: str
     table: str
@@ -83,6 +84,7 @@ class Standardize(Derived):
     many places it is rounded (half away from zero; an empty cell means not rounded).
     """
 
+    may_hold: ClassVar[bool] = True
     main: ClassVar[str] = "result"
     result: str
     table: str

@@ -26,6 +26,7 @@ class Copy(Derived):
     """Another variable of the record: `copy: SVSTDTC`."""
 
     word: ClassVar[str] = "copy"
+    may_hold: ClassVar[bool] = True
     main: ClassVar[str] = "source"
     source: str
 
@@ -64,6 +65,7 @@ class Lookup(TableLookup):
     """By variables: `lookup: LBTEST, table: lab_tests, by: {LBTESTCD: LBTESTCD}`."""
 
     word: ClassVar[str] = "lookup"
+    may_hold: ClassVar[bool] = True
     derived: ClassVar[bool] = True
 
     def variable_inputs(self) -> Sequence[str]:

@@ -127,6 +127,7 @@ def _records(
     origin = Origin(
         te.file,
         (te.file,),
+        ("",),
         np.zeros(len(rows), dtype=np.int64),
         np.array([line_of[row.etcd] for row in rows], dtype=np.int64),
         specification=True,

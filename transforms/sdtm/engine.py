@@ -32,6 +32,7 @@ class StagedSource:
     frame: pd.DataFrame
     subjects: pd.Series
     files: tuple[str, ...]
+    hashes: tuple[str, ...]
     file_codes: np.ndarray
     lines: np.ndarray
 
@@ -55,6 +56,7 @@ class _Run:
     study: Study
     staged: Mapping[str, StagedSource]
     records: dict[str, Records] = field(default_factory=dict)
+    subjects: frozenset[str] = frozenset()
     findings: list[Finding] = field(default_factory=list)
     account: list[MappingLine] = field(default_factory=list)
 
@@ -75,7 +77,6 @@ class _Run:
             if only is None or name in only:
                 finished.update(finish.finish(self.study, records, self.findings))
                 self.count(self.study.datasets[name], records)
-        finish.number_links(finished, {name: records.frame.index for name, records in self.records.items()})
         return Mapped(finished, tuple(self.findings), tuple(self.account))
 
     def make_records(self, dataset: DatasetFile) -> None:
@@ -87,9 +88,10 @@ class _Run:
         parts = [self.group_records(dataset, group) for group in dataset.records]
         records = Records.joined(dataset.name, parts, self.numeric(dataset))
         self.records[dataset.name] = records
-        if dataset.name != "DM" and "DM" in self.records and "USUBJID" in records.frame:
-            known = set(text.used_texts(self.records["DM"].frame["USUBJID"]))
-            stranger = text.map_flag(records.frame["USUBJID"], lambda subject: subject not in known)
+        if dataset.name == "DM":
+            self.subjects = frozenset(text.used_texts(records.frame["USUBJID"]))
+        elif "DM" in self.records and "USUBJID" in records.frame:
+            stranger = text.map_flag(records.frame["USUBJID"], lambda subject: subject not in self.subjects)
             self.settle(
                 records,
                 "USUBJID",
@@ -118,7 +120,9 @@ class _Run:
             table = self.study.tables[group.table]
             frame = table.frame
             origin = np.zeros(len(frame), dtype=np.int64)
-            records = Records.begin(dataset.name, table.file, frame, (table.file,), origin, np.array(table.lines), True)
+            records = Records.begin(
+                dataset.name, table.file, frame, (table.file,), ("",), origin, np.array(table.lines), True
+            )
         else:
             source = self.staged[group.source or ""]
             records = Records.begin(
@@ -126,6 +130,7 @@ class _Run:
                 group.source or "",
                 source.frame,
                 source.files,
+                source.hashes,
                 source.file_codes,
                 source.lines,
                 False,

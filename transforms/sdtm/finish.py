@@ -63,23 +63,6 @@ def finish(study: Study, records: Records, findings: list[Finding]) -> dict[str,
     return result
 
 
-def number_links(finished: Mapping[str, Dataset], ids: Mapping[str, pd.Index]) -> None:
-    """Turn links between record ids into links between record numbers (1-based; 0 for none)."""
-    numbered: dict[str, np.ndarray] = {}
-    for name, dataset in finished.items():
-        if name in ids:
-            table = np.zeros(int(dataset.record_ids.max(initial=-1)) + 2, dtype=np.int64)
-            table[dataset.record_ids] = np.arange(1, len(dataset.record_ids) + 1)
-            numbered[name] = table
-    for dataset in finished.values():
-        for variable, links in dataset.raw_links.items():
-            for link in links:
-                if link.dataset in numbered:
-                    table = numbered[link.dataset]
-                    safe = np.where(link.records < len(table) - 1, link.records, -1)
-                    dataset.links.setdefault(variable, []).append(replace(link, records=table[safe]))
-
-
 def _sequence(subjects: pd.Series) -> pd.Series:
     return (subjects.groupby(subjects, observed=True, sort=False).cumcount() + 1).astype(float)
 
@@ -295,6 +278,5 @@ def _supplemental(
         parent.positions[row],
         parent.entries[row],
         np.arange(len(row)),
-        {},
-        {"IDVARVAL": [Link(parent.name, row + 1)]},
+        {"IDVARVAL": [Link(parent.name, parent.record_ids[row])]},
     )

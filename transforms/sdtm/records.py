@@ -31,11 +31,14 @@ class MappingLine:
 class Origin:
     """Where records stand in what they were made of: a source or specification table, its files and lines.
 
+    `hashes` are the sha256 of the files, empty for a specification table.
+
     `entry_table` and `entry_columns` are the table that spreads a wide row and the columns it names.
     """
 
     name: str
     files: tuple[str, ...]
+    hashes: tuple[str, ...]
     file_codes: np.ndarray
     lines: np.ndarray
     specification: bool
@@ -80,12 +83,13 @@ class Records:
         name: str,
         rows: pd.DataFrame,
         files: tuple[str, ...],
+        hashes: tuple[str, ...],
         file_codes: np.ndarray,
         lines: np.ndarray,
         specification: bool,
     ) -> Records:
         """Records to be made of the rows of one source or table."""
-        origin = Origin(name, files, file_codes, lines, specification)
+        origin = Origin(name, files, hashes, file_codes, lines, specification)
         empty = np.empty(0, dtype=np.int64)
         return cls(dataset, pd.DataFrame(), [origin], empty, empty, rows)
 
@@ -161,15 +165,15 @@ class Records:
 
     def places(self, mask: np.ndarray) -> tuple[RawPlace, ...]:
         """Files and lines of the records under a mask."""
-        found: dict[str, list[np.ndarray]] = {}
+        found: dict[tuple[str, str], list[np.ndarray]] = {}
         for code, origin in enumerate(self.origins):
             rows = self.positions[mask & (self.origin_codes == code)]
             for file_code in np.unique(origin.file_codes[rows]):
                 lines = origin.lines[rows[origin.file_codes[rows] == file_code]]
-                found.setdefault(origin.files[file_code], []).append(lines)
+                found.setdefault((origin.files[file_code], origin.hashes[file_code]), []).append(lines)
         return tuple(
-            RawPlace(file, tuple(int(line) for line in np.unique(np.concatenate(lines))))
-            for file, lines in sorted(found.items())
+            RawPlace(file, tuple(int(line) for line in np.unique(np.concatenate(lines))), sha256)
+            for (file, sha256), lines in sorted(found.items())
         )
 
     @classmethod
@@ -247,7 +251,7 @@ class Dataset:
 
     `entries` say which row of the origin's entry table made a record of a wide row, -1 for none.
     `record_ids` are the ids the records had while they were made; `links` give, per variable and record,
-    the record of another dataset a value was taken from (record numbers, 0 for none).
+    the id of the record of another dataset a value was taken from (-1 for none).
     """
 
     name: str
@@ -258,5 +262,4 @@ class Dataset:
     positions: np.ndarray
     entries: np.ndarray
     record_ids: np.ndarray
-    raw_links: Mapping[str, Sequence[Link]]
-    links: dict[str, list[Link]] = field(default_factory=dict)
+    links: Mapping[str, Sequence[Link]]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,11 @@ from transforms.sources.delimited import Extract
 from transforms.study.models import Column, Source
 
 OUTCOMES = ("accepted", "quarantined", "superseded", "duplicate", "excluded")
+# What a person may release: the row is taken, and a value that cannot be read is left missing.
+RELEASABLE = ("unreadable_", "duplicate_key")
+RELEASED = "released_row"
+
+Released = Mapping[str, Mapping[str, frozenset[int]]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ class Staged:
         result = []
         for code in np.unique(self.file_codes[rows]):
             here = rows[self.file_codes[rows] == code]
-            result.append(RawPlace(self.files[code].name, tuple(sorted({int(one) for one in self.lines[here]}))))
+            file = self.files[code]
+            result.append(RawPlace(file.name, tuple(sorted({int(one) for one in self.lines[here]})), file.sha256))
         return tuple(result)
 
 
@@ -74,7 +80,24 @@ class _Rows:
     lines: np.ndarray
     outcome: np.ndarray
     rule: np.ndarray
+    released: Released
     findings: list[Finding] = field(default_factory=list)
+
+    def not_released(self, rule: str, column: str, mask: np.ndarray) -> np.ndarray:
+        """The rows of `mask` that nobody released from quarantine; those released are said."""
+        free = _released_rows(self.released.get(rule, {}), self.files, self.file_codes, self.lines) & mask
+        if free.any():
+            self.find(
+                RELEASED,
+                Severity.INFORMATION,
+                column,
+                free,
+                f"rows held by {rule} were released by a decision and are taken",
+                "Nothing; the decision log says who released them and why",
+                cause=rule,
+            )
+        kept: np.ndarray = mask & ~free
+        return kept
 
     def open(self) -> np.ndarray:
         accepted: np.ndarray = self.outcome == "accepted"
@@ -89,7 +112,7 @@ class _Rows:
         for code, file in enumerate(self.files):
             lines = self.lines[mask & (self.file_codes == code)]
             if len(lines):
-                result.append(RawPlace(file.name, tuple(int(one) for one in np.sort(lines))))
+                result.append(RawPlace(file.name, tuple(int(one) for one in np.sort(lines)), file.sha256))
         return tuple(result)
 
     def find(
@@ -101,10 +124,10 @@ class _Rows:
         message: str,
         remedy: str,
         held: bool = False,
+        cause: str = "",
     ) -> None:
-        self.findings.append(
-            Finding(rule, severity, self.source.source, column, message, remedy, self.places(mask), held=held)
-        )
+        places = self.places(mask)
+        self.findings.append(Finding(rule, severity, self.source.source, column, message, remedy, places, cause, held))
 
 
 def stage(
@@ -113,15 +136,17 @@ def stage(
     *,
     cut_off: str,
     identities: Mapping[str, str] | None = None,
+    released: Released | None = None,
 ) -> Staged:
     """Stage the files of one source, given in the order in which they were extracted.
 
     A `full` source is its last file; an `incremental` one is all of them, a later row of the same record
     id superseding an earlier one. `identities` maps a hospital identifier to a subject where the contract
-    has an identity. Dates after `cut_off` (ISO) are findings.
+    has an identity. Dates after `cut_off` (ISO) are findings. `released` holds, by rule and sha256 of the
+    file, the lines that a person released from quarantine.
     """
     used = tuple(files) if source.delivery == "incremental" else tuple(files[-1:])
-    rows = _gather(source, used)
+    rows = _gather(source, used, released or {})
     _uneven_rows(rows)
     _file_findings(rows)
     _excluded(rows)
@@ -151,7 +176,7 @@ def identity_map(
     An identifier of two subjects, or a subject with two identifiers, is left out and is a critical finding.
     """
     used = tuple(files) if source.delivery == "incremental" else tuple(files[-1:])
-    rows = _gather(source, used)
+    rows = _gather(source, used, {})
     _excluded(rows)
     known = rows.open() & rows.frame[column].notna().to_numpy() & rows.frame[subject].notna().to_numpy()
     pairs = pd.DataFrame({"id": rows.frame[column].astype(object), "subject": rows.frame[subject].astype(object)})[
@@ -172,7 +197,67 @@ def identity_map(
     return result, rows.findings
 
 
-def _gather(source: Source, files: tuple[RawFile, ...]) -> _Rows:
+def quarantine(
+    staged: Staged, rows: np.ndarray, finding: Finding, *, released: Released | None = None
+) -> tuple[Staged, Finding | None]:
+    """Hold some accepted rows (positions) back under the rule of a finding.
+
+    Rows that a person released stay and are said. Returns the staged source, and the finding with the places of
+    the rows that are held, or None where all were released.
+    """
+    free = _released_rows((released or {}).get(finding.rule, {}), staged.files, staged.file_codes, staged.lines)
+    held = np.zeros(len(staged.lines), dtype=bool)
+    held[rows] = True
+    said = staged.findings
+    if (free & held).any():
+        said = (
+            *said,
+            Finding(
+                RELEASED,
+                Severity.INFORMATION,
+                staged.source,
+                finding.variable,
+                f"rows held by {finding.rule} were released by a decision and are taken",
+                "Nothing; the decision log says who released them and why",
+                staged.places(np.flatnonzero(free & held)),
+                finding.rule,
+            ),
+        )
+        held &= ~free
+    if not held.any():
+        return replace(staged, findings=said), None
+    account = []
+    for line in staged.account:
+        code = next((code for code, file in enumerate(staged.files) if file.sha256 == line.sha256), -1)
+        count = int((held & (staged.file_codes == code)).sum()) if line.outcome == "accepted" else 0
+        if count < line.rows or not count:
+            account.append(replace(line, rows=line.rows - count))
+        if count:
+            account.append(replace(line, outcome="quarantined", rule=finding.rule, rows=count))
+    keep = ~held
+    result = replace(
+        staged,
+        frame=staged.frame[keep].reset_index(drop=True),
+        file_codes=staged.file_codes[keep],
+        lines=staged.lines[keep],
+        subjects=staged.subjects[keep].reset_index(drop=True),
+        account=tuple(account),
+        findings=said,
+    )
+    return result, replace(finding, places=staged.places(np.flatnonzero(held)), held=True)
+
+
+def _released_rows(
+    places: Mapping[str, frozenset[int]], files: Sequence[RawFile], file_codes: np.ndarray, lines: np.ndarray
+) -> np.ndarray:
+    mask = np.zeros(len(lines), dtype=bool)
+    for code, file in enumerate(files):
+        if file.sha256 in places:
+            mask |= (file_codes == code) & np.isin(lines, list(places[file.sha256]))
+    return mask
+
+
+def _gather(source: Source, files: tuple[RawFile, ...], released: Released) -> _Rows:
     columns = list(source.columns)
     extracts = [file.extract for file in files]
     if len(extracts) == 1:
@@ -197,11 +282,16 @@ def _gather(source: Source, files: tuple[RawFile, ...]) -> _Rows:
         lines,
         outcome,
         np.full(len(frame), "", dtype=object),
+        released,
     )
 
 
 def _uneven_rows(rows: _Rows) -> None:
-    places = tuple(RawPlace(file.name, file.extract.short_or_long) for file in rows.files if file.extract.short_or_long)
+    places = tuple(
+        RawPlace(file.name, file.extract.short_or_long, file.sha256)
+        for file in rows.files
+        if file.extract.short_or_long
+    )
     if places:
         rows.findings.append(
             Finding(
@@ -228,7 +318,7 @@ def _file_findings(rows: _Rows) -> None:
                     "",
                     "the last line has no line break; its fields are complete, but its last value may be cut off",
                     "Ask the sender whether the file is whole; a manifest with its sha256 would settle it",
-                    (RawPlace(file.name, tuple(int(line) for line in file.extract.lines[-1:])),),
+                    (RawPlace(file.name, tuple(int(line) for line in file.extract.lines[-1:]), file.sha256),),
                 )
             )
         if not len(file.extract.lines):
@@ -240,7 +330,7 @@ def _file_findings(rows: _Rows) -> None:
                     "",
                     "the file holds a header and no row",
                     "Ask the sender whether nothing has been collected yet",
-                    (RawPlace(file.name, (1,)),),
+                    (RawPlace(file.name, (1,), file.sha256),),
                 )
             )
         for name in file.extract.extra:
@@ -252,7 +342,7 @@ def _file_findings(rows: _Rows) -> None:
                     name,
                     f"column {name!r} is not in the source contract; it is kept in raw and not staged",
                     "Add it to the source contract, mapped or with a reason why it is not submitted",
-                    (RawPlace(file.name, (1,)),),
+                    (RawPlace(file.name, (1,), file.sha256),),
                 )
             )
 
@@ -298,6 +388,7 @@ def _types(rows: _Rows, cut_off: str) -> None:
             read = _reader(column)
             canonical = text.map_text(values, read)
             bad = rows.open() & values.notna().to_numpy() & canonical.isna().to_numpy()
+            bad = rows.not_released(f"unreadable_{column.type}", name, bad)
             rows.frame = rows.frame.assign(**{name: canonical})
             if bad.any():
                 rows.settle(bad, "quarantined", f"unreadable_{column.type}")
@@ -393,6 +484,7 @@ def _record_ids(rows: _Rows) -> None:
     rows.settle(old, "superseded", "later_file")
     twice = np.zeros(len(rows.frame), dtype=bool)
     twice[open_rows[keys.duplicated(keep=False).to_numpy() & (keys["file"].to_numpy() == latest)]] = True
+    twice = rows.not_released("duplicate_key", ", ".join(rows.source.record_id), twice)
     if twice.any():
         rows.settle(twice, "quarantined", "duplicate_key")
         rows.find(

@@ -67,8 +67,13 @@ def rule_inputs(rule: DateRule) -> list[str]:
 
 
 def dependencies(study: Study) -> dict[Node, set[Node]]:
-    """Every node with the nodes it needs; collected variables all come with their dataset's records."""
+    """Every node with the nodes it needs; collected variables all come with their dataset's records.
+
+    What is read from another dataset is read when all variables that may hold records there are filled: a held
+    record lends nothing, whichever datasets are mapped together.
+    """
     graph: dict[Node, set[Node]] = {}
+    holding = {name: _holding(dataset) for name, dataset in study.datasets.items()}
     for name, dataset in study.datasets.items():
         records = (name, RECORDS)
         graph[records] = set()
@@ -88,7 +93,19 @@ def dependencies(study: Study) -> dict[Node, set[Node]]:
                 algorithm = definition.algorithm
                 if algorithm.derived:
                     needs |= {node_of(name, one) for one in algorithm.variable_inputs()}
+    for (name, _), needs in graph.items():
+        for other in {node[0] for node in needs if node[0] != name and node[1] != RECORDS}:
+            needs |= holding.get(other, set())
     return graph
+
+
+def _holding(dataset: DatasetFile) -> set[Node]:
+    """The derived variables of a dataset that may hold records."""
+    return {
+        (dataset.name, variable)
+        for variable, places in definitions(dataset).items()
+        if any(one.algorithm.derived and one.algorithm.may_hold for _, one in places)
+    }
 
 
 def order(graph: Mapping[Node, set[Node]], wanted: Iterable[Node] | None = None) -> list[Node]:

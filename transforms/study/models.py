@@ -89,7 +89,10 @@ class Identity(Frozen):
 
 
 class Source(Frozen):
-    """The contract of one extract."""
+    """The contract of one extract.
+
+    A file without a manifest is taken from a watched landing folder when it has not changed for `settle_seconds`.
+    """
 
     source: str
     label: str
@@ -103,6 +106,7 @@ class Source(Frozen):
     delivery: Literal["full", "incremental"]
     record_id: tuple[str, ...] = ()
     equal_rows: Literal["keep", "duplicate"] = "keep"
+    settle_seconds: int = Field(default=60, ge=0)
     exclude: tuple[Exclusion, ...] = ()
     subject: str
     identity: Identity | None = None

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from transforms.findings import RawPlace
 from transforms.warehouse.parquet import encoded
 
 SCHEMA = pa.schema(
@@ -75,11 +77,11 @@ def record_links(
 
 
 def value_links(dataset: str, links: Mapping[str, Sequence[tuple[str, np.ndarray, str | None]]]) -> pa.Table:
-    """The links of values to records of other datasets (1-based record numbers, 0 for none)."""
+    """The links of values to records of other datasets, by record id (-1 for none); `numbered` makes them numbers."""
     tables = []
     for variable in sorted(links):
-        for other, numbers, source_variable in links[variable]:
-            records = np.flatnonzero(numbers > 0)
+        for other, ids, source_variable in links[variable]:
+            records = np.flatnonzero(ids >= 0)
             empty = np.full(len(records), -1)
             tables.append(
                 _table(
@@ -89,12 +91,53 @@ def value_links(dataset: str, links: Mapping[str, Sequence[tuple[str, np.ndarray
                     "record",
                     encoded(np.zeros(len(records), dtype=int), [other]),
                     encoded(empty, []),
-                    numbers[records],
+                    ids[records],
                     None,
                     source_variable,
                 )
             )
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
+def numbered(links: pa.Table, record_ids: Mapping[str, np.ndarray]) -> pa.Table:
+    """Value links with the record ids in `line` turned into record numbers (from 1).
+
+    `record_ids` holds, per dataset, the id of each record in final order. A link to a record that is not in its
+    dataset, because it was held, is left out.
+    """
+    sources = links["source"].combine_chunks().dictionary_encode()
+    codes = sources.indices.to_numpy()
+    line = links["line"].to_numpy().copy()
+    for code, name in enumerate(sources.dictionary.to_pylist()):
+        ids = record_ids[name]
+        here = codes == code
+        numbers = np.zeros(max(int(ids.max(initial=-1)), int(line[here].max())) + 1, dtype=np.int32)
+        numbers[ids] = np.arange(1, len(ids) + 1)
+        line[here] = numbers[line[here]]
+    position = links.schema.get_field_index("line")
+    return links.set_column(position, SCHEMA.field("line"), pa.array(line)).filter(pa.array(line > 0))
+
+
+def places(table: pa.Table, dataset: str, records: np.ndarray) -> tuple[RawPlace, ...]:
+    """The raw lines that some records (numbers from 1) are from, through other datasets where they are made of those.
+
+    `table` is the lineage of a snapshot.
+    """
+    found: dict[tuple[str, str], set[int]] = {}
+    todo = [(dataset, records)]
+    while todo:
+        name, numbers = todo.pop()
+        own = pc.and_(pc.equal(table["dataset"], name), pc.is_null(table["variable"]))
+        own = pc.and_(own, pc.is_in(table["record"], pa.array(numbers.astype(np.int32))))
+        links = table.filter(own).select(["kind", "source", "sha256", "line"]).to_pylist()
+        further: dict[str, list[int]] = {}
+        for link in links:
+            if link["kind"] == "raw":
+                found.setdefault((link["source"], link["sha256"]), set()).add(link["line"])
+            elif link["kind"] == "record":
+                further.setdefault(link["source"], []).append(link["line"])
+        todo.extend((other, np.array(lines)) for other, lines in further.items())
+    return tuple(RawPlace(file, tuple(sorted(lines)), sha256) for (file, sha256), lines in sorted(found.items()))
 
 
 def _table(

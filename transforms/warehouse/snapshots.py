@@ -34,8 +34,8 @@ class Snapshots:
         self.folder = folder
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the study's warehouse; RunInProgressError names the process that already does."""
+    def lock(self, run_id: str = "") -> Iterator[None]:
+        """Hold the study's warehouse for one run; RunInProgressError names the run that already does."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("a+", encoding="utf-8") as stream:
             try:
@@ -43,11 +43,11 @@ class Snapshots:
             except OSError as error:
                 stream.seek(0)
                 raise RunInProgressError(
-                    f"{self.folder.name}: process {stream.read().strip() or '?'} is running this study. "
+                    f"{self.folder.name}: {stream.read().strip() or 'another process'} is running this study. "
                     "Wait until it has ended and run again"
                 ) from error
             stream.truncate(0)
-            stream.write(str(os.getpid()))
+            stream.write(f"run {run_id} (process {os.getpid()})" if run_id else f"process {os.getpid()}")
             stream.flush()
             yield
 
@@ -73,24 +73,16 @@ class Snapshots:
         folder = self.folder / "snapshots"
         return sorted(path.name for path in folder.iterdir() if self.exists(path.name)) if folder.is_dir() else []
 
-    @contextmanager
-    def building(self, snapshot_id: str) -> Iterator[Path]:
-        """An empty folder to build in; it becomes the snapshot when the block ends without an error."""
+    def adopt(self, folder: Path, snapshot_id: str) -> None:
+        """Make a finished building the snapshot: what was only for building goes, the rest becomes read-only."""
         final = self.path(snapshot_id)
         final.parent.mkdir(parents=True, exist_ok=True)
-        for left_over in final.parent.glob(".building-*"):
-            shutil.rmtree(left_over)
+        shutil.rmtree(folder / "parts")
+        _make_durable(folder)
         if final.exists():
             shutil.rmtree(final)
-        folder = final.parent / f".building-{snapshot_id}"
-        folder.mkdir()
-        try:
-            yield folder
-            _make_durable(folder)
-            folder.rename(final)
-            _sync(final.parent)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        folder.rename(final)
+        _sync(final.parent)
 
     def publish(self, snapshot_id: str) -> None:
         """Point `current` to a complete snapshot, in one step."""

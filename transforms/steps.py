@@ -1,0 +1,136 @@
+"""The stages as an orchestrator calls them, one task each: plain texts in, plain facts out, files in between.
+
+Every function may run in a process of its own. What it needs stands in CAIRN_HOME; what it writes is whole or not
+there, so that a task that was killed is simply run again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from transforms import ingest, pipeline
+from transforms.errors import FileRefusedError
+from transforms.pipeline import Home, Opening
+from transforms.study import Study
+from transforms.warehouse.building import Building
+
+
+def _study(study: str, placement: str | None = None) -> tuple[Study, Home]:
+    loaded = Study.load(study, placement=placement)
+    return loaded, Home(pipeline.default_home(), loaded.name)
+
+
+def _building(study: str, snapshot_id: str) -> tuple[Study, Home, Building, dict[str, Any]]:
+    """The study under the placement the snapshot was opened with, and the folder it is built in."""
+    home = Home(pipeline.default_home(), Path(study).name)
+    building = home.building(snapshot_id)
+    opening = building.opening()
+    loaded, _ = _study(study, opening["placement"])
+    return loaded, home, building, opening
+
+
+def _landing(home: Home, landing: str | None) -> Path:
+    return Path(landing) if landing else home.landing
+
+
+def pending(study: str, landing: str | None = None) -> dict[str, list[str]]:
+    """Deliveries in landing: those that may be taken, and those still to wait for.
+
+    In a folder named with `landing` nothing is waited for.
+    """
+    loaded, home = _study(study)
+    folder = _landing(home, landing)
+    if not folder.is_dir():
+        return {"deliveries": [], "waiting": []}
+    ready, waiting = ingest.look(loaded, folder, home.raw, home.watch, time.time())
+    if landing:
+        ready, waiting = [*ready, *waiting], []
+    return {"deliveries": ready, "waiting": waiting}
+
+
+def take(study: str, delivery: str, landing: str | None = None, run_id: str = "") -> dict[str, Any]:
+    """Take one delivery into the raw store. Raises FileRefusedError when it was refused."""
+    loaded, home = _study(study)
+    with home.snapshots.lock(run_id):
+        taken = ingest.ingest(loaded, _landing(home, landing), home.raw, [delivery])
+    if taken.refused:
+        one = next((entry for entry in taken.refused if entry.rule != "delivery_refused"), taken.refused[0])
+        raise FileRefusedError(one.rule, one.file, f"{one.problem}; delivery {delivery} is refused", one.remedy)
+    return {"delivery": delivery, "files": len(taken.accepted), "rows": sum(one.rows for one in taken.accepted)}
+
+
+def open_snapshot(
+    study: str, as_of: str | None = None, placement: str | None = None, run_id: str = "", again: bool = False
+) -> str | None:
+    """Begin the snapshot of all that is known now; returns its id.
+
+    None when it is current already, or when it is being built by an earlier run; `again` begins it in any case.
+    """
+    loaded, home = _study(study, placement)
+    with home.snapshots.lock(run_id):
+        if not any(entry.accepted for entry in home.raw.received()):
+            return None
+        opening = pipeline.open_snapshot(loaded, home, as_of)
+        building = home.building(opening.snapshot_id)
+        begun = building.opened.is_file()
+        if not again and (home.snapshots.current_id() == opening.snapshot_id or begun):
+            return None
+        building.begin(asdict(opening))
+    return opening.snapshot_id
+
+
+def stage(study: str, snapshot_id: str) -> dict[str, int]:
+    """Stage and check every source; returns accepted rows by source."""
+    loaded, home, building, _ = _building(study, snapshot_id)
+    pipeline.stage_sources(loaded, home, building)
+    return {name: building.read(f"staged/{name}").num_rows for name in building.names("staged")}
+
+
+def domains(study: str, snapshot_id: str) -> list[str]:
+    """The SDTM datasets of the snapshot, to be mapped one by one."""
+    loaded, *_ = _building(study, snapshot_id)
+    return sorted(loaded.datasets)
+
+
+def map_domain(study: str, snapshot_id: str, domain: str) -> dict[str, int]:
+    """Map one SDTM dataset with its supplemental qualifiers; returns records by dataset."""
+    loaded, _, building, _ = _building(study, snapshot_id)
+    return pipeline.map_datasets(loaded, building, [domain])
+
+
+def finish_sdtm(study: str, snapshot_id: str) -> dict[str, int]:
+    """Join and check the SDTM datasets; returns records by dataset."""
+    loaded, _, building, _ = _building(study, snapshot_id)
+    pipeline.finish_sdtm(loaded, building)
+    return {name.upper(): building.read(f"sdtm/{name}").num_rows for name in building.names("sdtm")}
+
+
+def analyses(study: str, snapshot_id: str) -> list[str]:
+    """The analysis datasets of the snapshot, to be derived one by one."""
+    loaded, *_ = _building(study, snapshot_id)
+    return sorted(loaded.analyses)
+
+
+def derive(study: str, snapshot_id: str, dataset: str) -> dict[str, int]:
+    """Derive one analysis dataset; returns its records."""
+    loaded, _, building, _ = _building(study, snapshot_id)
+    return pipeline.derive_datasets(loaded, building, [dataset])
+
+
+def finish_adam(study: str, snapshot_id: str) -> dict[str, int]:
+    """Join and check the analysis datasets; returns records by dataset."""
+    loaded, _, building, _ = _building(study, snapshot_id)
+    pipeline.finish_adam(loaded, building)
+    return {name.upper(): building.read(f"adam/{name}").num_rows for name in building.names("adam")}
+
+
+def close(study: str, snapshot_id: str) -> dict[str, Any]:
+    """Write the manifest and make the building a snapshot; returns counts of records and findings."""
+    loaded, home, building, _ = _building(study, snapshot_id)
+    with home.snapshots.lock():
+        pipeline.close(loaded, home, building)
+    manifest = home.snapshots.manifest(snapshot_id)
+    return {"datasets": manifest["datasets"], "findings": manifest["findings"]}
