@@ -1,0 +1,1 @@
+"""What people read: the delivery report, and what changed from one snapshot to the next."""
