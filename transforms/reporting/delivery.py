@@ -39,8 +39,9 @@ SHOWN_VARIABLES = 8
 class DeliveryFacts:
     """What a run did, as plain rows.
 
-    `received` are the files of this run, with the fields of `warehouse.raw_store.Received`. Files of the snapshot
-    that an earlier run took may be among them, with `taken_before` true: then their rows are checked as well.
+    `received` are the files of this run, with the fields of `warehouse.raw_store.Received`. The accepted files that
+    earlier runs took should be among them, with `taken_before` true: then their rows are checked as well. A file
+    that came twice is there twice, as it is in the accounts.
     `accounts` are rows of `snapshot.ACCOUNT`; `quarantine` rows have file, line, rule, finding_id, releasable.
     `findings` and `closed` have the fields of `findings.Finding` and why, cause, who, status, opened, change.
     `datasets` gives records now and in the snapshot before (None: new). `changes` is what `changes_between` returns.
@@ -67,7 +68,7 @@ class DeliveryFacts:
 
 @dataclass(frozen=True)
 class FileLine:
-    """One file: its rows in, and what became of them. `missing` is rows in without the rows accounted for."""
+    """One file: its rows in, and what became of them. `unknown` are outcomes the page has no column for."""
 
     file: str
     source: str
@@ -77,6 +78,7 @@ class FileLine:
     rows: int | None
     outcomes: tuple[int, ...]
     rules: tuple[str, ...]
+    unknown: Mapping[str, int]
     taken_before: bool
 
     @property
@@ -132,10 +134,13 @@ def file_lines(facts: DeliveryFacts) -> list[FileLine]:
     for row in facts.accounts:
         if row["stage"] == "staging":
             accounts.setdefault((row["source"], row["file"], row["sha256"] or ""), []).append(row)
-    known = {(one["source"], one["file"], one["sha256"] or ""): one for one in facts.received if one["accepted"]}
+    known: dict[tuple[str, str, str], list[Row]] = {}
+    for one in facts.received:
+        if one["accepted"]:
+            known.setdefault((one["source"], one["file"], one["sha256"] or ""), []).append(one)
     result = []
     for key in sorted({*accounts, *known}, key=lambda one: tuple(_name(part) for part in one)):
-        received, lines = known.get(key), accounts.get(key, [])
+        received, lines = known.get(key, []), accounts.get(key, [])
         counts = dict.fromkeys(OUTCOMES, 0)
         rules: dict[tuple[str, str], int] = {}
         for line in lines:
@@ -147,15 +152,16 @@ def file_lines(facts: DeliveryFacts) -> list[FileLine]:
                 file=key[1],
                 source=key[0],
                 sha256=key[2],
-                size=received.get("size") if received else None,
-                extracted_at=(received.get("extracted_at") or "") if received else "",
-                rows=received["rows"] if received else None,
+                size=received[-1].get("size") if received else None,
+                extracted_at=(received[-1].get("extracted_at") or "") if received else "",
+                rows=sum(one["rows"] for one in received) if received else None,
                 outcomes=tuple(counts[outcome] for outcome in OUTCOMES),
                 rules=tuple(
                     f"{WORDS.get(outcome, outcome)} by {rule}: {_number(n)}"
                     for (outcome, rule), n in sorted(rules.items())
                 ),
-                taken_before=received is None or bool(received.get("taken_before")),
+                unknown={outcome: n for outcome, n in sorted(counts.items()) if outcome not in OUTCOMES},
+                taken_before=all(one.get("taken_before") for one in received),
             )
         )
     return result
@@ -246,6 +252,11 @@ def _faults(files: Sequence[FileLine], yields: Sequence[Row], movements: Sequenc
         f"{one.file}: {_number(one.rows)} rows in, {_number(sum(one.outcomes))} accounted for ({_gap(one.missing)})"
         for one in files
         if one.missing
+    ]
+    result += [
+        f"{one.file}: {_count(n, 'row')} with the outcome {outcome!r}, which has no place in the account"
+        for one in files
+        for outcome, n in one.unknown.items()
     ]
     result += [
         f"{one['source']} to {one['dataset']}: {_number(one['accepted'])} rows accepted, "
