@@ -10,6 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -21,6 +22,7 @@ from transforms.errors import CairnError, UsageError
 ROOT = Path(__file__).resolve().parents[1]
 DEMO_STUDY = "ucmsc_dac"
 SEVERITIES = ("critical", "answer", "information")
+STATUSES = ("current", "open", "answered", "waived", "closed", "all")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -150,16 +152,36 @@ def test(
 def findings(
     study: StudyName,
     severity: Annotated[str | None, typer.Option(help="critical, answer or information.")] = None,
+    status: Annotated[
+        str, typer.Option(help="open, answered, waived, closed, all, or current (not closed).")
+    ] = "current",
+    rule: Annotated[str | None, typer.Option(help="Only this rule.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only this source or dataset.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the list to a CSV file.")] = None,
+    excel: Annotated[Path | None, typer.Option(help="Write the list to an Excel file.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the findings of the current snapshot, and deliveries that were refused."""
-    import pyarrow.parquet as pq
+    """List findings with their status, and deliveries that were refused."""
+    from transforms import operations
+    from transforms.reporting import listing
 
-    if severity is not None and severity not in SEVERITIES:
-        raise UsageError(f"no severity {severity!r}. One of: {', '.join(SEVERITIES)}")
-    home, snapshot = _current(study)
-    rows = pq.read_table(snapshot / "findings.parquet").to_pylist()
-    rows = [row for row in rows if severity is None or row["severity"] == severity]
+    for name, value, known in (("severity", severity, SEVERITIES), ("status", status, STATUSES)):
+        if value is not None and value not in known:
+            raise UsageError(f"no {name} {value!r}. One of: {', '.join(known)}")
+    home, _ = _current(study)
+    rows = operations.finding_list(home.publications.entries(), home.decisions.entries(), home.snapshots.summary)
+    rows = [
+        row
+        for row in rows
+        if (severity is None or row["severity"] == severity)
+        and (status == "all" or row["status"] == status or (status == "current" and row["status"] != "closed"))
+        and (rule is None or row["rule"] == rule)
+        and (dataset is None or row["dataset"].lower() == dataset.lower())
+    ]
+    if csv is not None:
+        csv.write_text(listing.to_csv(rows), encoding="utf-8-sig")
+    if excel is not None:
+        listing.write_excel(rows, excel)
     refused = [one for one in home.raw.received() if not one.accepted]
     if as_json:
         _print_json({"findings": rows, "refused": [one.__dict__ for one in refused]})
@@ -167,22 +189,131 @@ def findings(
     out = _out()
     for row in rows:
         where = ".".join(part for part in (row["dataset"], row["variable"]) if part)
+        state = row["status"] + (f" since {row['opened']}" if row["status"] == "open" else "")
         out.print(
-            f"[bold]{row['severity']}[/bold]  {row['rule']}  {where}  {row['n_records']} line(s)  {row['finding_id']}"
+            f"[bold]{row['severity']}[/bold]  {row['rule']}  {where}  {row['n_records']} line(s)  "
+            f"{row['finding_id']}  {state}"
         )
         out.print(f"    {row['message']}. {row['remedy']}.", markup=False)
-        out.print("    " + "; ".join(_place(place) for place in row["places"]), markup=False)
+        out.print(f"    Likely: {row['likely_cause']} Acts: {row['who_acts']}.", markup=False)
+        if row["places"]:
+            out.print("    " + listing.place_text(row["places"], 5), markup=False)
+        if row["decision"]:
+            out.print(f"    {row['decision']} ({row['decided_by']})", markup=False)
     for one in refused:
         out.print(f"[bold]refused[/bold]  {one.rule}  {one.file}")
         out.print(f"    {one.problem}. {one.remedy}.", markup=False)
     if not rows and not refused:
         out.print("No findings.")
+    for path in (csv, excel):
+        if path is not None:
+            out.print(f"{len(rows)} finding(s) written to {path}")
 
 
-def _place(place: dict[str, Any]) -> str:
-    lines = place["lines"]
-    shown = ", ".join(str(line) for line in lines[:5]) + (f" and {len(lines) - 5} more" if len(lines) > 5 else "")
-    return f"{place['file']} line {shown}" if lines else str(place["file"])
+By = Annotated[str, typer.Option("--by", help="Who decides: the person's name.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why.")]
+FindingId = Annotated[str, typer.Argument(help="As ./cairn findings shows it.")]
+
+
+@app.command()
+def release(
+    study: StudyName,
+    finding_id: FindingId,
+    by: By,
+    reason: Reason,
+    line: Annotated[list[str] | None, typer.Option(help="FILE:LINE; all lines of the finding otherwise.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Release rows from quarantine; the next run takes them."""
+    from transforms import acts
+
+    lines = []
+    for one in line or []:
+        file, colon, number = one.rpartition(":")
+        if not colon or not number.isdigit():
+            raise UsageError(f"--line {one!r} is not written FILE:LINE")
+        lines.append((file, int(number)))
+    _decided(study, lambda home: acts.release(home, finding_id, lines=lines, by=by, reason=reason), as_json)
+
+
+@app.command()
+def answer(study: StudyName, finding_id: FindingId, by: By, reason: Reason, as_json: AsJson = False) -> None:
+    """Answer a finding; --reason is the answer."""
+    from transforms import acts
+
+    _decided(study, lambda home: acts.answer(home, finding_id, by=by, reason=reason), as_json)
+
+
+@app.command()
+def waive(study: StudyName, finding_id: FindingId, by: By, reason: Reason, as_json: AsJson = False) -> None:
+    """Waive a finding: it is accepted as it is."""
+    from transforms import acts
+
+    _decided(study, lambda home: acts.waive(home, finding_id, by=by, reason=reason), as_json)
+
+
+@app.command()
+def decide(
+    study: StudyName,
+    question: Annotated[str, typer.Argument(help='What is decided, for example "dose group UC10".')],
+    outcome: Annotated[str, typer.Argument(help="For example ESCALATE.")],
+    by: By,
+    reason: Reason,
+    as_json: AsJson = False,
+) -> None:
+    """Record a decision about the study itself, for example of its DSMB."""
+    from transforms import acts
+
+    _decided(study, lambda home: acts.decide(home, question, outcome, by=by, reason=reason), as_json)
+
+
+@app.command()
+def lock(
+    study: StudyName,
+    snapshot_id: Annotated[str, typer.Argument(help="As ./cairn snapshots shows it.")],
+    by: By,
+    reason: Reason,
+    as_json: AsJson = False,
+) -> None:
+    """Lock a snapshot: while it is current nothing else is published, and it is never deleted."""
+    from transforms import acts
+
+    _decided(study, lambda home: acts.lock(home, snapshot_id, by=by, reason=reason), as_json, publishes=False)
+
+
+@app.command()
+def unlock(
+    study: StudyName,
+    snapshot_id: Annotated[str, typer.Argument(help="As ./cairn snapshots shows it.")],
+    by: By,
+    reason: Reason,
+    as_json: AsJson = False,
+) -> None:
+    """Unlock a locked snapshot."""
+    from transforms import acts
+
+    _decided(study, lambda home: acts.unlock(home, snapshot_id, by=by, reason=reason), as_json, publishes=False)
+
+
+def _decided(study: str, act: Callable[[Any], Any], as_json: bool, publishes: bool = True) -> None:
+    home, _ = _current(study)
+    decision = act(home)
+    told = publishes and _tell_airflow(home)
+    if as_json:
+        _print_json(decision.__dict__ | {"announced": told})
+        return
+    out = _out()
+    out.print(
+        f"{decision.act} recorded as decision {decision.number} by {decision.by}: {decision.reason}", markup=False
+    )
+    if told:
+        out.print("Airflow was told; the next publication holds it.")
+    elif publishes:
+        out.print(f"The next run publishes it: ./cairn run {study}")
+
+
+def _tell_airflow(home: Any) -> bool:  # noqa: ARG001
+    return False
 
 
 @app.command()

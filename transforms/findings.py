@@ -7,11 +7,12 @@ points to file and line, and `./cairn trace --raw` shows the text to whoever may
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
 
 
 class Severity(StrEnum):
@@ -106,3 +107,32 @@ def ordered(table: pa.Table) -> pa.Table:
     rank = {severity.value: position for position, severity in enumerate(Severity)}
     keys = [(rank[severity], *rest) for severity, *rest in zip(*columns, strict=True)]
     return table.take(pa.array(sorted(range(len(keys)), key=keys.__getitem__), type=pa.int64()))
+
+
+class Explanation(BaseModel):
+    """What people want to know of a rule: why it matters, what is likely behind it, who acts.
+
+    `releasable` says that a person may release rows that the rule holds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    why: str
+    cause: str
+    who: str
+    releasable: bool = False
+
+
+def explained(table: pa.Table, explanations: Mapping[str, Explanation]) -> pa.Table:
+    """Findings with the explanation of their rules: why, likely_cause, who_acts, releasable.
+
+    Raises KeyError for a rule that nobody explains.
+    """
+    known = [explanations[rule] for rule in table["rule"].to_pylist()]
+    for name, values in (
+        ("why", [one.why for one in known]),
+        ("likely_cause", [one.cause for one in known]),
+        ("who_acts", [one.who for one in known]),
+    ):
+        table = table.append_column(name, pa.array(values, type=pa.string()))
+    return table.append_column("releasable", pa.array([one.releasable for one in known], type=pa.bool_()))

@@ -19,12 +19,13 @@ from transforms import findings as findings_module
 from transforms import snapshot
 from transforms.core import dates
 from transforms.errors import LockedError, NothingPublishedError, UsageError
-from transforms.findings import Finding, Severity
+from transforms.findings import Explanation, Finding, Severity
 from transforms.ingest import Ingested, ingest, ordered, read_extract
 from transforms.sdtm.engine import StagedSource, map_study
 from transforms.sources.delimited import Extract
 from transforms.staging.stage import AccountLine, RawFile, Staged, identity_map, stage
 from transforms.study import Study
+from transforms.study.yaml import read_yaml
 from transforms.warehouse import lineage
 from transforms.warehouse.building import Building
 from transforms.warehouse.decisions import Decision, DecisionLog, DecisionLogError, digest, locked, released
@@ -400,7 +401,7 @@ def close(study: Study, where: Home, building: Building) -> None:
         return
     parts = ["parts/staged", *(f"parts/sdtm/{name.lower()}" for name in sorted(study.datasets))]
     found = findings_module.ordered(pa.concat_tables(building.read(f"{part}.findings") for part in parts))
-    building.write("findings", found)
+    building.write("findings", findings_module.explained(found, explanations(study)))
     building.write("accounts", pa.concat_tables(building.read(f"{part}.accounts") for part in parts))
     building.write("specification", snapshot.specification_table(study))
     severities = found["severity"].to_pylist()
@@ -422,6 +423,12 @@ def close(study: Study, where: Home, building: Building) -> None:
     }
     write_json(building.folder / MANIFEST, manifest)
     where.snapshots.adopt(building.folder, opening["snapshot_id"])
+
+
+def explanations(study: Study) -> dict[str, Explanation]:  # noqa: ARG001
+    """The explanation of every rule: those of the engine and those of the rule book."""
+    written = read_yaml(ROOT / "expectations" / "engine.yml")
+    return {rule: Explanation.model_validate(content) for rule, content in written.items()}
 
 
 def publish(study: Study, where: Home, opening: Opening) -> None:

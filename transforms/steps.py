@@ -13,7 +13,7 @@ from typing import Any
 
 from transforms import ingest, pipeline
 from transforms.errors import FileRefusedError
-from transforms.pipeline import Home, Opening
+from transforms.pipeline import Home
 from transforms.study import Study
 from transforms.warehouse.building import Building
 

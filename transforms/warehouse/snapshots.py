@@ -19,6 +19,7 @@ from typing import Any
 from transforms.errors import CairnError
 
 MANIFEST = "manifest.json"
+SUMMARY = (MANIFEST, "findings.parquet", "accounts.parquet")
 
 
 class RunInProgressError(CairnError):
@@ -83,6 +84,26 @@ class Snapshots:
             shutil.rmtree(final)
         folder.rename(final)
         _sync(final.parent)
+
+    def summary(self, snapshot_id: str) -> Path:
+        """The folder with a snapshot's manifest, findings and accounts, which stay when it is pruned."""
+        kept = self.folder / "pruned" / snapshot_id
+        return self.path(snapshot_id) if self.exists(snapshot_id) or not kept.is_dir() else kept
+
+    def prune(self, snapshot_id: str) -> None:
+        """Delete a snapshot's data; its manifest, findings and accounts are kept for the ledger."""
+        kept = self.folder / "pruned" / snapshot_id
+        if not kept.is_dir():
+            partial = kept.with_name(f".{snapshot_id}")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            for name in SUMMARY:
+                shutil.copy2(self.path(snapshot_id) / name, partial / name)
+            partial.rename(kept)
+            _sync(kept.parent)
+        going = self.path(snapshot_id).with_name(f".going-{snapshot_id}")
+        self.path(snapshot_id).rename(going)
+        shutil.rmtree(going)
 
     def publish(self, snapshot_id: str) -> None:
         """Point `current` to a complete snapshot, in one step."""
