@@ -412,7 +412,7 @@ def test_a_release_is_a_command_a_shell_takes_as_it_stands() -> None:
 def test_a_refused_delivery_is_said_with_reason_and_remedy() -> None:
     text = page(CASES["refused"]).text
     assert "2 files were refused. Nothing of this run was taken." in text
-    assert "Have this file sent again: ae.csv." in text
+    assert "Put right what was refused: ae.csv." in text
     assert "checksum_mismatch Its sha256 differs. Resend." in text
     assert "Not published; snapshot beef02 stands" in text
 

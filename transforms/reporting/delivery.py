@@ -318,7 +318,9 @@ def _summary(
         if not files:
             sentences.append("Nothing of this run was taken.")
     if earlier:
-        sentences.append(f"The snapshot also stands on {_count(len(earlier), 'file')} taken in earlier runs.")
+        sentences.append(
+            f"The snapshot {'also ' if files else ''}stands on {_count(len(earlier), 'file')} taken in earlier runs."
+        )
     held_back = sum(row["rows"] for row in facts.accounts if row["stage"] != "staging" and row["outcome"] == "held")
     if held_back:
         sentences.append(f"{_count(held_back, 'accepted row')} {_verb(held_back, 'is', 'are')} held back in mapping.")
@@ -338,9 +340,7 @@ def _tasks(facts: DeliveryFacts, refused: Sequence[Row], ready: Sequence[Row]) -
     if refused:
         causes = [one for one in refused if one["rule"] != "delivery_refused"] or refused
         names = _listed([one["file"] for one in causes], 2)
-        result.append(
-            {"to": "refused", "text": f"Have {_verb(len(causes), 'this file', 'these files')} sent again: {names}."}
-        )
+        result.append({"to": "refused", "text": f"Put right what was refused: {names}."})
     for severity, words in (("critical", "critical finding"), ("answer", "finding")):
         own = [one for one in ready if one["severity"] == severity]
         if own:
