@@ -1,0 +1,338 @@
+"""Rules checked by Great Expectations: which rows of which frame breach which rule.
+
+GX never sees more than it needs. A rule that a row's own values decide is checked on the distinct combinations of
+these values, and what is unexpected is expanded to rows afterwards; rules with the same expectation and the same
+arguments, of whatever frame, are checked by one expectation on one frame. All run in one ephemeral context in memory:
+no file, no network, no telemetry.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from transforms.core import conditions, numbers, text
+from transforms.errors import CairnError
+from transforms.validation.expectations import KNOWN
+from transforms.validation.rules import Rule
+
+COMPLETE = {"result_format": "COMPLETE", "return_unexpected_index_query": False, "partial_unexpected_count": 0}
+LONG = 20
+
+
+class CheckFailedError(CairnError):
+    """A rule could not be checked, so nobody knows whether it holds."""
+
+
+@dataclass(frozen=True)
+class Breach:
+    """Rows (sorted positions in the frame given) on which a rule does not hold; none for a breach of the frame.
+
+    `cause` tells breaches of one rule apart (the term, the test): it may be collected text and is only hashed.
+    """
+
+    rule: Rule
+    dataset: str
+    variable: str
+    rows: np.ndarray
+    cause: str = ""
+
+
+def check(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]]) -> tuple[Breach, ...]:
+    """The breaches of the rules of each frame, in the order of the rules.
+
+    `frames` may hold more than `rules` asks for: frames that rules look into (DM, SV). A SUPP-- dataset may be
+    absent, every other dataset that has rules must be there. Raises CheckFailedError naming rule and dataset where a
+    column is missing, where Great Expectations could not run an expectation, or where its answer is not whole.
+    """
+    parts = [part for name, own in rules.items() for part in _parts(frames, name, own)]
+    groups: dict[tuple[Any, ...], list[_Part]] = {}
+    for part in parts:
+        groups.setdefault(part.group, []).append(part)
+    if groups:
+        expect = _Expect()
+        for group in groups.values():
+            _settle(expect, group)
+    return tuple(breach for part in parts for breach in part.breaches())
+
+
+class _Frame:
+    """A frame with the columns prepared for the rules that are checked on it."""
+
+    def __init__(self, frames: Mapping[str, pd.DataFrame], name: str) -> None:
+        self.frames = frames
+        self.name = name
+        self.data = frames[name]
+        self.made: dict[Any, pd.Series] = {}
+        self.coded: dict[Any, tuple[np.ndarray, int]] = {}
+        self.local: dict[str, Any] = {}
+
+    @property
+    def index(self) -> pd.Index:
+        return self.data.index
+
+    def names(self) -> Sequence[str]:
+        return [str(name) for name in self.data.columns]
+
+    def frame(self, name: str) -> pd.DataFrame:
+        if name not in self.frames:
+            raise CheckFailedError(f"{self.name}: a rule looks into {name}, which is not given. Check them together")
+        return self.frames[name]
+
+    def key(self, name: str) -> Any:
+        """What identifies a column: its name, or what prepares it (with what prepares its inputs)."""
+        return self.local.get(name, name)
+
+    def column(self, name: str) -> pd.Series:
+        return self.made[self.local[name]] if name in self.local else self.data[name]
+
+    def number(self, name: str) -> pd.Series:
+        values = self.column(name)
+        return text.map_number(values, numbers.parse_number) if _is_text(values) else values.astype(float)
+
+    def prepare(self, rule: Rule) -> None:
+        """Make the columns that the rule prepares; one that another rule prepared alike is taken from there."""
+        self.local = {}
+        for name, one in rule.columns.items():
+            key = (type(one).word, one.model_dump_json(exclude={"found"}), *(self.key(used) for used in one.inputs()))
+            if key not in self.made:
+                self.made[key] = one.values(self)
+            self.local[name] = key
+
+    def codes(self, name: str) -> tuple[np.ndarray, int]:
+        """One code per row for the values of a column, from 0, missing included, and how many there may be."""
+        key = self.key(name)
+        if key not in self.coded:
+            codes, distinct = text.codes_of(self.column(name))
+            self.coded[key] = (codes + 1, len(distinct) + 1)
+        return self.coded[key]
+
+
+def _is_text(values: pd.Series) -> bool:
+    return isinstance(values.dtype, pd.CategoricalDtype)
+
+
+@dataclass
+class _Part:
+    """One rule on one frame: the values it is checked on, and the rows behind each of them."""
+
+    rule: Rule
+    frame: _Frame
+    values: pd.DataFrame
+    codes: np.ndarray
+    rows: np.ndarray | None
+    kwargs: dict[str, Any]
+    bad: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    failed: bool = False
+    split: np.ndarray | None = None
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """Parts with the same group are checked by one expectation."""
+        same = (self.rule.expectation, _frozen(self.kwargs), tuple(str(kind) for kind in self.values.dtypes))
+        return same if KNOWN[self.rule.expectation].shape == "rows" else (*same, id(self))
+
+    def breaches(self) -> Iterator[Breach]:
+        """What was found, split by the columns of `per`."""
+        rule, name = self.rule, self.frame.name
+        if not self.failed:
+            return
+        mask = np.zeros(len(self.values), dtype=bool)
+        mask[self.bad] = True
+        found = np.flatnonzero(mask[self.codes])
+        rows = found if self.rows is None else self.rows[found]
+        if not rule.per or not len(rows):
+            yield Breach(rule, name, rule.said, rows)
+            return
+        self.frame.prepare(rule)
+        columns = [self.frame.column(one).iloc[rows] for one in rule.per]
+        codes, keys = text.combinations(columns)
+        for code, key in enumerate(keys):
+            cause = "\x1f".join("" if one is None else _said(one) for one in key)
+            yield Breach(rule, name, rule.said, rows[codes == code], cause)
+
+
+def _said(value: Any) -> str:
+    return numbers.number_text(value) if isinstance(value, float) else str(value)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return tuple((key, _frozen(item)) for key, item in sorted(value.items()))
+    return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
+
+
+def _parts(frames: Mapping[str, pd.DataFrame], name: str, rules: Sequence[Rule]) -> Iterator[_Part]:
+    if name not in frames:
+        if rules and not name.startswith("SUPP"):
+            raise CheckFailedError(f"{name}: has rules ({rules[0].id}, ...) and no frame. Give the frame, or no rules")
+        return
+    frame = _Frame(frames, name)
+    for rule in rules:
+        missing = [one for one in rule.read() if one not in frame.data.columns]
+        if missing and rule.lenient:
+            continue
+        if missing:
+            raise CheckFailedError(
+                f"{name}.{missing[0]}: the rule {rule.id} reads it and the frame does not have it. "
+                "Correct the rule, or map the variable"
+            )
+        try:
+            yield _part(frame, rule)
+        except (TypeError, ValueError, KeyError) as error:
+            raise CheckFailedError(f"{name}: the rule {rule.id} cannot be prepared: {error!r}") from error
+
+
+def _part(frame: _Frame, rule: Rule) -> _Part:
+    frame.prepare(rule)
+    known = KNOWN[rule.expectation]
+    rows = None
+    if rule.where:
+        rows = np.flatnonzero(conditions.rows(rule.where, frame.column, frame.index))
+    names = [str(one) for one in rule.checked]
+    if known.shape == "table" and not names:
+        values = frame.data.iloc[:, :] if rows is None else frame.data.iloc[rows]
+        return _Part(rule, frame, values.reset_index(drop=True), np.empty(0, dtype=np.int64), rows, dict(rule.kwargs))
+    if known.shape == "rows":
+        codes, first = _distinct(frame, names, rows)
+    else:
+        first = np.arange(len(frame.data)) if rows is None else rows
+        codes = np.arange(len(first))
+    columns, kwargs = {}, {key: value for key, value in rule.kwargs.items() if key not in known.columns}
+    for number, name in enumerate(names):
+        taken = (frame.number(name) if known.numbers else frame.column(name)).iloc[first]
+        columns[f"value_{number}"] = _plain(taken)
+    values = pd.DataFrame(columns)
+    if "value_set" in kwargs:
+        of_numbers = not _is_text(frame.column(names[0]))
+        kwargs["value_set"] = [float(one) if of_numbers else str(one) for one in kwargs["value_set"]]
+    position = 0
+    for key in known.columns:
+        size = len(rule.kwargs[key]) if key == "column_list" else 1
+        own = [f"value_{number}" for number in range(position, position + size)]
+        kwargs[key] = own if key == "column_list" else own[0]
+        position += size
+    return _Part(rule, frame, values, codes, rows, kwargs)
+
+
+def _distinct(frame: _Frame, names: Sequence[str], rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of the rows into the distinct combinations of some columns, and a row of each combination."""
+    combined, size = frame.codes(names[0])
+    if rows is not None:
+        combined = combined[rows]
+    for name in names[1:]:
+        codes, width = frame.codes(name)
+        combined = combined.astype(np.int64) * width + (codes if rows is None else codes[rows])
+        size *= width
+    if size > max(4 * len(combined), 1000):
+        combined, distinct = pd.factorize(combined)
+        size = len(distinct)
+    first = np.full(size, -1, dtype=np.int64)
+    first[combined[::-1]] = np.arange(len(combined) - 1, -1, -1)
+    used = np.flatnonzero(first >= 0)
+    place = np.cumsum(first >= 0) - 1
+    taken = first[used]
+    return place[combined], taken if rows is None else rows[taken]
+
+
+def _plain(values: pd.Series) -> pd.Series:
+    """A column as Great Expectations takes it: texts, numbers or dates, with a fresh index."""
+    if _is_text(values):
+        categories = np.array([*values.cat.categories, None], dtype=object)
+        return pd.Series(categories[values.cat.codes.to_numpy()], dtype="str")
+    return values.reset_index(drop=True)
+
+
+class _Run(Protocol):
+    def __call__(self, frame: pd.DataFrame, expectation: str, kwargs: Mapping[str, Any]) -> Any: ...
+
+
+class _Expect:
+    """Great Expectations in an ephemeral context. It is imported here and nowhere else: the import takes seconds."""
+
+    def __init__(self) -> None:
+        os.environ["GX_ANALYTICS_ENABLED"] = "false"
+        import great_expectations
+        from great_expectations import expectations
+        from great_expectations.core.expectation_suite import ExpectationSuite
+        from great_expectations.data_context.types.base import ProgressBarsConfig
+
+        context = great_expectations.get_context(mode="ephemeral")
+        context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        self.suite = ExpectationSuite
+        self.expectations = expectations
+        asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
+        self.batches = asset.add_batch_definition_whole_dataframe("whole")
+
+    def __call__(self, frame: pd.DataFrame, expectation: str, kwargs: Mapping[str, Any]) -> Any:
+        """GX's result of one expectation on a frame."""
+        name = "".join(word.capitalize() for word in expectation.split("_"))
+        batch = self.batches.get_batch({"dataframe": frame})
+        return batch.validate(getattr(self.expectations, name)(**kwargs), result_format=COMPLETE)
+
+
+def _settle(run: _Run, parts: Sequence[_Part]) -> None:
+    """Check parts that share an expectation on one frame, and give each its unexpected values."""
+    shape = KNOWN[parts[0].rule.expectation].shape
+    filled = [part for part in parts if len(part.values) or shape == "table"]
+    if not filled:
+        return
+    frame = filled[0].values if len(filled) == 1 else pd.concat([part.values for part in filled], ignore_index=True)
+    where = "; ".join(f"{part.frame.name}: the rule {part.rule.id}" for part in filled)
+    try:
+        result = run(frame, filled[0].rule.expectation, _occurring(frame, filled[0].kwargs))
+    except Exception as error:
+        raise CheckFailedError(f"{where}: Great Expectations could not check it: {error}") from error
+    raised = _raised(result.exception_info)
+    if raised:
+        for part in filled if len(filled) > 1 else ():
+            _settle(run, [part])
+        raise CheckFailedError(f"{where}: Great Expectations could not check it: {raised}")
+    if shape == "table":
+        filled[0].failed = not result.success
+        return
+    bad = _unexpected(result, frame, where)
+    start = 0
+    for part in filled:
+        end = start + len(part.values)
+        part.bad = bad[(bad >= start) & (bad < end)] - start
+        part.failed = bool(len(part.bad))
+        start = end
+
+
+def _occurring(frame: pd.DataFrame, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments without terms that do not occur: GX copies a value set a hundred times, and a codelist is long."""
+    if "value_set" not in kwargs or len(kwargs["value_set"]) <= LONG:
+        return kwargs
+    here = set(frame.iloc[:, 0])
+    return {**kwargs, "value_set": [one for one in kwargs["value_set"] if one in here]}
+
+
+def _unexpected(result: Any, frame: pd.DataFrame, where: str) -> np.ndarray:
+    """Positions of the unexpected values, after the answer has proved to be whole."""
+    answer = result.result
+    found = np.array(answer.get("unexpected_index_list") or [], dtype=np.int64)
+    count = answer.get("unexpected_count")
+    if count is None or len(found) != count or len(np.unique(found)) != count:
+        raise CheckFailedError(f"{where}: Great Expectations counts {count} unexpected values and names {len(found)}")
+    if answer.get("element_count") != len(frame):
+        raise CheckFailedError(
+            f"{where}: Great Expectations looked at {answer.get('element_count')} of {len(frame)} values"
+        )
+    if result.success != (count == 0):
+        raise CheckFailedError(f"{where}: Great Expectations says {result.success} for {count} unexpected values")
+    return np.sort(found)
+
+
+def _raised(info: Any) -> str:
+    """What an expectation raised, or nothing."""
+    if not info:
+        return ""
+    if "raised_exception" in info:
+        return str(info.get("exception_message") or "an exception") if info["raised_exception"] else ""
+    return "; ".join(filter(None, (_raised(one) for one in info.values())))

@@ -1,0 +1,463 @@
+"""Columns that a rule prepares before it checks them: numbers read from texts, dates, limits joined, arithmetic.
+
+Each is a frozen model with one word; it names the columns it reads (of the frame, or prepared before it) and is
+computed once per distinct value where that is possible. Nothing here judges: the expectation does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from transforms.core import dates, numbers, text
+from transforms.core.tables import Table
+
+Kind = Literal["text", "number"]
+
+
+class Scope(Protocol):
+    """What a prepared column may see."""
+
+    @property
+    def index(self) -> pd.Index:
+        """The row index of the frame."""
+
+    def column(self, name: str) -> pd.Series:
+        """A column of the frame, or one prepared before."""
+
+    def number(self, name: str) -> pd.Series:
+        """A column as numbers; a text column must be one that its contract reads as numbers."""
+
+    def names(self) -> Sequence[str]:
+        """The columns of the frame."""
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """Another frame that is checked with this one."""
+
+
+class Prepared(BaseModel):
+    """Base of all prepared columns: `word` names it, `kind` says what it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    word: ClassVar[str]
+    kind: ClassVar[Kind] = "number"
+    takes: ClassVar[Kind | None] = None
+
+    def inputs(self) -> Sequence[str]:
+        """Columns it reads."""
+        raise NotImplementedError
+
+    def others(self) -> Mapping[str, Sequence[str]]:
+        """Other frames it reads, with the columns it needs there."""
+        return {}
+
+    def values(self, scope: Scope) -> pd.Series:
+        """The column, on the index of the frame."""
+        raise NotImplementedError
+
+    def renamed(self, names: Mapping[str, str]) -> Prepared:
+        """The same with other column names."""
+        return type(self).model_validate(_renamed(self.model_dump(), names, self.column_fields()))
+
+    def column_fields(self) -> tuple[str, ...]:
+        """Fields that hold column names."""
+        return (self.word,)
+
+
+class _OneText(Prepared):
+    takes: ClassVar[Kind | None] = "text"
+
+    def inputs(self) -> Sequence[str]:
+        return (str(getattr(self, self.word)),)
+
+
+class Number(_OneText):
+    """The number that a text stands for; missing for any other text. `censored` reads `<5` as 5."""
+
+    word: ClassVar[str] = "number"
+    number: str
+    censored: bool = False
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        values = scope.column(self.number)
+        if not isinstance(values.dtype, pd.CategoricalDtype):
+            return values
+
+        def censored(one: str) -> float | None:
+            result = numbers.parse_result(one)
+            return None if result is None else result.value
+
+        return text.map_number(values, censored if self.censored else numbers.parse_number)
+
+
+class Text(_OneText):
+    """A text without those listed, and with `not_numbers` without those that are numbers or censored numbers."""
+
+    word: ClassVar[str] = "text"
+    kind: ClassVar[Kind] = "text"
+    text: str
+    without: tuple[str, ...] = ()
+    not_numbers: bool = False
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+
+        def kept(one: str) -> str | None:
+            return None if one in self.without or (self.not_numbers and numbers.parse_result(one)) else one
+
+        return text.map_text(scope.column(self.text), kept)
+
+
+class Part(_OneText):
+    """The part of a text that the pattern's one group finds; missing where it finds none."""
+
+    word: ClassVar[str] = "part"
+    kind: ClassVar[Kind] = "text"
+    part: str
+    pattern: str
+
+    @field_validator("pattern")
+    @classmethod
+    def _one_group(cls, value: str) -> str:
+        if re.compile(value).groups != 1:
+            raise ValueError("the pattern needs one group")
+        return value
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        pattern = re.compile(self.pattern)
+
+        def found(one: str) -> str | None:
+            match = pattern.fullmatch(one)
+            return match[1] if match else None
+
+        return text.map_text(scope.column(self.part), found)
+
+
+class Bytes(_OneText):
+    """The length of a text in bytes of UTF-8."""
+
+    word: ClassVar[str] = "bytes"
+    bytes: str
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        return text.map_number(scope.column(self.bytes), lambda one: float(len(one.encode())))
+
+
+class _DateNumber(_OneText):
+    reader: ClassVar[Callable[[str], float | None]]
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        values = scope.column(str(getattr(self, self.word)))
+        if pd.api.types.is_datetime64_any_dtype(values.dtype):
+            seconds = values.to_numpy().astype("datetime64[s]").astype(np.int64).astype(float)
+            seconds[values.isna().to_numpy()] = np.nan
+            return pd.Series(seconds, index=values.index)
+        return text.map_number(values, type(self).reader)
+
+
+class Day(_DateNumber):
+    """The day number of a complete ISO 8601 date; missing where the day is unknown."""
+
+    word: ClassVar[str] = "day"
+    day: str
+    reader: ClassVar[Callable[[str], float | None]] = staticmethod(dates.day_number)
+
+
+class Begin(_DateNumber):
+    """Seconds at the start of what an ISO 8601 text says; missing where the day is unknown."""
+
+    word: ClassVar[str] = "begin"
+    begin: str
+    reader: ClassVar[Callable[[str], float | None]] = staticmethod(dates.first_second)
+
+
+class End(_DateNumber):
+    """Seconds at the end of what an ISO 8601 text says: a date ends at its last second."""
+
+    word: ClassVar[str] = "end"
+    end: str
+    reader: ClassVar[Callable[[str], float | None]] = staticmethod(dates.last_second)
+
+
+class Rounded(Prepared):
+    """A number to some significant digits, so that two writings of one number compare equal."""
+
+    word: ClassVar[str] = "rounded"
+    takes: ClassVar[Kind | None] = "number"
+    rounded: str
+    digits: int = Field(default=12, ge=1, le=15)
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return (self.rounded,)
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        values = scope.number(self.rounded)
+        codes, distinct = pd.factorize(values.to_numpy())
+        table = np.array([*(float(f"{one:.{self.digits}g}") for one in distinct), np.nan])
+        return pd.Series(table[codes], index=values.index)
+
+
+class _Arithmetic(Prepared):
+    takes: ClassVar[Kind | None] = "number"
+
+    def inputs(self) -> Sequence[str]:
+        return tuple(one for one in getattr(self, self.word) if isinstance(one, str))
+
+    def operands(self, scope: Scope) -> list[np.ndarray]:
+        """The operands, a number being the same on every row."""
+        return [
+            scope.number(one).to_numpy() if isinstance(one, str) else np.full(len(scope.index), float(one))
+            for one in getattr(self, self.word)
+        ]
+
+
+Operand = str | float | int
+
+
+class Sum(_Arithmetic):
+    """The sum of columns and numbers; missing where one is missing."""
+
+    word: ClassVar[str] = "sum"
+    sum: tuple[Operand, ...] = Field(min_length=2)
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        return pd.Series(np.add.reduce(self.operands(scope)), index=scope.index)
+
+
+class Difference(_Arithmetic):
+    """The first minus the second."""
+
+    word: ClassVar[str] = "difference"
+    difference: tuple[Operand, Operand]
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        first, second = self.operands(scope)
+        return pd.Series(first - second, index=scope.index)
+
+
+class Product(_Arithmetic):
+    """The product of columns and numbers."""
+
+    word: ClassVar[str] = "product"
+    product: tuple[Operand, ...] = Field(min_length=2)
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        return pd.Series(np.multiply.reduce(self.operands(scope)), index=scope.index)
+
+
+class Quotient(_Arithmetic):
+    """The first over the second; missing where the second is 0."""
+
+    word: ClassVar[str] = "quotient"
+    quotient: tuple[Operand, Operand]
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        first, second = self.operands(scope)
+        result = np.full(len(first), np.nan)
+        np.divide(first, second, out=result, where=second != 0)
+        return pd.Series(result, index=scope.index)
+
+
+class Margin(Prepared):
+    """How far a number lies inside its limits: 0 on a limit, negative outside; a missing limit does not limit.
+
+    With `low` and `high` joined from a table, one expectation (at least 0) serves every analyte.
+    """
+
+    word: ClassVar[str] = "margin"
+    takes: ClassVar[Kind | None] = "number"
+    margin: str
+    low: str | None = None
+    high: str | None = None
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return tuple(one for one in (self.margin, self.low, self.high) if one is not None)
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return ("margin", "low", "high")
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        value = scope.number(self.margin).to_numpy()
+        below = value - scope.number(self.low).to_numpy() if self.low else np.full(len(value), np.nan)
+        above = scope.number(self.high).to_numpy() - value if self.high else np.full(len(value), np.nan)
+        return pd.Series(np.fmin(below, above), index=scope.index)
+
+
+class Lookup(Prepared):
+    """A table's column found by the values of columns; missing where the table has no row. `number` reads it so."""
+
+    word: ClassVar[str] = "lookup"
+    kind: ClassVar[Kind] = "number"
+    lookup: str
+    table: str
+    by: dict[str, str] = Field(min_length=1)
+    found: Mapping[tuple[str, ...], float] = Field(default={}, repr=False)
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return tuple(self.by.values())
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return ("by",)
+
+    def resolved(self, table: Table) -> Lookup:
+        """With the numbers of the study's table."""
+        keyed = table.keyed(tuple(self.by), self.lookup)
+        parsed = {key: numbers.parse_number(value) for key, value in keyed.items()}
+        return self.model_copy(update={"found": {key: one for key, one in parsed.items() if one is not None}})
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+
+        def find(*key: object) -> float | None:
+            return self.found.get(tuple("" if part is None else str(part) for part in key))
+
+        return text.map_rows_number([scope.column(name) for name in self.by.values()], find)
+
+
+class Count(Prepared):
+    """How many rows of a frame (`of`, else this one) have the same values in the columns `count`."""
+
+    word: ClassVar[str] = "count"
+    count: tuple[str, ...] = Field(min_length=1)
+    of: str | None = None
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return self.count
+
+    def others(self) -> Mapping[str, Sequence[str]]:
+        """See the base."""
+        return {self.of: self.count} if self.of else {}
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        own = [scope.column(name) for name in self.count]
+        if self.of is None:
+            codes = text.combination_codes(own)
+            return pd.Series(np.bincount(codes)[codes].astype(float) if len(codes) else [], scope.index, dtype=float)
+        there = scope.frame(self.of)
+        _, keys = text.combinations([there[name] for name in self.count])
+        known = dict(zip(keys, np.bincount(text.combination_codes([there[n] for n in self.count])), strict=True))
+        return text.map_rows_number(own, lambda *key: float(known.get(key, 0)))
+
+
+class Distinct(Prepared):
+    """How many different values of columns (`distinct`) the rows with the same values `within` have.
+
+    `distinct: ["*"]` means the whole record, `but` the columns listed.
+    """
+
+    word: ClassVar[str] = "distinct"
+    distinct: tuple[str, ...] = Field(min_length=1)
+    within: tuple[str, ...] = Field(min_length=1)
+    but: tuple[str, ...] = ()
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return (*(one for one in self.distinct if one != "*"), *self.within)
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return ("distinct", "within", "but")
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        names = list(self.distinct)
+        if names == ["*"]:
+            names = [name for name in scope.names() if name not in self.but]
+        within = text.combination_codes([scope.column(name) for name in self.within])
+        result = np.ones(len(within))
+        size = np.bincount(within) if len(within) else np.empty(0, dtype=np.int64)
+        rows = np.flatnonzero(size[within] > 1)
+        if len(rows):
+            whole = text.combination_codes([scope.column(name).iloc[rows] for name in names])
+            groups = pd.Series(whole).groupby(within[rows])
+            result[rows] = groups.transform("nunique").to_numpy()
+        return pd.Series(result, index=scope.index)
+
+
+class Rank(Prepared):
+    """The place, from 1, of a row's number among the rows with the same values `within`."""
+
+    word: ClassVar[str] = "rank"
+    takes: ClassVar[Kind | None] = None
+    rank: str
+    within: tuple[str, ...] = Field(min_length=1)
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return (self.rank, *self.within)
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return ("rank", "within")
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        groups = text.combination_codes([scope.column(name) for name in self.within])
+        order = np.lexsort((scope.number(self.rank).to_numpy(), groups))
+        sizes = np.bincount(groups) if len(groups) else np.empty(0, dtype=np.int64)
+        starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
+        result = np.empty(len(groups))
+        result[order] = np.arange(len(groups)) - starts + 1
+        return pd.Series(result, index=scope.index)
+
+
+WORDS: dict[str, type[Prepared]] = {
+    kind.word: kind
+    for kind in (
+        Number, Text, Part, Bytes, Day, Begin, End, Rounded, Sum, Difference, Product, Quotient, Margin, Lookup,
+        Count, Distinct, Rank,
+    )
+}  # fmt: skip
+
+
+def parse(written: Any) -> Prepared:
+    """The prepared column a rule writes, for example `{number: LBORRES}`; ValueError names the words known."""
+    if isinstance(written, Prepared):
+        return written
+    if not isinstance(written, Mapping):
+        raise ValueError(f"is no prepared column; write one of: {', '.join(sorted(WORDS))}")
+    words = [key for key in written if key in WORDS]
+    if len(words) > 1 and words[0] == "margin":
+        words = words[:1]
+    if len(words) != 1:
+        names = ", ".join(map(str, written))
+        raise ValueError(f"names {len(words)} preparations ({names}); one of: {', '.join(sorted(WORDS))}")
+    options = {key: [value] if key in {"count", "distinct"} and isinstance(value, str) else value
+               for key, value in written.items()}  # fmt: skip
+    return WORDS[words[0]].model_validate(options)
+
+
+def _renamed(written: Mapping[str, Any], names: Mapping[str, str], fields: tuple[str, ...]) -> dict[str, Any]:
+    def one(value: Any) -> Any:
+        if isinstance(value, str):
+            return names.get(value, value)
+        if isinstance(value, Mapping):
+            return {key: one(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [one(item) for item in value]
+        return value
+
+    return {key: one(value) if key in fields else value for key, value in written.items()}

@@ -1,0 +1,258 @@
+"""Rules that follow from the specification: required variables, terms, dates, keys, sequence numbers.
+
+What people are told stands in `expectations/structure.yml`, by rule id; here stands what is checked, for which
+variables of which dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from transforms.standards import VariableStandard
+from transforms.study import Study, check, graph
+from transforms.validation.columns import Kind
+from transforms.validation.rules import Rule, terms
+
+MAX_BYTES = 200
+DAYS = r"(?:0[1-9]|1\d|2[0-8])"
+LEAP = r"(?:\d{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
+DATE = (
+    rf"(?:\d{{4}}-(?:0[1-9]|1[0-2])-{DAYS}|\d{{4}}-(?:0[13-9]|1[0-2])-(?:29|30)"
+    rf"|\d{{4}}-(?:0[13578]|1[02])-31|{LEAP}-02-29)"
+)
+TIME = r"T(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
+# What SDTM dates look like here (transforms.core.dates), calendar and leap years included.
+ISO_8601 = rf"^(?:\d{{4}}|\d{{4}}-(?:0[1-9]|1[0-2])|\d{{4}}---(?:0[1-9]|[12]\d|3[01])|{DATE}(?:{TIME})?)$"
+DAMAGED = "�|锟斤拷|\u00ef\u00bb\u00bf"
+LENGTHS = {"TESTCD": 8, "TEST": 40, "QNAM": 8, "QLABEL": 40, "ARMCD": 20, "ETCD": 8}
+
+
+def structural_rules(
+    study: Study, texts: Mapping[str, Mapping[str, Any]], columns: Mapping[str, Mapping[str, Kind]]
+) -> Iterator[tuple[str, Rule]]:
+    """Every rule that the specification implies, with the source or dataset it is for."""
+    writer = _Writer(texts)
+    for name, source in study.sources.items():
+        for column, contract in source.columns.items():
+            if contract.type == "text" and not contract.identifier:
+                yield (
+                    name,
+                    writer.rule(
+                        "source.damaged_text",
+                        {"expect_column_values_to_not_match_regex": {"column": column, "regex": DAMAGED}},
+                    ),
+                )
+    for name in columns:
+        if name in study.datasets:
+            for rule in _dataset(study, writer, name, columns[name]):
+                yield name, rule
+        else:
+            for rule in _qualifiers(writer):
+                yield name, rule
+
+
+class _Writer:
+    def __init__(self, texts: Mapping[str, Mapping[str, Any]]) -> None:
+        self.texts = texts
+
+    def rule(self, rule: str, expect: Mapping[str, Any], says: Mapping[str, str] | None = None, **more: Any) -> Rule:
+        """A rule with the words written for it; `says` fills in what its message names."""
+        written = {**self.texts[rule], **more}
+        filled = {key: str(written[key]).format(**(says or {})) for key in ("message", "remedy")}
+        return Rule.model_validate({**written, **filled, "id": rule, "expect": expect})
+
+
+def _dataset(study: Study, writer: _Writer, name: str, columns: Mapping[str, Kind]) -> Iterator[Rule]:
+    standards = _standards(study, name, columns)
+    yield from _constants(study, writer, name, columns)
+    for variable in standards:
+        yield from _variable(study, writer, variable, columns)
+    yield from _keys(study, writer, name, columns)
+    if "USUBJID" in columns and name != "DM" and "DM" in study.datasets:
+        yield writer.rule(
+            "structure.subject_in_dm",
+            {"expect_column_values_to_be_between": {"column": "subjects", "min_value": 1}},
+            columns={"subjects": {"count": ["USUBJID"], "of": "DM"}},
+        )
+    if {"USUBJID", "VISITNUM"} <= columns.keys() and name != "SV" and "SV" in study.datasets:
+        yield writer.rule(
+            "structure.visit_in_sv",
+            {"expect_column_values_to_be_between": {"column": "visits", "min_value": 1}},
+            columns={"visits": {"count": ["USUBJID", "VISITNUM"], "of": "SV"}},
+            where={"VISITNUM": {"present": True}},
+        )
+    yield from _pairs(writer, name, columns)
+    yield from _results(writer, name, columns)
+
+
+def _standards(study: Study, name: str, columns: Mapping[str, Kind]) -> list[VariableStandard]:
+    found = []
+    for column in columns:
+        standard = check.define(study, study.datasets[name], column)
+        if standard is not None:
+            found.append(standard)
+    return found
+
+
+def _constants(study: Study, writer: _Writer, name: str, columns: Mapping[str, Kind]) -> Iterator[Rule]:
+    for variable, value in (("STUDYID", study.file.studyid), ("DOMAIN", name)):
+        if variable in columns:
+            yield writer.rule(
+                "structure.constant",
+                {"expect_column_values_to_be_in_set": {"column": variable, "value_set": [value]}},
+                {"variable": variable, "value": value},
+            )
+
+
+def _variable(study: Study, writer: _Writer, variable: VariableStandard, columns: Mapping[str, Kind]) -> Iterator[Rule]:
+    name = variable.name
+    if variable.core == "Req":
+        yield writer.rule(
+            "structure.required", {"expect_column_values_to_not_be_null": {"column": name}}, {"variable": name}
+        )
+    if columns[name] == "number":
+        if name.endswith("DY") and not name.endswith("VISITDY"):
+            yield writer.rule(
+                "structure.study_day",
+                {"expect_column_values_to_not_be_in_set": {"column": name, "value_set": [0]}},
+                {"variable": name},
+            )
+        return
+    codelists = study.standards.codelists_of(variable)
+    if codelists:
+        result = name.endswith(("STRESC", "ORRES"))
+        yield writer.rule(
+            "structure.codelist",
+            {
+                "expect_column_values_to_be_in_set": {
+                    "column": "term" if result else name,
+                    "value_set": sorted(terms(study, (one.code for one in codelists))),
+                }
+            },
+            {"codelists": ", ".join(f"{one.code} {one.short_name}" for one in codelists)},
+            columns={"term": {"text": name, "not_numbers": True}} if result else {},
+            per=(name,),
+        )
+    if variable.is_datetime:
+        yield writer.rule(
+            "structure.iso8601",
+            {"expect_column_values_to_match_regex": {"column": name, "regex": ISO_8601}},
+            {"variable": name},
+        )
+    limit = next((most for suffix, most in LENGTHS.items() if name.endswith(suffix)), MAX_BYTES)
+    yield writer.rule(
+        "structure.length",
+        {"expect_column_values_to_be_between": {"column": "size", "max_value": limit}},
+        {"variable": name, "limit": str(limit)},
+        columns={"size": {"bytes": name}},
+    )
+    if name.endswith("TESTCD"):
+        yield writer.rule(
+            "structure.test_code",
+            {"expect_column_values_to_match_regex": {"column": name, "regex": "^[A-Z_][A-Z0-9_]{0,7}$"}},
+            {"variable": name},
+            per=(name,),
+        )
+
+
+def _keys(study: Study, writer: _Writer, name: str, columns: Mapping[str, Kind]) -> Iterator[Rule]:
+    keys = list(study.datasets[name].keys)
+    working = {*study.datasets[name].working, *study.datasets[name].supplemental}
+    sequence = graph.sequence_variable(study, name)
+    if all(key in columns for key in keys) and not working & set(keys):
+        yield writer.rule(
+            "structure.key",
+            {"expect_column_values_to_be_between": {"column": "records", "max_value": 1}},
+            columns={"records": {"distinct": ["*"], "within": keys, "but": [sequence] if sequence else []}},
+            variable=", ".join(keys),
+            severity="critical" if name == "DM" else "answer",
+        )
+    if sequence is not None:
+        yield writer.rule(
+            "structure.sequence",
+            {
+                "expect_column_pair_values_to_be_equal": {
+                    "column_A": sequence,
+                    "column_B": "place",
+                    "ignore_row_if": "neither",
+                }
+            },
+            {"variable": sequence},
+            columns={"place": {"rank": sequence, "within": ["USUBJID"]}},
+            variable=sequence,
+        )
+
+
+def _pairs(writer: _Writer, name: str, columns: Mapping[str, Kind]) -> Iterator[Rule]:
+    """Starts before ends, and names that go with one code."""
+    starts = [(f"{name}STDTC", f"{name}ENDTC")]
+    if name == "DM":
+        starts = [("RFSTDTC", "RFENDTC"), ("RFXSTDTC", "RFXENDTC")]
+    for start, end in starts:
+        if start in columns and end in columns:
+            yield writer.rule(
+                "structure.date_order",
+                {
+                    "expect_column_pair_values_a_to_be_greater_than_b": {
+                        "column_A": "ended",
+                        "column_B": "began",
+                        "or_equal": True,
+                        "ignore_row_if": "either_value_is_missing",
+                    }
+                },
+                {"start": start, "end": end},
+                columns={"began": {"begin": start}, "ended": {"end": end}},
+                variable=f"{start}, {end}",
+            )
+    pairs = ((f"{name}TESTCD", f"{name}TEST"), ("VISITNUM", "VISIT"), ("ARMCD", "ARM"), ("ETCD", "ELEMENT"))
+    for code, text in pairs:
+        for one, other in ((code, text), (text, code)):
+            if one in columns and other in columns:
+                yield writer.rule(
+                    "structure.one_to_one",
+                    {"expect_column_values_to_be_between": {"column": "names", "max_value": 1}},
+                    {"one": one, "other": other},
+                    columns={"names": {"distinct": [other], "within": [one]}},
+                    where={one: {"present": True}},
+                    variable=f"{one}, {other}",
+                    per=(one,),
+                )
+
+
+def _results(writer: _Writer, name: str, columns: Mapping[str, Kind]) -> Iterator[Rule]:
+    texts, number = f"{name}STRESC", f"{name}STRESN"
+    if texts in columns and number in columns:
+        yield writer.rule(
+            "structure.numeric_result",
+            {
+                "expect_column_pair_values_to_be_equal": {
+                    "column_A": "said",
+                    "column_B": "held",
+                    "ignore_row_if": "both_values_are_missing",
+                }
+            },
+            {"text": texts, "number": number},
+            columns={"read": {"number": texts}, "said": {"rounded": "read"}, "held": {"rounded": number}},
+            variable=f"{texts}, {number}",
+        )
+
+
+def _qualifiers(writer: _Writer) -> Iterator[Rule]:
+    for variable in ("STUDYID", "RDOMAIN", "USUBJID", "QNAM", "QLABEL", "QVAL"):
+        yield writer.rule(
+            "structure.required", {"expect_column_values_to_not_be_null": {"column": variable}}, {"variable": variable}
+        )
+    for variable, limit in (("QNAM", 8), ("QLABEL", 40), ("QVAL", MAX_BYTES)):
+        yield writer.rule(
+            "structure.length",
+            {"expect_column_values_to_be_between": {"column": "size", "max_value": limit}},
+            {"variable": variable, "limit": str(limit)},
+            columns={"size": {"bytes": variable}},
+        )
+    yield writer.rule(
+        "structure.qualifier_of_record",
+        {"expect_column_values_to_be_between": {"column": "values", "max_value": 1}},
+        columns={"values": {"count": ["USUBJID", "IDVAR", "IDVARVAL", "QNAM"]}},
+        variable="QNAM",
+    )
