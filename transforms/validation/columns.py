@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from transforms.core import dates, numbers, text
+from transforms.core import conditions, dates, numbers, text
+from transforms.core.conditions import Test
 from transforms.core.tables import Table
 
 Kind = Literal["text", "number"]
+Operand = str | float | int
 
 
 class Scope(Protocol):
@@ -173,16 +175,35 @@ class Day(_DateNumber):
     reader: ClassVar[Callable[[str], float | None]] = staticmethod(dates.day_number)
 
 
-class Begin(_DateNumber):
-    """Seconds at the start of what an ISO 8601 text says; missing where the day is unknown."""
+class _Moment(_DateNumber):
+    time: str | None = None
+
+    def inputs(self) -> Sequence[str]:
+        own = str(getattr(self, self.word))
+        return (own, self.time) if self.time else (own,)
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return (self.word, "time")
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        if self.time is None:
+            return super().values(scope)
+        moments = text.map_rows([scope.column(name) for name in self.inputs()], dates.join)
+        return text.map_number(moments, type(self).reader)
+
+
+class Begin(_Moment):
+    """Seconds at the start of what an ISO 8601 date (with its `time` of day) says; missing where the day is unknown."""
 
     word: ClassVar[str] = "begin"
     begin: str
     reader: ClassVar[Callable[[str], float | None]] = staticmethod(dates.first_second)
 
 
-class End(_DateNumber):
-    """Seconds at the end of what an ISO 8601 text says: a date ends at its last second."""
+class End(_Moment):
+    """Seconds at the end of what an ISO 8601 date (with its `time` of day) says: a date ends at its last second."""
 
     word: ClassVar[str] = "end"
     end: str
@@ -221,9 +242,6 @@ class _Arithmetic(Prepared):
             scope.number(one).to_numpy() if isinstance(one, str) else np.full(len(scope.index), float(one))
             for one in getattr(self, self.word)
         ]
-
-
-Operand = str | float | int
 
 
 class Sum(_Arithmetic):
@@ -274,42 +292,123 @@ class Quotient(_Arithmetic):
         return pd.Series(result, index=scope.index)
 
 
-class Margin(Prepared):
+class _Limits(Prepared):
+    takes: ClassVar[Kind | None] = "number"
+    low: Operand | None = None
+    high: Operand | None = None
+
+    def inputs(self) -> Sequence[str]:
+        return tuple(one for one in (getattr(self, self.word), self.low, self.high) if isinstance(one, str))
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return (self.word, "low", "high")
+
+    def margins(self, scope: Scope) -> tuple[np.ndarray, np.ndarray]:
+        """The number, and how far it lies inside its limits."""
+
+        def limit(one: Operand | None) -> np.ndarray:
+            if isinstance(one, str):
+                return scope.number(one).to_numpy()
+            return np.full(len(scope.index), np.nan if one is None else float(one))
+
+        value = scope.number(getattr(self, self.word)).to_numpy()
+        return value, np.fmin(value - limit(self.low), limit(self.high) - value)
+
+
+class Margin(_Limits):
     """How far a number lies inside its limits: 0 on a limit, negative outside; a missing limit does not limit.
 
     With `low` and `high` joined from a table, one expectation (at least 0) serves every analyte.
     """
 
     word: ClassVar[str] = "margin"
-    takes: ClassVar[Kind | None] = "number"
     margin: str
-    low: str | None = None
-    high: str | None = None
-
-    def inputs(self) -> Sequence[str]:
-        """See the base."""
-        return tuple(one for one in (self.margin, self.low, self.high) if one is not None)
-
-    def column_fields(self) -> tuple[str, ...]:
-        """See the base."""
-        return ("margin", "low", "high")
 
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
-        value = scope.number(self.margin).to_numpy()
-        below = value - scope.number(self.low).to_numpy() if self.low else np.full(len(value), np.nan)
-        above = scope.number(self.high).to_numpy() - value if self.high else np.full(len(value), np.nan)
-        return pd.Series(np.fmin(below, above), index=scope.index)
+        return pd.Series(self.margins(scope)[1], index=scope.index)
+
+
+class Inside(_Limits):
+    """A number where it lies inside its limits, missing elsewhere: what another rule says already is left to it."""
+
+    word: ClassVar[str] = "inside"
+    inside: str
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        value, margin = self.margins(scope)
+        return pd.Series(np.where(margin < 0, np.nan, value), index=scope.index)
+
+
+class Pick(Prepared):
+    """The number `pick` of the one row on which `when` holds among the rows with the same values `within`."""
+
+    word: ClassVar[str] = "pick"
+    pick: str
+    when: dict[str, Test] = Field(min_length=1)
+    within: tuple[str, ...] = Field(min_length=1)
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return (self.pick, *self.when, *self.within)
+
+    def renamed(self, names: Mapping[str, str]) -> Prepared:
+        """See the base."""
+        return self.model_copy(
+            update={
+                "pick": names.get(self.pick, self.pick),
+                "when": {names.get(name, name): test for name, test in self.when.items()},
+                "within": tuple(names.get(name, name) for name in self.within),
+            }
+        )
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        groups = text.combination_codes([scope.column(name) for name in self.within])
+        rows = np.flatnonzero(conditions.rows(self.when, scope.column, scope.index))
+        size = int(groups.max(initial=-1)) + 1
+        table = np.full(size, np.nan)
+        table[groups[rows]] = scope.number(self.pick).to_numpy()[rows]
+        table[np.bincount(groups[rows], minlength=size) != 1] = np.nan
+        return pd.Series(table[groups] if size else [], index=scope.index, dtype=float)
+
+
+class Flags(Prepared):
+    """How many of the columns `flags` hold `value`; those of `if_there` count where the dataset has them."""
+
+    word: ClassVar[str] = "flags"
+    flags: tuple[str, ...] = Field(min_length=1)
+    if_there: tuple[str, ...] = ()
+    value: str = "Y"
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return self.flags
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return ("flags", "if_there")
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        names = [*self.flags, *(name for name in self.if_there if name in scope.names())]
+        total = np.zeros(len(scope.index))
+        for name in names:
+            total += text.map_flag(scope.column(name), lambda one: one == self.value)
+        return pd.Series(total, index=scope.index)
 
 
 class Lookup(Prepared):
-    """A table's column found by the values of columns; missing where the table has no row. `number` reads it so."""
+    """The number in a table's column found by the values of columns, and by fixed ones; missing without a row."""
 
     word: ClassVar[str] = "lookup"
     kind: ClassVar[Kind] = "number"
     lookup: str
     table: str
     by: dict[str, str] = Field(min_length=1)
+    fixed: dict[str, str] = {}
     found: Mapping[tuple[str, ...], float] = Field(default={}, repr=False)
 
     def inputs(self) -> Sequence[str]:
@@ -322,29 +421,60 @@ class Lookup(Prepared):
 
     def resolved(self, table: Table) -> Lookup:
         """With the numbers of the study's table."""
-        keyed = table.keyed(tuple(self.by), self.lookup)
+        keyed = table.keyed((*self.by, *self.fixed), self.lookup)
         parsed = {key: numbers.parse_number(value) for key, value in keyed.items()}
         return self.model_copy(update={"found": {key: one for key, one in parsed.items() if one is not None}})
 
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
+        fixed = tuple(self.fixed.values())
 
         def find(*key: object) -> float | None:
-            return self.found.get(tuple("" if part is None else str(part) for part in key))
+            return self.found.get((*("" if part is None else str(part) for part in key), *fixed))
 
         return text.map_rows_number([scope.column(name) for name in self.by.values()], find)
 
 
+class Present(Prepared):
+    """How many of the columns `present` hold a value; those of `if_there` count where the dataset has them."""
+
+    word: ClassVar[str] = "present"
+    present: tuple[str, ...] = Field(min_length=1)
+    if_there: tuple[str, ...] = ()
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return self.present
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return ("present", "if_there")
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        names = [*self.present, *(name for name in self.if_there if name in scope.names())]
+        return pd.Series(np.add.reduce([scope.column(name).notna().to_numpy().astype(float) for name in names]),
+                         index=scope.index)  # fmt: skip
+
+
 class Count(Prepared):
-    """How many rows of a frame (`of`, else this one) have the same values in the columns `count`."""
+    """How many rows of a frame (`of`, else this one) have the same values in the columns `count`.
+
+    Columns of `if_there` belong to them where the dataset has them.
+    """
 
     word: ClassVar[str] = "count"
     count: tuple[str, ...] = Field(min_length=1)
+    if_there: tuple[str, ...] = ()
     of: str | None = None
 
     def inputs(self) -> Sequence[str]:
         """See the base."""
         return self.count
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return ("count", "if_there")
 
     def others(self) -> Mapping[str, Sequence[str]]:
         """See the base."""
@@ -352,13 +482,14 @@ class Count(Prepared):
 
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
-        own = [scope.column(name) for name in self.count]
+        names = [*self.count, *(name for name in self.if_there if name in scope.names())]
+        own = [scope.column(name) for name in names]
         if self.of is None:
             codes = text.combination_codes(own)
             return pd.Series(np.bincount(codes)[codes].astype(float) if len(codes) else [], scope.index, dtype=float)
         there = scope.frame(self.of)
-        _, keys = text.combinations([there[name] for name in self.count])
-        known = dict(zip(keys, np.bincount(text.combination_codes([there[n] for n in self.count])), strict=True))
+        _, keys = text.combinations([there[name] for name in names])
+        known = dict(zip(keys, np.bincount(text.combination_codes([there[n] for n in names])), strict=True))
         return text.map_rows_number(own, lambda *key: float(known.get(key, 0)))
 
 
@@ -427,8 +558,8 @@ class Rank(Prepared):
 WORDS: dict[str, type[Prepared]] = {
     kind.word: kind
     for kind in (
-        Number, Text, Part, Bytes, Day, Begin, End, Rounded, Sum, Difference, Product, Quotient, Margin, Lookup,
-        Count, Distinct, Rank,
+        Number, Text, Part, Bytes, Day, Begin, End, Rounded, Sum, Difference, Product, Quotient, Margin, Inside,
+        Lookup, Pick, Flags, Present, Count, Distinct, Rank,
     )
 }  # fmt: skip
 
@@ -440,13 +571,11 @@ def parse(written: Any) -> Prepared:
     if not isinstance(written, Mapping):
         raise ValueError(f"is no prepared column; write one of: {', '.join(sorted(WORDS))}")
     words = [key for key in written if key in WORDS]
-    if len(words) > 1 and words[0] == "margin":
-        words = words[:1]
     if len(words) != 1:
         names = ", ".join(map(str, written))
         raise ValueError(f"names {len(words)} preparations ({names}); one of: {', '.join(sorted(WORDS))}")
-    options = {key: [value] if key in {"count", "distinct"} and isinstance(value, str) else value
-               for key, value in written.items()}  # fmt: skip
+    several = {"count", "distinct", "flags", "present"}
+    options = {key: [one] if key in several and isinstance(one, str) else one for key, one in written.items()}
     return WORDS[words[0]].model_validate(options)
 
 

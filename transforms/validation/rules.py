@@ -7,7 +7,7 @@ first row of data. What a rule means for GX stands in `transforms.validation.exp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from transforms.core.conditions import Test
+from transforms.core.tables import read_table
 from transforms.errors import ConfigurationError, Fault
 from transforms.findings import Severity
 from transforms.study import Study, graph
@@ -26,6 +27,7 @@ from transforms.validation.columns import Kind, Lookup, Prepared
 from transforms.validation.expectations import KNOWN
 
 EXPECTATIONS = Path(__file__).resolve().parents[2] / "expectations"
+SHARED = "expectations/"
 NUMERIC_TYPES = {"number", "integer"}
 SUPPLEMENTAL = ("STUDYID", "RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL", "QNAM", "QLABEL", "QVAL", "QORIG", "QEVAL")
 
@@ -241,6 +243,13 @@ class _Binder:
         self.analyses = analyses(study)
         self.adam: dict[str, list[Rule]] = {name: [] for name in self.analyses}
         self.kinds: dict[str, tuple[RuleFile, str]] = {}
+        self.tables = dict(study.tables)
+        for path in sorted((root / "tables").glob("*.csv")):
+            if path.stem in self.tables:
+                self.fault(
+                    study.tables[path.stem].file, "", "has the name of a table that studies share", "Rename the table"
+                )
+            self.tables[path.stem] = read_table(path, f"expectations/tables/{path.name}")
 
     def fault(self, file: str, place: str, problem: str, remedy: str) -> None:
         self.faults.append(Fault(file, place, problem, remedy))
@@ -249,7 +258,7 @@ class _Binder:
         from transforms.validation.structure import structural_rules
 
         shared = [
-            self.file(path, f"expectations/{path.relative_to(self.root).as_posix()}")
+            self.file(path, f"{SHARED}{path.relative_to(self.root).as_posix()}")
             for folder in ("sources", "sdtm", "adam")
             for path in sorted((self.root / folder).glob("*.yml"))
         ]
@@ -258,9 +267,9 @@ class _Binder:
             for path in sorted((self.study.folder / "checks").glob("*.yml"))
         ]
         texts = self.texts()
-        for frame, rule in structural_rules(self.study, texts, self.sdtm_columns):
+        for level, frame, rule in structural_rules(self.study, texts, self.sdtm_columns):
             self.ids.setdefault(rule.id, "expectations/structure.yml")
-            (self.staged if frame in self.staged and rule.id.startswith("source.") else self.sdtm)[frame].append(rule)
+            {"staged": self.staged, "sdtm": self.sdtm}[level][frame].append(rule)
         for part in (shared, own):
             for read in part:
                 if read is not None:
@@ -354,22 +363,29 @@ class _Binder:
             self.staged[source].append(self.resolved(rule))
 
     def on_dataset(self, dataset: str, written: Mapping[str, Any], file: str, place: str) -> None:
+        if file.startswith(SHARED):
+            if dataset not in self.study.standards.datasets:
+                self.unknown(file, place, f"there is no dataset {dataset!r}", dataset, self.study.standards.datasets)
+            else:
+                self.on_members(dataset, [dataset], written, file, place)
+            return
         rule = self.sdtm_rule(written, file, place)
-        if dataset in self.sdtm:
-            if rule is not None and self.fits(rule, self.sdtm_columns[dataset], dataset, file, place):
-                self.sdtm[dataset].append(self.resolved(rule))
-        elif dataset not in self.study.standards.datasets or not file.startswith("expectations/"):
+        if dataset not in self.sdtm:
             self.unknown(file, place, f"there is no dataset {dataset!r}", dataset, self.sdtm)
+        elif rule is not None and self.fits(rule, self.sdtm_columns[dataset], dataset, file, place):
+            self.sdtm[dataset].append(self.resolved(rule))
 
     def on_class(self, name: str, written: Mapping[str, Any], file: str, place: str) -> None:
         standards = self.study.standards.datasets
-        members = [one for one, standard in standards.items() if standard.observation_class == name]
-        if name == "ALL":
-            members = list(standards)
+        members = [one for one, standard in standards.items() if name in {"ALL", standard.observation_class}]
         if not members:
             classes = {standard.observation_class for standard in standards.values()}
             self.unknown(file, place, f"there is no class {name!r}", name, classes)
-            return
+        else:
+            self.on_members(name, members, written, file, place)
+
+    def on_members(self, name: str, members: Sequence[str], written: Mapping[str, Any], file: str, place: str) -> None:
+        """A shared rule on the datasets of the study that have all its columns; some dataset must be able to."""
         strange: set[str] = set()
         possible = False
         for dataset in members:
@@ -385,7 +401,7 @@ class _Binder:
                 self.sdtm[dataset].append(self.resolved(rule))
         if not possible:
             self.fault(
-                file, place, f"no dataset of {name} has all of {', '.join(sorted(strange))}", "Correct the variable"
+                file, place, f"no dataset of {name} can have {', '.join(sorted(strange))}", "Correct the variable"
             )
 
     def on_analyses(self, rules: RuleFile, written: Mapping[str, Any], file: str, place: str) -> None:
@@ -393,7 +409,7 @@ class _Binder:
             rule = self.sdtm_rule(written, file, place)
             if rule is not None and rules.analysis in self.adam:
                 self.adam[rules.analysis].append(self.resolved(rule))
-            elif not file.startswith("expectations/") and rules.analysis not in self.adam:
+            elif not file.startswith(SHARED) and rules.analysis not in self.adam:
                 self.unknown(file, place, f"there is no dataset {rules.analysis!r}", rules.analysis, self.adam)
             return
         rule = self.sdtm_rule({**written, "lenient": True}, file, place)
@@ -403,7 +419,7 @@ class _Binder:
             )
         elif rule is not None:
             for name, own in self.analyses.items():
-                if rules.analysis_class in {"ALL", own}:
+                if rules.analysis_class in {"ALL", own} or (rules.analysis_class, own) == ("BDS", "TTE"):
                     self.adam[name].append(self.resolved(rule))
 
     def sdtm_rule(self, written: Mapping[str, Any], file: str, place: str) -> Rule | None:
@@ -474,11 +490,11 @@ class _Binder:
                     if source not in there:
                         self.unknown(file, place, f"{other} has no column {source!r}", source, there)
             if isinstance(one, Lookup):
-                table = self.study.tables.get(one.table)
+                table = self.tables.get(one.table)
                 if table is None:
-                    self.unknown(file, place, f"there is no table {one.table!r}", one.table, self.study.tables)
+                    self.unknown(file, place, f"there is no table {one.table!r}", one.table, self.tables)
                 else:
-                    for cell in (one.lookup, *one.by):
+                    for cell in (one.lookup, *one.by, *one.fixed):
                         if cell not in table.columns:
                             self.unknown(file, place, f"{table.file} has no column {cell!r}", cell, table.columns)
             kinds[name] = one.kind
@@ -499,7 +515,7 @@ class _Binder:
                 if written["codelist"] not in self.study.standards.codelists:
                     self.fault(file, place, f"there is no CT codelist {written['codelist']!r}", "Correct the C-code")
             elif isinstance(written, Mapping) and set(written) == {"table", "column"}:
-                table = self.study.tables.get(written["table"])
+                table = self.tables.get(written["table"])
                 if table is None or written["column"] not in table.columns:
                     self.fault(file, place, f"there is no column {written['column']} in a table {written['table']}",
                                "Name a table of the study and one of its columns")  # fmt: skip
@@ -509,7 +525,7 @@ class _Binder:
     def resolved(self, rule: Rule) -> Rule:
         """The rule with the terms and limits it refers to."""
         columns = {
-            name: one.resolved(self.study.tables[one.table]) if isinstance(one, Lookup) else one
+            name: one.resolved(self.tables[one.table]) if isinstance(one, Lookup) else one
             for name, one in rule.columns.items()
         }
         kwargs = dict(rule.kwargs)
@@ -518,7 +534,7 @@ class _Binder:
             if "codelist" in written:
                 kwargs["value_set"] = sorted(terms(self.study, (written["codelist"],)))
             else:
-                kwargs["value_set"] = sorted(set(self.study.tables[written["table"]].values(written["column"])))
+                kwargs["value_set"] = sorted(set(self.tables[written["table"]].values(written["column"])))
         return rule.model_copy(update={"columns": columns, "kwargs": kwargs})
 
 

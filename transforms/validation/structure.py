@@ -7,7 +7,7 @@ variables of which dataset.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from transforms.standards import VariableStandard
 from transforms.study import Study, check, graph
@@ -30,26 +30,56 @@ LENGTHS = {"TESTCD": 8, "TEST": 40, "QNAM": 8, "QLABEL": 40, "ARMCD": 20, "ETCD"
 
 def structural_rules(
     study: Study, texts: Mapping[str, Mapping[str, Any]], columns: Mapping[str, Mapping[str, Kind]]
-) -> Iterator[tuple[str, Rule]]:
+) -> Iterator[tuple[Literal["staged", "sdtm"], str, Rule]]:
     """Every rule that the specification implies, with the source or dataset it is for."""
     writer = _Writer(texts)
     for name, source in study.sources.items():
         for column, contract in source.columns.items():
             if contract.type == "text" and not contract.identifier:
-                yield (
-                    name,
-                    writer.rule(
-                        "source.damaged_text",
-                        {"expect_column_values_to_not_match_regex": {"column": column, "regex": DAMAGED}},
-                    ),
-                )
+                expect = {"expect_column_values_to_not_match_regex": {"column": column, "regex": DAMAGED}}
+                yield "staged", name, writer.rule("source.damaged_text", expect)
+    dates = {found for name in study.datasets for found in _collected_dates(study, name)}
+    for source_name, start, end in sorted(dates):
+        yield "staged", source_name, _date_order(writer, "source.date_order", start, end)
     for name in columns:
-        if name in study.datasets:
-            for rule in _dataset(study, writer, name, columns[name]):
-                yield name, rule
-        else:
-            for rule in _qualifiers(writer):
-                yield name, rule
+        rules = _dataset(study, writer, name, columns[name]) if name in study.datasets else _qualifiers(writer)
+        for rule in rules:
+            yield "sdtm", name, rule
+
+
+def _collected_dates(study: Study, name: str) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """The sources of a dataset whose columns give start and end, with these columns (a date, or date and time)."""
+    written = graph.definitions(study.datasets[name])
+    for group in study.datasets[name].records:
+        if group.source is None:
+            continue
+        columns = []
+        for variable in (f"{name}STDTC", f"{name}ENDTC"):
+            found = [one.algorithm for place, one in written.get(variable, ()) if place is None or place == group]
+            collected = tuple(found[0].collected_inputs()) if found and found[0].word == "assign_datetime" else ()
+            columns.append(tuple(one for one in collected if not one.startswith("each.")))
+        if columns[0] and columns[1] and all(1 <= len(one) <= 2 for one in columns):
+            yield group.source, columns[0], columns[1]
+
+
+def _date_order(writer: _Writer, rule: str, start: tuple[str, ...], end: tuple[str, ...]) -> Rule:
+    return writer.rule(
+        rule,
+        {
+            "expect_column_pair_values_a_to_be_greater_than_b": {
+                "column_A": "ended",
+                "column_B": "began",
+                "or_equal": True,
+                "ignore_row_if": "either_value_is_missing",
+            }
+        },
+        {"start": start[0], "end": end[0]},
+        columns={
+            "began": {"begin": start[0], **({"time": start[1]} if len(start) > 1 else {})},
+            "ended": {"end": end[0], **({"time": end[1]} if len(end) > 1 else {})},
+        },
+        variable=f"{start[0]}, {end[0]}",
+    )
 
 
 class _Writer:
@@ -82,7 +112,7 @@ def _dataset(study: Study, writer: _Writer, name: str, columns: Mapping[str, Kin
             columns={"visits": {"count": ["USUBJID", "VISITNUM"], "of": "SV"}},
             where={"VISITNUM": {"present": True}},
         )
-    yield from _pairs(writer, name, columns)
+    yield from _pairs(writer, name, columns, any(True for _ in _collected_dates(study, name)))
     yield from _results(writer, name, columns)
 
 
@@ -184,27 +214,14 @@ def _keys(study: Study, writer: _Writer, name: str, columns: Mapping[str, Kind])
         )
 
 
-def _pairs(writer: _Writer, name: str, columns: Mapping[str, Kind]) -> Iterator[Rule]:
-    """Starts before ends, and names that go with one code."""
+def _pairs(writer: _Writer, name: str, columns: Mapping[str, Kind], collected: bool) -> Iterator[Rule]:
+    """Starts before ends, unless they are `collected` and checked in their source, and names that go with one code."""
     starts = [(f"{name}STDTC", f"{name}ENDTC")]
     if name == "DM":
         starts = [("RFSTDTC", "RFENDTC"), ("RFXSTDTC", "RFXENDTC")]
     for start, end in starts:
-        if start in columns and end in columns:
-            yield writer.rule(
-                "structure.date_order",
-                {
-                    "expect_column_pair_values_a_to_be_greater_than_b": {
-                        "column_A": "ended",
-                        "column_B": "began",
-                        "or_equal": True,
-                        "ignore_row_if": "either_value_is_missing",
-                    }
-                },
-                {"start": start, "end": end},
-                columns={"began": {"begin": start}, "ended": {"end": end}},
-                variable=f"{start}, {end}",
-            )
+        if start in columns and end in columns and not collected:
+            yield _date_order(writer, "structure.date_order", (start,), (end,))
     pairs = ((f"{name}TESTCD", f"{name}TEST"), ("VISITNUM", "VISIT"), ("ARMCD", "ARM"), ("ETCD", "ELEMENT"))
     for code, text in pairs:
         for one, other in ((code, text), (text, code)):
