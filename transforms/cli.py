@@ -10,15 +10,18 @@ import subprocess
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
-from transforms.errors import CairnError, UsageError
+from transforms.errors import CairnError, NothingPublishedError, UsageError
 
+ROLES = ("reader", "writer", "owner")
 ROOT = Path(__file__).resolve().parents[1]
 DEMO_STUDY = "ucmsc_dac"
 SEVERITIES = ("critical", "answer", "information")
@@ -32,6 +35,10 @@ app = typer.Typer(
 )
 spec_app = typer.Typer(no_args_is_help=True, help="A study's specification.")
 app.add_typer(spec_app, name="spec")
+dags_app = typer.Typer(no_args_is_help=True, help="The Airflow DAGs.")
+app.add_typer(dags_app, name="dags")
+snapshots_app = typer.Typer(help="The snapshots of a study.")
+app.add_typer(snapshots_app, name="snapshots")
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A folder under cdisc_mappings/, or a path to one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -65,8 +72,11 @@ def run(
 
     _progress(f"Reading the specification of {study}")
     loaded = Study.load(study, placement=placement)
-    _progress("Ingesting, staging and mapping")
-    report = pipeline.run(loaded, landing=landing, as_of=as_of)
+    home = pipeline.default_home()
+    with _database(home) as database, _recorded(database, loaded.name) as record:
+        _progress("Ingesting, staging, checking, mapping, deriving and publishing")
+        report = pipeline.run(loaded, landing=landing, as_of=as_of, home=home, database=database, run_id=record.run_id)
+        record.snapshot_id = report.snapshot_id
     if as_json:
         _print_json(
             {
@@ -78,10 +88,44 @@ def run(
                 "datasets": dict(report.rows),
                 "findings": dict(report.findings),
                 "refused": [one.__dict__ for one in report.refused],
+                "report": str(report.page) if report.page else None,
             }
         )
         return
     _show_report(report)
+
+
+@contextmanager
+def _database(home: Path) -> Iterator[Any]:
+    """The database, open; an embedded server that was not running before is stopped again."""
+    from transforms.warehouse.postgres import Database
+
+    with Database.open(home) as database:
+        yield database
+
+
+@dataclass
+class _Record:
+    run_id: str
+    snapshot_id: str | None = None
+
+
+@contextmanager
+def _recorded(database: Any, study: str) -> Iterator[_Record]:
+    """One row of ops.run: when it began, how it ended; what is said of an error is its own readable message."""
+    from datetime import UTC, datetime
+
+    record = _Record(f"cli-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}")
+    database.record_run(study, record.run_id)
+    try:
+        yield record
+    except CairnError as error:
+        database.finish_run(study, record.run_id, "refused", None, str(error))
+        raise
+    except Exception as error:
+        database.finish_run(study, record.run_id, "failed", None, type(error).__name__)
+        raise
+    database.finish_run(study, record.run_id, "published", record.snapshot_id, "")
 
 
 def _show_report(report: Any) -> None:
@@ -94,16 +138,16 @@ def _show_report(report: Any) -> None:
     for one in report.refused:
         out.print(f"  [bold red]refused[/bold red] {one.file}: {one.rule}: {one.problem}. {one.remedy}")
     out.print(f"  {report.path}")
+    if report.page:
+        out.print(f"  delivery report: {report.page}")
 
 
 @app.command()
-def demo() -> None:
-    """Generate the reference study's extracts, run them, and say where to look."""
+def demo(as_json: AsJson = False) -> None:
+    """Generate the reference study's extracts, run the real DAGs on them, and say where to look."""
     from transforms import pipeline
-    from transforms.study import Study
 
     home = pipeline.Home(pipeline.default_home(), DEMO_STUDY)
-    out = _out()
     if not (home.landing / "manifest.json").is_file():
         _progress("Generating synthetic extracts")
         folder = home.folder / "synthetic" / DEMO_STUDY
@@ -112,15 +156,118 @@ def demo() -> None:
         subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
         home.landing.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(folder / "landing", home.landing, dirs_exist_ok=True)
+    result = _through_dags(DEMO_STUDY, [])
+    if as_json:
+        _print_json(result)
+        return
+    out = _out()
     out.print(f"Extracts of {DEMO_STUDY} (SYNTHETIC - NOT PATIENT DATA) are in {home.landing}")
-    study = Study.load(DEMO_STUDY)
-    _progress("Ingesting, staging and mapping")
-    _show_report(pipeline.run(study))
+    _show_published(home, result)
+    example = "UCMSC-DAC-01-01-1001"
     out.print("\nLook at:")
-    out.print(f"  {home.snapshots.current}/sdtm/*.parquet")
+    out.print(f"  {home.snapshots.current}/sdtm/*.parquet and adam/*.parquet")
+    out.print(f'  psql "$(./cairn url)"   then: table {DEMO_STUDY}_adam.adsl')
     out.print(f"  ./cairn findings {DEMO_STUDY}")
-    example = study.file.usubjid.format(studyid=study.file.studyid, subject="1001")
     out.print(f"  ./cairn trace {DEMO_STUDY} EX USUBJID={example} EXSEQ=1 --variable EXDOSE")
+    out.print("  ./cairn up   for Airflow with its UI")
+
+
+@dags_app.command("run")
+def dags_run(
+    study: StudyName,
+    landing: Annotated[Path | None, typer.Option(help="Folder with the extracts.")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="Cut-off, YYYY-MM-DD.")] = None,
+    placement: Placement = None,
+    as_json: AsJson = False,
+) -> None:
+    """The same as `run`, through the Airflow DAGs and without a scheduler."""
+    from transforms import pipeline
+    from transforms.study.load import find_folder
+
+    options = [
+        *(["--landing", str(landing.resolve())] if landing else []),
+        *(["--as-of", as_of] if as_of else []),
+        *(["--placement", placement] if placement else []),
+    ]
+    result = _through_dags(study, options)
+    if as_json:
+        _print_json(result)
+        return
+    _show_published(pipeline.Home(pipeline.default_home(), find_folder(study).name), result)
+
+
+def _through_dags(study: str, options: list[str]) -> dict[str, Any]:
+    """Run the DAGs of a study; CairnError with what the tasks said where nothing was published."""
+    from transforms import airflow_services, pipeline
+    from transforms.study.load import MAPPINGS, find_folder
+
+    folder = find_folder(study)
+    name = folder.name if folder.parent == MAPPINGS else str(folder)
+    home = pipeline.default_home()
+    _progress("Running the DAGs ingest, sdtm, adam and publish")
+    with _database(home):
+        result = airflow_services.run_dags(home, name, options)
+    if "snapshot_id" not in result:
+        kind = {2: UsageError, 3: NothingPublishedError}.get(result["exit_code"], CairnError)
+        raise kind("\n".join(result["errors"]))
+    return result
+
+
+def _show_published(home: Any, result: dict[str, Any]) -> None:
+    out = _out()
+    manifest = home.snapshots.manifest(result["snapshot_id"])
+    out.print(f"[bold]{home.study}[/bold] snapshot {result['snapshot_id']} (published), cut-off {manifest['cut_off']}")
+    out.print("  " + "  ".join(f"{name} {rows:,}" for name, rows in manifest["datasets"].items()))
+    counts = ", ".join(f"{count} {name}" for name, count in manifest["findings"].items())
+    out.print(f"  findings: {counts}   (./cairn findings {home.study})")
+    for one in result["errors"]:
+        out.print(f"  [bold red]refused[/bold red] {one}")
+    out.print(f"  delivery report: {result['report']}")
+
+
+@app.command()
+def up(as_json: AsJson = False) -> None:
+    """Start PostgreSQL and Airflow with its UI, watching landing/."""
+    from transforms import airflow_services, pipeline
+
+    _progress("Starting PostgreSQL and Airflow; this takes some seconds")
+    _show_status(airflow_services.up(pipeline.default_home()), as_json)
+
+
+@app.command()
+def down(as_json: AsJson = False) -> None:
+    """Stop Airflow and the embedded PostgreSQL; no process is left."""
+    from transforms import airflow_services, pipeline
+
+    stopped = airflow_services.down(pipeline.default_home())
+    if as_json:
+        _print_json({"stopped": stopped})
+        return
+    _out().print(f"stopped ({len(stopped)} process(es) of Airflow)")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Say what runs."""
+    from transforms import airflow_services, pipeline
+
+    _show_status(airflow_services.status(pipeline.default_home()), as_json)
+
+
+def _show_status(here: Any, as_json: bool) -> None:
+    from transforms import airflow_services, pipeline
+
+    if as_json:
+        _print_json(here.__dict__)
+        return
+    out = _out()
+    for service in airflow_services.SERVICES:
+        pid = here.running.get(service)
+        out.print(f"{service:14s} {'process ' + str(pid) if pid else 'not running'}", markup=False)
+    out.print(f"{'postgresql':14s} {'running' if here.postgres else 'not running'}")
+    if here.url:
+        out.print(f"\n{here.url}   user {airflow_services.USER}, password in {here.password_file}", markup=False)
+        out.print(f"Drop extracts into {pipeline.default_home() / 'landing'}/STUDY")
 
 
 @app.command()
@@ -298,7 +445,7 @@ def unlock(
 def _decided(study: str, act: Callable[[Any], Any], as_json: bool, publishes: bool = True) -> None:
     home, _ = _current(study)
     decision = act(home)
-    told = publishes and _tell_airflow(home)
+    told = publishes and _tell_airflow(home, decision.number)
     if as_json:
         _print_json(decision.__dict__ | {"announced": told})
         return
@@ -312,8 +459,10 @@ def _decided(study: str, act: Callable[[Any], Any], as_json: bool, publishes: bo
         out.print(f"The next run publishes it: ./cairn run {study}")
 
 
-def _tell_airflow(home: Any) -> bool:  # noqa: ARG001
-    return False
+def _tell_airflow(home: Any, number: int) -> bool:
+    from transforms import airflow_services
+
+    return airflow_services.tell_decision(home.folder, home.study, number)
 
 
 @app.command()
@@ -382,20 +531,102 @@ def _show_step(out: Console, step: Any, depth: int = 0) -> None:
         _show_step(out, one, depth + 1)
 
 
-@app.command()
-def snapshots(study: StudyName, as_json: AsJson = False) -> None:
-    """List the snapshots of a study; the current one is marked."""
+@snapshots_app.callback(invoke_without_command=True)
+def snapshots(context: typer.Context, study: StudyName, as_json: AsJson = False) -> None:
+    """List the snapshots of a study; `snapshots STUDY prune` deletes old ones."""
+    from transforms.warehouse.decisions import locked
+
     home, _ = _current(study)
-    current = home.snapshots.current_id()
+    context.obj = home
+    if context.invoked_subcommand is not None:
+        return
+    current, locks = home.snapshots.current_id(), locked(home.decisions.entries())
     listed = [
-        {"snapshot_id": one, "current": one == current, "cut_off": home.snapshots.manifest(one)["cut_off"]}
+        {
+            "snapshot_id": one,
+            "current": one == current,
+            "locked": one in locks,
+            "cut_off": home.snapshots.manifest(one)["cut_off"],
+        }
         for one in home.snapshots.listed()
     ]
     if as_json:
         _print_json(listed)
         return
     for one in listed:
-        _out().print(f"{'*' if one['current'] else ' '} {one['snapshot_id']}  cut-off {one['cut_off']}")
+        mark = "*" if one["current"] else " "
+        _out().print(f"{mark} {one['snapshot_id']}  cut-off {one['cut_off']}{'  locked' if one['locked'] else ''}")
+
+
+@snapshots_app.command("prune")
+def snapshots_prune(
+    context: typer.Context,
+    keep: Annotated[int, typer.Option(help="How many of the last published snapshots stay.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Delete old snapshots; the current, the locked and the pinned ones stay, and so does all they were made of."""
+    from transforms import upkeep
+
+    home = context.obj
+    with _database(home.folder) as database:
+        gone = upkeep.prune(home, database, keep)
+    if as_json:
+        _print_json({"pruned": gone})
+        return
+    _out().print(f"{len(gone)} snapshot(s) deleted" + "".join(f"\n  {one}" for one in gone))
+
+
+@app.command()
+def rebuild(study: StudyName, as_json: AsJson = False) -> None:
+    """Make the ledger in the database anew from raw store and logs, and load what the database lost."""
+    from transforms import pipeline, upkeep
+    from transforms.study import Study
+
+    loaded = Study.load(study)
+    home = pipeline.Home(pipeline.default_home(), loaded.name)
+    with _database(home.folder) as database:
+        upkeep.rebuild(loaded, home, database)
+    publications = len(home.publications.entries())
+    if as_json:
+        _print_json({"study": loaded.name, "publications": publications})
+        return
+    _out().print(f"ops of {loaded.name} was made anew from {publications} publication(s)")
+
+
+@app.command()
+def url(
+    role: Annotated[str, typer.Option(help="reader, writer or owner.")] = "reader",
+    as_json: AsJson = False,
+) -> None:
+    """Start the embedded PostgreSQL where needed, leave it running and print its libpq URL."""
+    from transforms import pipeline
+    from transforms.warehouse.postgres import connect_url
+
+    if role not in ROLES:
+        raise UsageError(f"no role {role!r}. One of: {', '.join(ROLES)}")
+    address = connect_url(pipeline.default_home(), role)
+    if as_json:
+        _print_json({"url": address})
+        return
+    sys.stdout.write(address + "\n")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say whether this machine can run Cairn, and what to do where it cannot."""
+    from transforms import doctor as machine
+    from transforms import pipeline
+
+    found = list(machine.checks(ROOT, pipeline.default_home()))
+    if as_json:
+        _print_json([one.__dict__ for one in found])
+    else:
+        for one in found:
+            _out().print(f"{'well  ' if one.well else 'NOT   '} {one.name}: {one.seen}", markup=False)
+            if not one.well:
+                _out().print(f"       {one.remedy}", markup=False)
+    if not all(one.well for one in found):
+        raise typer.Exit(1)
 
 
 @spec_app.command("check")

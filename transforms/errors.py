@@ -62,6 +62,10 @@ class LockedError(UsageError):
     """The current snapshot is locked: no other is published and it is not deleted."""
 
 
+class StaleSnapshotError(CairnError):
+    """A snapshot was begun before what is published now was received; it is not published over it."""
+
+
 class NothingPublishedError(CairnError):
     """Every new delivery was refused; the earlier publication stands."""
 

@@ -180,6 +180,7 @@ def _take(
                 rows,
                 stated or _stamp(source, path.name),
                 True,
+                label=manifest.label if manifest else "",
             )
         )
     if refusal is not None and refusal.file not in {entry.file for entry in entries}:

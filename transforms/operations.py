@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms.reporting.delivery import DeliveryFacts
 from transforms.warehouse.decisions import Decision
-from transforms.warehouse.ledger import Ledger, ledger
+from transforms.warehouse.ledger import CLOSED, Ledger, ledger
 from transforms.warehouse.publications import Publication
 from transforms.warehouse.raw_store import Received
 from transforms.warehouse.snapshots import MANIFEST
@@ -82,7 +83,7 @@ def _table(study: str, rows: Rows) -> pa.Table:
 
 def _delivery(one: Received) -> dict[str, Any]:
     row = asdict(one)
-    return {("bytes" if name == "size" else name): value for name, value in row.items()}
+    return {("bytes" if name == "size" else name): value for name, value in row.items() if name != "label"}
 
 
 def _decision(one: Decision) -> dict[str, Any]:
@@ -168,3 +169,61 @@ def finding_list(
             row | status | {"decided_by": by.by if by else None, "decision": f"{by.act}: {by.reason}" if by else None}
         )
     return rows
+
+
+def delivery_facts(
+    study: str,
+    title: str,
+    run_id: str,
+    received: Sequence[Received],
+    decisions: Sequence[Decision],
+    publications: Sequence[Publication],
+    folder_of: Callable[[str], Path],
+) -> DeliveryFacts:
+    """What the delivery report shows: the last publication, or the deliveries refused since it.
+
+    Without any publication only the refused deliveries are shown.
+    """
+    if not publications:
+        return DeliveryFacts(study, title, "", None, "", False, run_id, [asdict(one) for one in received])
+    last = publications[-1]
+    published = len(received) == last.deliveries
+    earlier = publications[-2] if len(publications) > 1 and published else None
+    if not published:
+        earlier = last
+    known = earlier.deliveries if earlier is not None else 0
+    folder = folder_of(last.snapshot_id)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    before: Mapping[str, int] = {}
+    if earlier is not None:
+        before = json.loads((folder_of(earlier.snapshot_id) / MANIFEST).read_text(encoding="utf-8"))["datasets"]
+    history = ledger_of(publications, folder_of, decisions)
+    changed = {one.finding_id: one.event for one in history.history if one.publication == last.number and published}
+    rows = finding_list(publications, decisions, folder_of)
+    current = [_reported(row, changed) for row in rows if row["status"] != CLOSED]
+    found = pq.read_table(folder / "findings.parquet").to_pylist()
+    releasable = {row["finding_id"]: row["releasable"] for row in found}
+    return DeliveryFacts(
+        study=study,
+        title=title,
+        snapshot_id=last.snapshot_id,
+        previous_id=earlier.snapshot_id if earlier is not None else None,
+        cut_off=last.cut_off,
+        published=published,
+        run_id=run_id,
+        received=[asdict(one) | {"taken_before": True} for one in received[:known] if one.accepted]
+        + [asdict(one) for one in received[known:]],
+        accounts=pq.read_table(folder / "accounts.parquet").to_pylist(),
+        findings=current,
+        closed=[_reported(row, changed) for row in rows if changed.get(row["finding_id"]) == CLOSED],
+        datasets={name: (count, before.get(name)) for name, count in manifest["datasets"].items()},
+        label="; ".join(sorted({one.label for one in received if one.accepted and one.label})),
+        quarantine=[
+            one | {"releasable": releasable[one["finding_id"]]} for one in _quarantine(found, manifest["files"])
+        ],
+    )
+
+
+def _reported(row: Mapping[str, Any], changed: Mapping[str, str]) -> dict[str, Any]:
+    change = {"opened": "new", "reopened": "reopened"}.get(changed.get(row["finding_id"], ""), "open")
+    return dict(row) | {"cause": row["likely_cause"], "who": row["who_acts"], "change": change}

@@ -8,32 +8,43 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from transforms import findings as findings_module
-from transforms import snapshot
+from transforms import operations, snapshot
+from transforms.adam.engine import derive_study
+from transforms.adam.output import to_arrow
 from transforms.core import dates
-from transforms.errors import LockedError, NothingPublishedError, UsageError
-from transforms.findings import Explanation, Finding, Severity
+from transforms.errors import LockedError, NothingPublishedError, StaleSnapshotError, UsageError
+from transforms.findings import Explanation, Finding, RawPlace, Severity
 from transforms.ingest import Ingested, ingest, ordered, read_extract
+from transforms.reporting.changes import changes_between
+from transforms.reporting.delivery import delivery_report, page_name
 from transforms.sdtm.engine import StagedSource, map_study
 from transforms.sources.delimited import Extract
-from transforms.staging.stage import AccountLine, RawFile, Staged, identity_map, stage
+from transforms.staging.stage import AccountLine, RawFile, Staged, identity_map, quarantine, stage
 from transforms.study import Study
 from transforms.study.yaml import read_yaml
+from transforms.validation.check import Breach, check
+from transforms.validation.rules import Rule, rule_book
+from transforms.validation.rules import explanations as rule_book_explanations
 from transforms.warehouse import lineage
 from transforms.warehouse.building import Building
 from transforms.warehouse.decisions import Decision, DecisionLog, DecisionLogError, digest, locked, released
+from transforms.warehouse.postgres import Database, Kind, Table
 from transforms.warehouse.publications import Publication, PublicationLog, anchor, anchored
 from transforms.warehouse.raw_store import RawStore, Received
 from transforms.warehouse.snapshots import MANIFEST, Snapshots, content_hash, identify, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
+KINDS: tuple[Kind, ...] = ("sdtm", "adam", "results")
 CODE = ("transforms", "sql", "expectations", "requirements.lock", "cdisc_mappings/standards")
 CODE_SUFFIXES = (".py", ".sql", ".yml", ".csv", ".lock", ".j2")
 
@@ -76,6 +87,11 @@ class Home:
         return Snapshots(self.folder / "warehouse" / self.study)
 
     @property
+    def reports(self) -> Path:
+        """The delivery reports."""
+        return self.folder / "reports" / self.study
+
+    @property
     def watch(self) -> Path:
         """Sizes of the files seen in a watched landing folder."""
         return self.folder / "warehouse" / self.study / ".watch.json"
@@ -101,7 +117,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run did. `published` is False when the same snapshot was current already."""
+    """What a run did. `published` is False when the same snapshot was current already; then there is no page."""
 
     study: str
     snapshot_id: str
@@ -112,6 +128,7 @@ class Report:
     findings: Mapping[str, int]
     refused: tuple[Received, ...]
     accepted: tuple[Received, ...]
+    page: Path | None
 
 
 def run(
@@ -120,12 +137,14 @@ def run(
     landing: Path | None = None,
     as_of: str | None = None,
     home: Path | None = None,
+    database: Database | None = None,
     run_id: str = "",
 ) -> Report:
     """Take what lies in landing, build the snapshot of all accepted extracts and decisions, and publish it.
 
-    Raises NothingPublishedError when every new delivery was refused, UsageError without a cut-off,
-    RunInProgressError when the study is being run already, LockedError when the current snapshot is locked.
+    Without a database only files are published. Raises NothingPublishedError when every new delivery was refused,
+    UsageError without a cut-off, RunInProgressError when the study is being run already, LockedError when the
+    current snapshot is locked.
     """
     where = Home((home or default_home()).resolve(), study.name)
     source_folder = where.landing if landing is None else landing
@@ -135,27 +154,32 @@ def run(
         ingested = ingest(study, source_folder, where.raw)
         received = [entry for entry in where.raw.received() if entry.accepted]
         if not received or (ingested.newly_refused and not ingested.accepted):
+            if ingested.refused:
+                write_report(study, where, run_id or "refused")
             _nothing(study, ingested, source_folder)
         opening = open_snapshot(study, where, as_of)
-        before = where.snapshots.current_id()
-        if not where.snapshots.exists(opening.snapshot_id):
+        snapshot_id = opening.snapshot_id
+        if not where.snapshots.exists(snapshot_id):
             building = where.building("run")
             building.begin(asdict(opening))
             build(study, where, building, ingested.extracts)
-        if before != opening.snapshot_id:
-            publish(study, where, opening)
+        stands = where.snapshots.current_id() == snapshot_id
+        page = None
+        if not stands or (database is not None and database.current(study.name) != snapshot_id):
+            page = publish(study, where, opening, database=database, run_id=run_id)
         where.building("run").published()
-        manifest = where.snapshots.manifest(opening.snapshot_id)
+        manifest = where.snapshots.manifest(snapshot_id)
         return Report(
             study.name,
-            opening.snapshot_id,
-            where.snapshots.path(opening.snapshot_id),
-            before != opening.snapshot_id,
+            snapshot_id,
+            where.snapshots.path(snapshot_id),
+            not stands,
             opening.cut_off,
             manifest["datasets"],
             manifest["findings"],
             tuple(ingested.refused),
             tuple(ingested.accepted),
+            page,
         )
 
 
@@ -243,6 +267,8 @@ def build(
     stage_sources(study, where, building, extracts)
     map_datasets(study, building)
     finish_sdtm(study, building)
+    derive_datasets(study, building)
+    finish_adam(study, building)
     close(study, where, building)
 
 
@@ -255,6 +281,8 @@ def stage_sources(
     staged, found, account = stage_all(
         study, where.raw, opening["cut_off"], _covered(where, opening), extracts or {}, released(decisions)
     )
+    staged, account, breaches = check_staged(study, staged, account, released(decisions))
+    found.extend(breaches)
     for name, source in staged.items():
         building.write(f"staged/{name}", snapshot.staged_table(study, source))
     building.write("parts/staged.findings", findings_module.to_arrow(found))
@@ -327,10 +355,46 @@ def stage_all(
             )
             found.extend(problems)
         staged[name] = stage(source, files[name], cut_off=cut_off, identities=identities, released=freed.get(name))
-    for source_staged in staged.values():
-        found.extend(source_staged.findings)
-        account.extend(source_staged.account)
+    for one in staged.values():
+        found.extend(one.findings)
     return staged, found, account
+
+
+def check_staged(
+    study: Study,
+    staged: Mapping[str, Staged],
+    account: Sequence[AccountLine],
+    freed: Mapping[str, Mapping[str, Mapping[str, frozenset[int]]]],
+) -> tuple[dict[str, Staged], list[AccountLine], list[Finding]]:
+    """Check the staged rows: a breach is a finding, and where its rule says so its rows are held.
+
+    Returns the sources without the rows held, the whole account, and what was found.
+    """
+    result = dict(staged)
+    standing = {name: np.arange(len(one.lines)) for name, one in staged.items()}
+    found: list[Finding] = []
+    for breach in check({name: one.frame for name, one in staged.items()}, rule_book(study).staged):
+        source = staged[breach.dataset]
+        finding = _finding(breach, source.places(breach.rows))
+        if breach.rule.action == "hold":
+            rows = np.flatnonzero(np.isin(standing[breach.dataset], breach.rows))
+            before = len(result[breach.dataset].findings)
+            held, keep, told = quarantine(result[breach.dataset], rows, finding, released=freed.get(breach.dataset))
+            found.extend(held.findings[before:])
+            standing[breach.dataset] = standing[breach.dataset][keep]
+            result[breach.dataset] = held
+            if told is not None:
+                found.append(told)
+        else:
+            found.append(finding)
+    return result, [*account, *(line for one in result.values() for line in one.account)], found
+
+
+def _finding(breach: Breach, places: tuple[RawPlace, ...]) -> Finding:
+    rule = breach.rule
+    return Finding(
+        rule.id, rule.severity, breach.dataset, breach.variable, rule.message, rule.remedy, places, breach.cause
+    )
 
 
 class _StagedSources(Mapping[str, StagedSource]):
@@ -378,18 +442,60 @@ def map_datasets(study: Study, building: Building, only: Iterable[str] | None = 
 
 
 def finish_sdtm(study: Study, building: Building) -> None:
-    """Join the links of all datasets; needs every dataset to be mapped."""
+    """Join the links of all SDTM datasets and check the datasets; needs every dataset to be mapped."""
     for name in study.datasets:
         building.read(f"parts/sdtm/{name.lower()}.findings")
     names = building.names("sdtm")
     ids = {
         name.upper(): building.read(f"parts/sdtm/{name}.ids")["record_id"].to_numpy().astype(np.int64) for name in names
     }
-    tables = []
+    tables = [lineage.SCHEMA.empty_table()]
     for name in names:
         tables.append(building.read(f"parts/sdtm/{name}.records"))
         tables.append(lineage.numbered(building.read(f"parts/sdtm/{name}.values"), ids))
-    building.write("lineage", pa.concat_tables(tables) if tables else lineage.SCHEMA.empty_table())
+    links = pa.concat_tables(tables)
+    building.write("parts/sdtm.lineage", links)
+    frames = {name.upper(): building.frame(f"sdtm/{name}") for name in names}
+    building.write("parts/sdtm.findings", _checked(frames, rule_book(study).sdtm, links))
+
+
+def _checked(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], links: pa.Table) -> pa.Table:
+    """Breaches of datasets as findings, with the raw lines their records are from."""
+    found = [
+        _finding(breach, lineage.places(links, breach.dataset, breach.rows + 1)) for breach in check(frames, rules)
+    ]
+    return findings_module.to_arrow(found)
+
+
+def derive_datasets(study: Study, building: Building, only: Iterable[str] | None = None) -> dict[str, int]:
+    """Derive all analysis datasets, or `only` some, and write each with its links and findings.
+
+    Returns the number of records of each dataset written.
+    """
+    wanted = tuple(study.analyses if only is None else only)
+    if not wanted:
+        return {}
+    frames = {name.upper(): building.frame(f"sdtm/{name}") for name in building.names("sdtm")}
+    derived = derive_study(study, frames, cut_off=building.opening()["cut_off"], only=only)
+    for name in wanted:
+        dataset = derived.datasets[name]
+        building.write(f"adam/{name.lower()}", to_arrow(dataset))
+        building.write(f"parts/adam/{name.lower()}.lineage", snapshot.analysis_lineage(dataset))
+        found = [one for one in derived.findings if one.dataset == name]
+        building.write(f"parts/adam/{name.lower()}.findings", findings_module.to_arrow(found))
+        account = [one for one in derived.account if one.dataset == name]
+        building.write(f"parts/adam/{name.lower()}.accounts", snapshot.derivation_accounts(account))
+    return {name: len(derived.datasets[name].frame) for name in wanted}
+
+
+def finish_adam(study: Study, building: Building) -> None:
+    """Join the links of all datasets and check the analysis datasets; needs every dataset to be derived."""
+    names = sorted(name.lower() for name in study.analyses)
+    own = [building.read(f"parts/adam/{name}.lineage") for name in names]
+    links = pa.concat_tables([building.read("parts/sdtm.lineage"), *own])
+    building.write("lineage", links)
+    frames = {name.upper(): building.frame(f"adam/{name}") for name in names}
+    building.write("parts/adam.findings", _checked(frames, rule_book(study).adam, links))
 
 
 def close(study: Study, where: Home, building: Building) -> None:
@@ -399,10 +505,13 @@ def close(study: Study, where: Home, building: Building) -> None:
     if where.snapshots.exists(opening["snapshot_id"]):
         building.discard()
         return
-    parts = ["parts/staged", *(f"parts/sdtm/{name.lower()}" for name in sorted(study.datasets))]
+    mapped = [f"parts/sdtm/{name.lower()}" for name in sorted(study.datasets)]
+    derived = [f"parts/adam/{name.lower()}" for name in sorted(study.analyses)]
+    parts = ["parts/staged", *mapped, "parts/sdtm", *derived, "parts/adam"]
     found = findings_module.ordered(pa.concat_tables(building.read(f"{part}.findings") for part in parts))
     building.write("findings", findings_module.explained(found, explanations(study)))
-    building.write("accounts", pa.concat_tables(building.read(f"{part}.accounts") for part in parts))
+    accounts = [building.read(f"{part}.accounts") for part in ("parts/staged", *mapped, *derived)]
+    building.write("accounts", pa.concat_tables(accounts))
     building.write("specification", snapshot.specification_table(study))
     severities = found["severity"].to_pylist()
     received = {(entry.source, entry.sha256): entry for entry in _covered(where, opening)}
@@ -418,25 +527,68 @@ def close(study: Study, where: Home, building: Building) -> None:
             }
             for one in identity["files"]
         ],
-        "datasets": {name.upper(): building.read(f"sdtm/{name}").num_rows for name in building.names("sdtm")},
+        "datasets": {
+            name.upper(): building.read(f"{kind}/{name}").num_rows for kind in KINDS for name in building.names(kind)
+        },
         "findings": {severity.value: severities.count(severity.value) for severity in Severity},
     }
     write_json(building.folder / MANIFEST, manifest)
     where.snapshots.adopt(building.folder, opening["snapshot_id"])
 
 
-def explanations(study: Study) -> dict[str, Explanation]:  # noqa: ARG001
+def explanations(study: Study) -> dict[str, Explanation]:
     """The explanation of every rule: those of the engine and those of the rule book."""
     written = read_yaml(ROOT / "expectations" / "engine.yml")
-    return {rule: Explanation.model_validate(content) for rule, content in written.items()}
+    engine = {rule: Explanation.model_validate(content) for rule, content in written.items()}
+    book = {
+        name: Explanation(why=rule.why, cause=rule.cause, who=rule.who, releasable=rule.releasable)
+        for name, rule in rule_book_explanations(rule_book(study)).items()
+    }
+    return {**engine, **book}
 
 
-def publish(study: Study, where: Home, opening: Opening) -> None:
-    """Make a snapshot the current one."""
-    where.publications.append(
-        Publication(
-            len(where.publications.entries()),
-            opening.snapshot_id,
+def tables_of(study: Study, folder: Path) -> Iterator[Table]:
+    """The datasets of a snapshot as the database takes them."""
+    for kind in KINDS:
+        for path in sorted((folder / kind).glob("*.parquet")):
+            yield table_of(study, folder, kind, path.stem)
+
+
+def table_of(study: Study, folder: Path, kind: Kind, name: str) -> Table:
+    """One dataset of a snapshot as the database takes it; `name` in lower case."""
+    table = pq.read_table(folder / kind / f"{name}.parquet")
+    label = (table.schema.metadata or {}).get(b"label", b"").decode()
+    return Table(kind, name.upper(), label, table, keys_of(study, name.upper()))
+
+
+def keys_of(study: Study, dataset: str) -> tuple[str, ...]:
+    """The natural key of a dataset; none for SUPP--, whose records are named by those they belong to."""
+    if dataset in study.datasets:
+        return study.datasets[dataset].keys
+    return study.analyses[dataset].keys if dataset in study.analyses else ()
+
+
+def publish(study: Study, where: Home, opening: Opening, *, database: Database | None = None, run_id: str = "") -> Path:
+    """Make a snapshot the current one, in the database and in the files; returns the delivery report.
+
+    The log of publications is written before either pointer is moved: a run killed in between is finished by the
+    next one, which does again what this one did. Raises StaleSnapshotError when a publication that covers more
+    stands already; the earlier publication stands until everything of the new one is loaded.
+    """
+    snapshot_id = opening.snapshot_id
+    publications = where.publications.entries()
+    last = publications[-1] if publications else None
+    if last is not None and (last.deliveries > opening.deliveries or last.decisions > opening.decisions):
+        raise StaleSnapshotError(
+            f"{study.name}: snapshot {snapshot_id} was begun before what is published now was received. "
+            "Nothing is to be done: the newer publication stands"
+        )
+    if database is not None:
+        database.load(study.name, snapshot_id, tables_of(study, where.snapshots.path(snapshot_id)))
+    if last is None or last.snapshot_id != snapshot_id:
+        last = Publication(
+            len(publications),
+            snapshot_id,
             opening.cut_off,
             opening.as_of,
             opening.placement,
@@ -444,5 +596,47 @@ def publish(study: Study, where: Home, opening: Opening) -> None:
             opening.decisions,
             opening.decisions_hash,
         )
+        where.publications.append(last)
+    if database is not None:
+        database.publish(study.name, last.number, snapshot_id, ops_of(where, [snapshot_id]))
+    where.snapshots.publish(snapshot_id)
+    return write_report(study, where, run_id or snapshot_id)
+
+
+def ops_of(where: Home, only: Iterable[str] | None = None) -> dict[str, pa.Table]:
+    """The tables of `ops` as of the last publication; what is said of snapshots is limited to `only` some."""
+    return operations.ops_tables(
+        where.study,
+        where.raw.received(),
+        where.decisions.entries(),
+        where.publications.entries(),
+        where.snapshots.summary,
+        only,
     )
-    where.snapshots.publish(opening.snapshot_id)
+
+
+def write_report(study: Study, where: Home, run_id: str, waiting: Sequence[str] = ()) -> Path:
+    """Write the delivery report of the last publication, or of what was refused since, and return its path."""
+    facts = operations.delivery_facts(
+        study.name,
+        study.file.title,
+        run_id,
+        where.raw.received(),
+        where.decisions.entries(),
+        where.publications.entries(),
+        where.snapshots.summary,
+    )
+    before, after = (where.snapshots.path(one) if one else None for one in (facts.previous_id, facts.snapshot_id))
+    if before is not None and after is not None and before.is_dir() and after.is_dir():
+        keys = {name: keys_of(study, name) for name in (*study.datasets, *study.analyses)}
+        facts = replace(facts, changes=changes_between(_datasets(before), _datasets(after), keys))
+    where.reports.mkdir(parents=True, exist_ok=True)
+    path = where.reports / page_name(run_id)
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(delivery_report(replace(facts, waiting=tuple(waiting))), encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def _datasets(folder: Path) -> dict[str, pa.Table]:
+    return {path.stem.upper(): pq.read_table(path) for kind in KINDS for path in (folder / kind).glob("*.parquet")}

@@ -16,6 +16,7 @@ from transforms.errors import FileRefusedError
 from transforms.pipeline import Home
 from transforms.study import Study
 from transforms.warehouse.building import Building
+from transforms.warehouse.postgres import Database
 
 
 def _study(study: str, placement: str | None = None) -> tuple[Study, Home]:
@@ -134,3 +135,53 @@ def close(study: str, snapshot_id: str) -> dict[str, Any]:
         pipeline.close(loaded, home, building)
     manifest = home.snapshots.manifest(snapshot_id)
     return {"datasets": manifest["datasets"], "findings": manifest["findings"]}
+
+
+def tables(study: str, snapshot_id: str) -> list[str]:
+    """The datasets of a finished snapshot, to be loaded one by one: `sdtm.lb`, `adam.adsl`."""
+    home = Home(pipeline.default_home(), Path(study).name)
+    folder = home.snapshots.path(snapshot_id)
+    return [f"{kind}.{path.stem}" for kind in pipeline.KINDS for path in sorted((folder / kind).glob("*.parquet"))]
+
+
+def load(study: str, snapshot_id: str, table: str) -> dict[str, Any]:
+    """Load one dataset of a finished snapshot into the database, where nobody sees it before it is published."""
+    loaded, home, *_ = _building(study, snapshot_id)
+    written, _, name = table.partition(".")
+    kind = next(one for one in pipeline.KINDS if one == written)
+    found = pipeline.table_of(loaded, home.snapshots.path(snapshot_id), kind, name)
+    with Database.open(home.folder) as database:
+        database.load(loaded.name, snapshot_id, [found])
+    return {"table": table, "rows": found.table.num_rows}
+
+
+def publish(study: str, snapshot_id: str, run_id: str = "") -> dict[str, Any]:
+    """Make a finished snapshot the current one, in the database and in the files, and write the delivery report."""
+    loaded, home, building, opening = _building(study, snapshot_id)
+    with Database.open(home.folder) as database, home.snapshots.lock(run_id):
+        database.record_run(loaded.name, run_id)
+        page = pipeline.publish(loaded, home, pipeline.Opening(**opening), database=database, run_id=run_id)
+        building.published()
+        database.finish_run(loaded.name, run_id, "published", snapshot_id, "")
+    return {"snapshot_id": snapshot_id, "report": str(page)}
+
+
+def to_do(study: str, stage: str, ids: list[str]) -> list[str]:
+    """Those of some snapshots that a stage (sdtm, adam, publish) has not processed yet, in the order given."""
+    home = Home(pipeline.default_home(), Path(study).name)
+    return [one for one in ids if _waits(home, stage, one)]
+
+
+def _waits(home: Home, stage: str, snapshot_id: str) -> bool:
+    building = home.building(snapshot_id)
+    if not building.opened.is_file():
+        return False
+    if stage == "publish":
+        return home.snapshots.exists(snapshot_id)
+    return building.folder.is_dir() and (stage == "adam" or "sdtm.lineage" not in building.names("parts"))
+
+
+def report(study: str, run_id: str) -> str:
+    """Write the delivery report of what was refused since the last publication; returns its path."""
+    loaded, home = _study(study)
+    return str(pipeline.write_report(loaded, home, run_id))

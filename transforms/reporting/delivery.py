@@ -6,6 +6,7 @@ no clock and no chance enter it. It shows files, lines, rules and counts, never 
 
 from __future__ import annotations
 
+import re
 import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -90,6 +91,11 @@ class FileLine:
 def delivery_report(facts: DeliveryFacts) -> str:
     """The page of one run, as HTML text."""
     return _template().render(view(facts))
+
+
+def page_name(run_id: str) -> str:
+    """The file name of a run's page."""
+    return f"{re.sub(r'[^A-Za-z0-9_.+-]', '_', run_id)}.html"
 
 
 def view(facts: DeliveryFacts) -> dict[str, Any]:

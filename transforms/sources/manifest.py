@@ -22,11 +22,12 @@ class ManifestFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """A delivery's manifest.json."""
+    """A delivery's manifest.json. `label` is shown wherever the delivery is, for example that it is synthetic."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     study: str | None = None
+    label: str = ""
     extracted_at: str | None = None
     files: tuple[ManifestFile, ...]
 

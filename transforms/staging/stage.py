@@ -199,11 +199,11 @@ def identity_map(
 
 def quarantine(
     staged: Staged, rows: np.ndarray, finding: Finding, *, released: Released | None = None
-) -> tuple[Staged, Finding | None]:
+) -> tuple[Staged, np.ndarray, Finding | None]:
     """Hold some accepted rows (positions) back under the rule of a finding.
 
-    Rows that a person released stay and are said. Returns the staged source, and the finding with the places of
-    the rows that are held, or None where all were released.
+    Rows that a person released stay and are said. Returns the staged source, which of its rows stayed, and the
+    finding with the places of the rows that are held, or None where all were released.
     """
     free = _released_rows((released or {}).get(finding.rule, {}), staged.files, staged.file_codes, staged.lines)
     held = np.zeros(len(staged.lines), dtype=bool)
@@ -225,7 +225,7 @@ def quarantine(
         )
         held &= ~free
     if not held.any():
-        return replace(staged, findings=said), None
+        return replace(staged, findings=said), ~held, None
     account = []
     for line in staged.account:
         code = next((code for code, file in enumerate(staged.files) if file.sha256 == line.sha256), -1)
@@ -244,7 +244,7 @@ def quarantine(
         account=tuple(account),
         findings=said,
     )
-    return result, replace(finding, places=staged.places(np.flatnonzero(held)), held=True)
+    return result, keep, replace(finding, places=staged.places(np.flatnonzero(held)), held=True)
 
 
 def _released_rows(

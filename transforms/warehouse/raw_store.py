@@ -20,7 +20,10 @@ CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class Received:
-    """One file of one delivery as the log keeps it. `rule` and `problem` say why it was refused."""
+    """One file of one delivery as the log keeps it.
+
+    `rule` and `problem` say why it was refused; `label` is what the manifest says of the whole delivery.
+    """
 
     number: int
     delivery: str
@@ -34,6 +37,7 @@ class Received:
     rule: str = ""
     problem: str = ""
     remedy: str = ""
+    label: str = ""
 
 
 class RawStore:
