@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 
+from transforms.adam.records import AnalysisDataset, DerivationLine
 from transforms.core import text
 from transforms.sdtm.engine import StagedSource
 from transforms.sdtm.records import Dataset, MappingLine
 from transforms.staging.stage import AccountLine, Staged
-from transforms.study import Study, graph
+from transforms.study import Study, analyses, graph
+from transforms.study.analyses import AUTOMATIC, CUT_OFF, ONE_PER_SUBJECT
 from transforms.study.models import DatasetFile
 from transforms.warehouse import lineage, parquet
 
@@ -128,6 +131,7 @@ def specification_table(study: Study) -> pa.Table:
                         file,
                     )
                 )
+    rows.extend(specification_rows(study))
     schema = pa.schema(
         [
             ("dataset", pa.string()),
@@ -200,6 +204,76 @@ def mapping_accounts(account: Sequence[MappingLine]) -> pa.Table:
     """Accepted rows of each source by what they gave."""
     rows = [
         {"stage": "mapping", "source": one.source, "file": None, "sha256": None, "dataset": one.dataset}
+        | {"outcome": one.outcome, "rule": one.rule, "rows": one.rows}
+        for one in account
+    ]
+    return pa.Table.from_pylist(rows, schema=ACCOUNT)
+
+
+def analysis_lineage(dataset: AnalysisDataset) -> pa.Table:
+    """The links of an analysis dataset: each record to the records it was made of, each value to those it is from.
+
+    What a record carries of its subject is linked once, under USUBJID, and not for every variable: the record of DM
+    or ADSL is the same for all of them.
+    """
+    tables = [_record_links(dataset.name, None, link.dataset, link.records, None) for link in dataset.records]
+    made_of = {link.dataset for link in dataset.records}
+    subject: dict[str, np.ndarray] = {}
+    for name in sorted(dataset.links):
+        for link in dataset.links[name]:
+            if link.dataset in ONE_PER_SUBJECT and link.dataset != dataset.name and link.dataset not in made_of:
+                known = subject.get(link.dataset)
+                subject[link.dataset] = link.records if known is None else np.maximum(known, link.records)
+            else:
+                tables.append(_record_links(dataset.name, name, link.dataset, link.records, link.variable))
+    for other, records in sorted(subject.items()):
+        tables.append(_record_links(dataset.name, "USUBJID", other, records, "USUBJID"))
+    return pa.concat_tables(tables)
+
+
+def lineage_of(datasets: Iterable[AnalysisDataset]) -> pa.Table:
+    """The links of several analysis datasets."""
+    return pa.concat_tables([lineage.SCHEMA.empty_table(), *(analysis_lineage(dataset) for dataset in datasets)])
+
+
+def _record_links(
+    dataset: str, variable: str | None, other: str, records: np.ndarray, source_variable: str | None
+) -> pa.Table:
+    rows = np.flatnonzero(records > 0)
+    links = lineage.value_links(
+        dataset, {variable or "": [(other, np.where(records > 0, records, -1), source_variable)]}
+    )
+    if variable is None:
+        position = links.schema.get_field_index("variable")
+        links = links.set_column(position, lineage.SCHEMA.field("variable"), pa.nulls(len(rows), pa.string()))
+    return links
+
+
+def specification_rows(study: Study) -> list[dict[str, object]]:
+    """The rules of the analysis datasets' variables, as rows of the specification table."""
+    rows: list[dict[str, object]] = []
+    for name, file in study.analyses.items():
+        where = study.files[name]
+        for variable in AUTOMATIC:
+            inputs = [f"{source}.{variable}" for source in file.sources]
+            rows.append(_rule(name, variable, None, "automatic", "of the record it is made of", [], inputs, where))
+        rows.append(_rule(name, CUT_OFF, None, "automatic", "the cut-off of the snapshot", [], [], where))
+        for variable, derivation in file.written().items():
+            algorithm = derivation.algorithm
+            kind = "derived" if algorithm.derived else "collected"
+            inputs = list(analyses.inputs(derivation))
+            rows.append(_rule(name, variable, None, kind, algorithm.says(), [], inputs, where))
+        for copies in file.copies:
+            says = f"copies under the rule {copies.rule}: {copies.why}"
+            for variable in copies.set:
+                rows.append(_rule(name, variable, None, "copy", says, [], list(copies.where), where))
+    return rows
+
+
+def derivation_accounts(account: Sequence[DerivationLine]) -> pa.Table:
+    """Records of each source of an analysis dataset by what they gave, as rows of the accounts."""
+    rows = [
+        {"stage": "derivation", "source": one.source, "file": None, "sha256": None, "dataset": one.dataset}
         | {"outcome": one.outcome, "rule": one.rule, "rows": one.rows}
         for one in account
     ]

@@ -9,13 +9,14 @@ vocabulary of sdtm.oak where it has one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from transforms.core import text
 from transforms.core.conditions import Test
 from transforms.core.tables import Table
 from transforms.findings import Severity
@@ -90,6 +91,18 @@ class Outcome:
     links: tuple[Link, ...] = field(default=())
 
 
+def limited(outcome: Outcome, mask: np.ndarray) -> Outcome:
+    """An outcome where a condition holds; missing, without problems and links, elsewhere."""
+    values = outcome.values
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = text.column(np.where(mask, values.cat.codes.to_numpy(), -1), text.texts_of(values), values.index)
+    else:
+        values = values.where(mask)
+    problems = tuple(replace(problem, mask=problem.mask & mask) for problem in outcome.problems)
+    links = tuple(replace(link, records=np.where(mask, link.records, -1)) for link in outcome.links)
+    return Outcome(values, tuple(problem for problem in problems if problem.mask.any()), links)
+
+
 class Scope(Protocol):
     """What an algorithm may see while it runs."""
 
@@ -112,10 +125,10 @@ class Scope(Protocol):
         """A variable of this dataset."""
 
     def by_subject(self, reference: str) -> pd.Series:
-        """`DM.VAR` of each record's subject."""
+        """`DM.VAR` (or, in an analysis dataset, `ADSL.VAR`) of each record's subject."""
 
-    def subject_records(self) -> np.ndarray:
-        """The DM record id of each record's subject, -1 for none."""
+    def subject_records(self, dataset: str = "DM") -> np.ndarray:
+        """The record id of each record's subject in a dataset of one record per subject, -1 for none."""
 
     def dataset(self, name: str) -> pd.DataFrame:
         """Another dataset's variables computed so far, its index being record ids."""
@@ -131,6 +144,7 @@ class Algorithm(BaseModel):
     """Base of all algorithms. `word` is its name in a specification, `main` the field behind the name.
 
     `may_hold` says that it may keep a record out of its dataset: whatever reads the dataset from outside runs later.
+    `searches` says that it looks through all records of other datasets; the others read one value per record there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -139,6 +153,7 @@ class Algorithm(BaseModel):
     main: ClassVar[str]
     derived: ClassVar[bool] = False
     may_hold: ClassVar[bool] = False
+    searches: ClassVar[bool] = False
 
     when: dict[str, Test] = {}
 

@@ -47,6 +47,7 @@ class SubjectDate(Derived):
     where: dict[str, Test] = {}
     part: Literal["date"] | None = None
     latest: ClassVar[bool]
+    searches: ClassVar[bool] = True
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -153,7 +154,7 @@ class LastBeforeExposure(Derived):
     `last_before_exposure: VSDTC, result: VSSTRESC, by: [VSTESTCD, VSTPTNUM]`. One record per subject and `by`.
     A record on the day of first treatment counts when its time is earlier; without a time on either side it
     counts only where `untimed_same_day` says so (a condition; `{}` means always, absent means never). Ties go to
-    the higher `order`, then to the later record.
+    the higher `order`, then to the later record. `at_start` counts a record of the very minute of first treatment.
     Source: SDTMIG 3.4, 4.5.9.
     """
 
@@ -164,6 +165,7 @@ class LastBeforeExposure(Derived):
     by: tuple[str, ...]
     order: tuple[str, ...] = ()
     untimed_same_day: dict[str, Test] | None = None
+    at_start: bool = False
     reference: str = EXPOSURE
 
     def variable_inputs(self) -> Sequence[str]:
@@ -183,7 +185,8 @@ class LastBeforeExposure(Derived):
         same_day = dates.day_numbers(when).to_numpy() == dates.day_numbers(start).to_numpy()
         timed = text.map_flag(when, lambda value: len(value) > 10) & text.map_flag(start, lambda value: len(value) > 10)
         seconds = text.map_number(when, dates.first_second).to_numpy()
-        before = seconds < text.map_number(start, dates.first_second).to_numpy()
+        began = text.map_number(start, dates.first_second).to_numpy()
+        before = seconds <= began if self.at_start else seconds < began
         before = np.where(same_day & ~timed, False, before)
         if self.untimed_same_day is not None:
             before |= same_day & ~timed & conditions.rows(self.untimed_same_day, scope.variable, scope.index)
@@ -211,6 +214,7 @@ class EpochOf(Derived):
     """
 
     word: ClassVar[str] = "epoch"
+    searches: ClassVar[bool] = True
     main: ClassVar[str] = "date"
     date: str
 
@@ -290,6 +294,7 @@ class VisitByDate(Derived):
     """
 
     word: ClassVar[str] = "visit_by_date"
+    searches: ClassVar[bool] = True
     main: ClassVar[str] = "date"
     date: str
 

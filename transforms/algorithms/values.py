@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from transforms.algorithms.base import Algorithm, Link, Outcome, Scope, register
 from transforms.algorithms.collected import TableLookup, typed
-from transforms.core import conditions, numbers, text
+from transforms.core import conditions, dates, numbers, text
 from transforms.core.conditions import Test
 
 
@@ -37,14 +37,14 @@ class Copy(Derived):
         values = scope.variable(self.source)
         if isinstance(values.dtype, pd.CategoricalDtype):
             return typed(values, scope)
-        if scope.target.is_number:
+        if scope.target.is_number or values.dtype.kind == "M":
             return Outcome(values)
         return Outcome(text.map_rows([values], lambda value: None if value is None else numbers.number_text(value)))
 
 
 @register
 class OfSubject(Derived):
-    """A DM variable of the record's subject: `of_subject: DM.ARMCD`."""
+    """A variable of the record's subject: `of_subject: DM.ARMCD`, in an analysis dataset also `ADSL.TRTSDT`."""
 
     word: ClassVar[str] = "of_subject"
     main: ClassVar[str] = "source"
@@ -54,10 +54,8 @@ class OfSubject(Derived):
         return (self.source, *self.when)
 
     def apply(self, scope: Scope) -> Outcome:
-        return Outcome(
-            scope.by_subject(self.source),
-            links=(Link("DM", scope.subject_records(), self.source.split(".")[1]),),
-        )
+        dataset, variable = self.source.split(".")
+        return Outcome(scope.by_subject(self.source), links=(Link(dataset, scope.subject_records(dataset), variable),))
 
 
 @register
@@ -161,6 +159,8 @@ class Choose(Derived):
                 )
                 result[here] = numeric.to_numpy()[here]
             return Outcome(pd.Series(result, index=scope.index))
+        if any(values.dtype.kind == "M" for _, values in parts):
+            return Outcome(_moments(parts, scope.index))
         codes = np.full(len(scope.index), -1, dtype=np.int64)
         texts: list[str] = []
         for here, values in parts:
@@ -172,6 +172,15 @@ class Choose(Derived):
     @staticmethod
     def _reader(scope: Scope):  # type: ignore[no-untyped-def]
         return lambda name: scope.by_subject(name) if name.startswith("DM.") else scope.variable(name)
+
+
+def _moments(parts: Sequence[tuple[np.ndarray, pd.Series]], index: pd.Index) -> pd.Series:
+    """The parts of a choice between dates; ISO texts among them are read as dates."""
+    result = np.full(len(index), np.datetime64("NaT"), dtype="datetime64[s]")
+    for here, values in parts:
+        moments = dates.to_dates(values) if isinstance(values.dtype, pd.CategoricalDtype) else values
+        result[here] = moments.to_numpy()[here]
+    return pd.Series(result, index=index)
 
 
 @register
@@ -187,10 +196,8 @@ class Quotient(Derived):
         return (*self.inputs, *self.when)
 
     def apply(self, scope: Scope) -> Outcome:
-        def divide(above: float | None, below: float | None) -> float | None:
-            if above is None or not below:
-                return None
-            value = above / below
-            return value if self.decimals is None else numbers.round_half_away(value, self.decimals)
-
-        return Outcome(text.map_rows_number([scope.variable(name) for name in self.inputs], divide))
+        above, below = (scope.variable(name).to_numpy() for name in self.inputs)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            result = np.where(below == 0, np.nan, above / below)
+        values = pd.Series(result, index=scope.index)
+        return Outcome(values if self.decimals is None else numbers.round_column(values, self.decimals))

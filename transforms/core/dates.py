@@ -37,6 +37,7 @@ TOKENS = {
 }
 TOKEN = re.compile("|".join(sorted(TOKENS, key=len, reverse=True)))
 SECONDS_PER_DAY = 86_400
+EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 @lru_cache(maxsize=256)
@@ -145,8 +146,42 @@ def day_number(value: str) -> float | None:
 
 
 def day_numbers(values: pd.Series) -> pd.Series:
-    """`day_number` of a text column."""
+    """`day_number` of a column of ISO texts, or of a column of dates."""
+    if values.dtype.kind == "M":
+        days = values.to_numpy().astype("datetime64[D]")
+        return pd.Series(np.where(np.isnat(days), np.nan, days.astype(np.int64) + EPOCH), index=values.index)
     return text.map_number(values, day_number)
+
+
+def to_dates(values: pd.Series) -> pd.Series:
+    """Complete ISO dates as dates (`datetime64[s]` at midnight, the time of day dropped); partial ones are missing."""
+    return _moments(text.map_number(values, day_number).to_numpy() * SECONDS_PER_DAY, values.index)
+
+
+def to_datetimes(values: pd.Series) -> pd.Series:
+    """ISO texts with a time as datetimes to the second; a date without time is missing, it is never imputed."""
+    return _moments(
+        text.map_number(values, lambda value: first_second(value) if len(value) > 10 else None).to_numpy(), values.index
+    )
+
+
+def from_seconds(seconds: np.ndarray, index: pd.Index) -> pd.Series:
+    """Seconds since 0001-01-01 (as `first_second` counts them) as datetimes; NaN is missing."""
+    return _moments(seconds, index)
+
+
+def seconds_of(values: pd.Series) -> np.ndarray:
+    """Seconds since 0001-01-01 of a column of dates or datetimes; NaN for missing."""
+    moments = values.to_numpy().astype("datetime64[s]")
+    return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) + EPOCH * SECONDS_PER_DAY)
+
+
+def _moments(seconds: np.ndarray, index: pd.Index) -> pd.Series:
+    missing = np.isnan(seconds)
+    since_epoch = np.where(missing, 0, seconds - EPOCH * SECONDS_PER_DAY).astype(np.int64)
+    moments = since_epoch.astype("datetime64[s]")
+    moments[missing] = np.datetime64("NaT")
+    return pd.Series(moments, index=index)
 
 
 def first_second(value: str) -> float | None:

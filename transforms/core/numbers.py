@@ -7,6 +7,9 @@ import re
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
+
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
 CENSORED = re.compile(r"(<=|>=|<|>)\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+))")
 
@@ -42,6 +45,13 @@ def round_half_away(value: float, decimals: int) -> float:
         return value
     step = Decimal(1).scaleb(-decimals)
     return float(Decimal(f"{value:.15g}").quantize(step, rounding=ROUND_HALF_UP))
+
+
+def round_column(values: pd.Series, decimals: int) -> pd.Series:
+    """`round_half_away` of a column of numbers, once per distinct value."""
+    codes, distinct = pd.factorize(values)
+    table = np.array([*(round_half_away(float(value), decimals) for value in distinct), np.nan], dtype=float)
+    return pd.Series(table[codes], index=values.index)
 
 
 def number_text(value: float) -> str:

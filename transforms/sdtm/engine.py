@@ -8,12 +8,12 @@ sorted, numbered and checked against the standard. The engine knows no study.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from transforms.algorithms.base import Outcome, Problem, StudyCodelist, Visits
+from transforms.algorithms.base import Outcome, Problem, StudyCodelist, Visits, limited
 from transforms.core import conditions, text
 from transforms.core.tables import Table
 from transforms.findings import Finding, RawPlace, Severity
@@ -177,7 +177,7 @@ class _Run:
         scope = _Scope(self, records, definition)
         outcome = algorithm.apply(scope)
         if algorithm.when:
-            outcome = _limited(outcome, conditions.rows(algorithm.when, scope.collected, scope.index))
+            outcome = limited(outcome, conditions.rows(algorithm.when, scope.collected, scope.index))
         self.put(records, name, outcome)
 
     def derive(self, dataset_name: str, name: str, variable: Variable) -> None:
@@ -188,7 +188,7 @@ class _Run:
         scope = _Scope(self, records, definition)
         outcome = variable.algorithm.apply(scope)
         if variable.algorithm.when:
-            outcome = _limited(outcome, conditions.rows(variable.algorithm.when, scope.variable, scope.index))
+            outcome = limited(outcome, conditions.rows(variable.algorithm.when, scope.variable, scope.index))
         self.put(records, name, outcome)
         records.drop_held()
 
@@ -249,7 +249,9 @@ class _Scope:
     def variable(self, name: str) -> pd.Series:
         return self.records.frame[name]
 
-    def subject_records(self) -> np.ndarray:
+    def subject_records(self, dataset: str = "DM") -> np.ndarray:
+        if dataset != "DM":
+            raise ValueError(f"{dataset}: only DM has one record per subject")
         rows = self._subject_rows()
         ids = self.run.records["DM"].frame.index.to_numpy()
         return np.where(rows >= 0, ids[rows] if len(ids) else -1, -1)
@@ -289,17 +291,3 @@ class _Scope:
 
     def codelist(self, name: str) -> StudyCodelist:
         return self.run.study.codelists[name]
-
-
-def _limited(outcome: Outcome, mask: np.ndarray) -> Outcome:
-    """An outcome where a condition holds; missing, without problems and links, elsewhere."""
-    values = outcome.values
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = text.column(np.where(mask, values.cat.codes.to_numpy(), -1), text.texts_of(values), values.index)
-    else:
-        values = values.where(mask)
-    problems = tuple(
-        Problem(p.rule, p.severity, p.mask & mask, p.message, p.remedy, p.cause, p.hold) for p in outcome.problems
-    )
-    links = tuple(replace(link, records=np.where(mask, link.records, -1)) for link in outcome.links)
-    return Outcome(values, tuple(problem for problem in problems if problem.mask.any()), links)

@@ -1,10 +1,13 @@
-"""SDTMIG datasets and variables and controlled terminology, read from cdisc_mappings/standards."""
+"""SDTMIG and ADaMIG datasets and variables and controlled terminology, read from cdisc_mappings/standards."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal, cast
 
 from transforms.core.tables import Table, read_table
 
@@ -63,20 +66,65 @@ class Codelist:
 
 
 @dataclass(frozen=True)
+class AnalysisStandard:
+    """An analysis variable as ADaM publishes it; `codelist` is the C-code its values come from."""
+
+    name: str
+    label: str
+    type: Literal["text", "integer", "float", "date", "datetime"]
+    required: bool
+    codelist: str | None
+
+
+@dataclass(frozen=True)
+class AnalysisClass:
+    """A class of analysis datasets: its name and structure, and its variables.
+
+    A variable may be written with `xx`, `zz` (two digits) or `y` (a number) in its name and label: TRTxxP, ANLzzFL.
+    """
+
+    name: str
+    structure: str
+    variables: tuple[AnalysisStandard, ...]
+
+    @cached_property
+    def patterns(self) -> tuple[tuple[re.Pattern[str], AnalysisStandard], ...]:
+        """The variables with the pattern of the names they stand for."""
+        digits = {"xx": r"(?P<xx>\d{2})", "zz": r"(?P<zz>\d{2})", "y": r"(?P<y>[1-9]\d?)"}
+        return tuple(
+            (re.compile(re.sub("xx|zz|y", lambda found: digits[found[0]], variable.name)), variable)
+            for variable in self.variables
+        )
+
+    def variable(self, name: str) -> AnalysisStandard | None:
+        """The variable of that name, the numbers written into its label."""
+        for pattern, variable in self.patterns:
+            match = pattern.fullmatch(name)
+            if match:
+                label = variable.label
+                for placeholder, number in match.groupdict().items():
+                    label = re.sub(rf"\b{placeholder}\b", number, label)
+                return replace(variable, name=name, label=label)
+        return None
+
+
+@dataclass(frozen=True)
 class Standards:
     """The published standards a study is written against."""
 
     datasets: dict[str, DatasetStandard]
     general: dict[str, tuple[VariableStandard, ...]]
     codelists: dict[str, Codelist]
+    analysis: Mapping[str, AnalysisClass] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, root: Path, *, sdtmig: str, sdtm: str, ct: str) -> Standards:
+    def load(cls, root: Path, *, sdtmig: str, sdtm: str, ct: str, adamig: str | None = None) -> Standards:
         """Read the versions named from `root`; FileNotFoundError names a version that is not there."""
         guide = root / f"sdtmig-{sdtmig}"
         model = root / f"sdtm-{sdtm}"
         terminology = root / f"ct-{ct}"
-        for folder in (guide, model, terminology):
+        analysis = root / f"adamig-{adamig}" if adamig is not None else None
+        for folder in (guide, model, terminology, *((analysis,) if analysis else ())):
             if not folder.is_dir():
                 have = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir()))
                 raise FileNotFoundError(f"{folder.name} is not among the standards at hand ({have})")
@@ -91,7 +139,22 @@ class Standards:
             name: tuple(_variable(row) for row in rows)
             for name, rows in _grouped(read_table(model / "variables.csv", "variables.csv"), "class").items()
         }
-        return cls(datasets, general, _codelists(terminology))
+        if analysis is None:
+            return cls(datasets, general, _codelists(terminology))
+        return cls(
+            datasets, general, {**_codelists(analysis), **_codelists(terminology)}, dict(_analysis_classes(analysis))
+        )
+
+    def analysis_variable(self, observation_class: str, name: str) -> AnalysisStandard | None:
+        """What ADaM says of a variable in a class; None if it is none of its standard variables."""
+        known = self.analysis.get(observation_class)
+        return known.variable(name) if known is not None else None
+
+    def required_analysis_variables(self, observation_class: str) -> tuple[str, ...]:
+        """The variables that a dataset of the class must have; TRTxxP stands for TRT01P."""
+        known = self.analysis.get(observation_class)
+        names = [variable.name for variable in known.variables if variable.required] if known is not None else []
+        return tuple(name.replace("xx", "01") for name in names)
 
     def variable(self, dataset: str, name: str) -> VariableStandard | None:
         """The standard's definition of a variable in a dataset; None if it may not stand there.
@@ -132,6 +195,22 @@ def _variable(row: dict[str, str]) -> VariableStandard:
         codelists=tuple(code for code in row["codelist"].split(";") if code),
         order=float(row["order"]),
     )
+
+
+def _analysis_classes(folder: Path) -> Iterator[tuple[str, AnalysisClass]]:
+    variables = _grouped(read_table(folder / "variables.csv", "variables.csv"), "class")
+    for row in _dicts(read_table(folder / "classes.csv", "classes.csv")):
+        own = tuple(
+            AnalysisStandard(
+                one["variable"],
+                one["label"],
+                cast("Any", one["type"]),
+                one["core"] == "Req",
+                one["codelist"] or None,
+            )
+            for one in variables[row["class"]]
+        )
+        yield row["class"], AnalysisClass(row["name"], row["structure"], own)
 
 
 def _dicts(table: Table) -> list[dict[str, str]]:

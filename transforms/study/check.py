@@ -21,7 +21,7 @@ from transforms.algorithms.values import Lookup
 from transforms.core.tables import Table
 from transforms.errors import Fault
 from transforms.standards import VariableStandard
-from transforms.study import graph
+from transforms.study import check_analyses, graph
 from transforms.study.models import DatasetFile, Group, Variable
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def faults_of(study: Study, targets: Targets, unreadable: frozenset[str]) -> lis
         *checker.extensions(),
         *checker.sources(),
         *(fault for dataset in study.datasets.values() for fault in checker.dataset(dataset)),
+        *check_analyses.faults_of(study, checker.term, unreadable),
     ]
     return found + list(checker.order()) if not found else found + list(checker.columns())
 

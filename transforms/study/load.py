@@ -16,6 +16,7 @@ from transforms.core.tables import Table, read_table
 from transforms.errors import ConfigurationError, Fault, UsageError
 from transforms.standards import Standards
 from transforms.study import check
+from transforms.study.analyses import AnalysisFile
 from transforms.study.models import DatasetFile, Source, StudyFile
 from transforms.study.yaml import read_yaml
 
@@ -38,6 +39,7 @@ class Study:
     standards: Standards
     sources: Mapping[str, Source]
     datasets: Mapping[str, DatasetFile]
+    analyses: Mapping[str, AnalysisFile]
     tables: Mapping[str, Table]
     codelists: Mapping[str, StudyCodelist]
     extensions: Mapping[str, frozenset[str]]
@@ -68,6 +70,7 @@ class Study:
                 f"{folder.name} has no placement {profile!r}; choose one of {', '.join(file.placement.profiles)}"
             )
         datasets, origins = reader.datasets(profile)
+        analyses = reader.analyses(profile, origins)
         published = reader.standards(file, standards or MAPPINGS / "standards")
         if file is None or published is None:
             raise ConfigurationError(reader.faults)
@@ -80,6 +83,7 @@ class Study:
             standards=published,
             sources=sources,
             datasets=datasets,
+            analyses=analyses,
             tables=tables,
             codelists=codelists,
             extensions=extensions,
@@ -162,7 +166,7 @@ class _Reader:
             return None
         used = file.standards
         try:
-            return Standards.load(root, sdtmig=used.sdtmig, sdtm=used.sdtm, ct=used.ct)
+            return Standards.load(root, sdtmig=used.sdtmig, sdtm=used.sdtm, ct=used.ct, adamig=used.adamig)
         except FileNotFoundError as error:
             self.fault("study.yml", "standards", str(error), "Name a version that is at hand, or add its folder")
             return None
@@ -277,6 +281,19 @@ class _Reader:
         if not result and not self.faults:
             self.fault("sdtm", "", "no dataset", "Write one YAML per dataset")
         return result, origins
+
+    def analyses(self, placement: str, origins: dict[str, str]) -> dict[str, AnalysisFile]:
+        result: dict[str, AnalysisFile] = {}
+        for path in sorted((self.folder / "adam").glob("*.yml")):
+            analysis = self.validate(path, self.content(path), AnalysisFile, {"placement": placement})
+            if analysis is None:
+                self.unreadable.add(path.stem.upper())
+            elif analysis.name in origins:
+                self.fault(path, "dataset", f"{analysis.name} is also in {origins[analysis.name]}", "Keep one")
+            else:
+                result[analysis.name] = analysis
+                origins[analysis.name] = self.relative(path)
+        return result
 
 
 def _plain(item: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ class StandardsUsed(Frozen):
     sdtmig: str
     sdtm: str
     ct: str
+    adamig: str | None = None
 
 
 class Placement(Frozen):

@@ -1,0 +1,1 @@
+"""From SDTM datasets to analysis datasets, by the study's specification."""

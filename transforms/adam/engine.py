@@ -1,0 +1,342 @@
+"""The ADaM engine: derives analysis datasets from finished SDTM datasets, by a study's specification.
+
+Datasets are derived one after another, ADSL first; in each, records are made as its class says, variables are
+filled in the order of their declared inputs, copies are added, and the records are sorted. The engine knows no study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from transforms.adam import builders
+from transforms.adam.records import (
+    AnalysisDataset,
+    AnalysisVariable,
+    DerivationLine,
+    RecordLink,
+    Records,
+    finished_links,
+)
+from transforms.algorithms.analysis import take
+from transforms.algorithms.base import Link, Outcome, Problem, StudyCodelist, Visits, limited
+from transforms.core import conditions, dates, numbers, text
+from transforms.core.tables import Table
+from transforms.errors import UsageError
+from transforms.findings import Finding, Severity
+from transforms.standards import VariableStandard
+from transforms.study import Study, analyses
+from transforms.study.analyses import AUTOMATIC, CUT_OFF, ONE_PER_SUBJECT, AnalysisFile, Defined, Derivation
+
+SHOWN_KEYS = 5
+LABELS = {"STUDYID": "Study Identifier", "USUBJID": "Unique Subject Identifier"}
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What deriving gives: finished datasets by name, findings, and what became of the records of their sources."""
+
+    datasets: Mapping[str, AnalysisDataset]
+    findings: tuple[Finding, ...]
+    account: tuple[DerivationLine, ...] = ()
+
+
+def derive_study(
+    study: Study, sdtm: Mapping[str, pd.DataFrame], *, cut_off: str, only: Iterable[str] | None = None
+) -> Derived:
+    """Derive all analysis datasets of a study, or `only` some (what they need is derived and not returned).
+
+    `sdtm` holds the finished SDTM datasets by name, `cut_off` is an ISO 8601 date. Raises UsageError for an
+    analysis dataset that the study does not have.
+    """
+    wanted = None if only is None else tuple(only)
+    unknown = sorted({*(wanted or ())} - {*study.analyses})
+    if unknown:
+        known = ", ".join(study.analyses) or "none"
+        raise UsageError(f"{study.name} has no analysis dataset {', '.join(unknown)}. It has: {known}")
+    run = _Run(study, dict(sdtm), cut_off)
+    order = analyses.dataset_order(study.analyses, wanted)
+    finished = {name: run.build(study.analyses[name]) for name in order}
+    asked = [name for name in study.analyses if wanted is None or name in wanted]
+    return Derived(
+        {name: finished[name] for name in asked},
+        tuple(one for one in run.findings if one.dataset in asked),
+        tuple(one for one in run.account if one.dataset in asked),
+    )
+
+
+@dataclass
+class _Run:
+    study: Study
+    frames: dict[str, pd.DataFrame]
+    cut_off: str
+    findings: list[Finding] = field(default_factory=list)
+    account: list[DerivationLine] = field(default_factory=list)
+
+    def build(self, file: AnalysisFile) -> AnalysisDataset:
+        """Derive one dataset whose sources are finished."""
+        for name in sorted(analyses.reads(file)):
+            if name not in self.frames:
+                self.frames[name] = self.empty(name)
+        records, account = builders.start(file, self.frames)
+        self.account.extend(account)
+        scope = _Records(self, file, records)
+        scope.identify()
+        written = file.written()
+        for name in analyses.order(file):
+            scope.fill(name, written[name])
+        records, account = builders.with_copies(file, records)
+        self.account.extend(account)
+        dataset = self.finish(file, records)
+        self.frames[file.name] = dataset.frame
+        return dataset
+
+    def empty(self, name: str) -> pd.DataFrame:
+        """A dataset of the study that has no record and therefore no file."""
+        index = pd.RangeIndex(0)
+        columns = analyses.columns_of(self.study, name) or frozenset()
+        standard = self.study.standards
+        known = {one: standard.variable(name, one) if name in standard.datasets else None for one in sorted(columns)}
+        return pd.DataFrame(
+            {
+                one: pd.Series(dtype=float) if definition is not None and definition.is_number else text.missing(index)
+                for one, definition in known.items()
+            },
+            index=index,
+        )
+
+    def finish(self, file: AnalysisFile, records: Records) -> AnalysisDataset:
+        """Sort the records, keep what is submitted and check what must hold."""
+        order = text.sort_order([records.columns[key] for key in file.keys])
+        records = records.chosen(order)
+        for variable, problem in builders.demands(file, records.columns, records.size):
+            self.settle(file, records.columns, variable, problem)
+        variables = [AnalysisVariable(name, LABELS[name], "text", None, "Predecessor") for name in AUTOMATIC] + [
+            _described(self.study, file, name) for name in (*file.subject, *file.variables)
+        ]
+        self.check_values(file, records.columns, variables)
+        published = self.study.standards.analysis[file.observation_class]
+        names = [variable.name for variable in variables]
+        return AnalysisDataset(
+            file.name,
+            file.label,
+            published.name,
+            file.structure or published.structure,
+            file.keys,
+            pd.DataFrame({name: records.columns[name] for name in names}, index=records.index),
+            tuple(variables),
+            tuple(RecordLink(source, records.of_source(source) + 1) for source in records.sources),
+            finished_links({name: links for name, links in records.links.items() if name in names}, file.name),
+        )
+
+    def check_values(
+        self, file: AnalysisFile, columns: Mapping[str, pd.Series], variables: Iterable[AnalysisVariable]
+    ) -> None:
+        """Required values are there, and every value of a variable with a codelist is one of its terms."""
+        for name, derivation in {**file.variables, **file.working}.items():
+            if derivation.required is False:
+                continue
+            missing = columns[name].isna().to_numpy()
+            if isinstance(derivation.required, dict):
+                missing = missing & conditions.rows(derivation.required, columns.__getitem__, columns[name].index)
+            problem = Problem(
+                "analysis_value_missing",
+                Severity.ANSWER,
+                missing,
+                f"{name} must have a value and has none",
+                "Look at what it is derived from with `trace`, and ask the site for what is missing there",
+            )
+            self.settle(file, columns, name, problem)
+        for variable in variables:
+            codelist = self.study.standards.codelists.get(variable.codelist or "")
+            values = columns[variable.name]
+            if codelist is None or not isinstance(values.dtype, pd.CategoricalDtype):
+                continue
+            allowed = codelist.terms | self.study.extensions.get(codelist.code, frozenset())
+            for term in text.used_texts(values):
+                if term not in allowed:
+                    problem = Problem(
+                        "term_not_in_codelist",
+                        Severity.CRITICAL,
+                        text.map_flag(values, term.__eq__),
+                        f"a value is not a term of {codelist.code} {codelist.short_name}",
+                        "Derive a published term, or declare it in tables/ct_extensions.csv if the list is extensible",
+                        cause=term,
+                    )
+                    self.settle(file, columns, variable.name, problem)
+
+    def settle(self, file: AnalysisFile, columns: Mapping[str, pd.Series], variable: str, problem: Problem) -> None:
+        """A problem as a finding, with its count and the first subjects concerned."""
+        count = int(problem.mask.sum())
+        if not count:
+            return
+        subjects = columns["USUBJID"][problem.mask].dropna().drop_duplicates().iloc[:SHOWN_KEYS]
+        message = f"{problem.message} ({count} records; first: {', '.join(subjects.astype(str))})"
+        self.findings.append(
+            Finding(problem.rule, problem.severity, file.name, variable, message, problem.remedy, cause=problem.cause)
+        )
+
+
+def _described(study: Study, file: AnalysisFile, name: str) -> AnalysisVariable:
+    defined = analyses.define(study, file, name)
+    if defined is None:
+        raise ValueError(f"{file.name}.{name} is unknown although the study was checked")
+    return AnalysisVariable(name, defined.label, defined.type, defined.codelist, defined.origin)
+
+
+@dataclass
+class _Records:
+    """The records of one dataset while their variables are filled."""
+
+    run: _Run
+    file: AnalysisFile
+    records: Records
+    taken: dict[str, pd.Series] = field(default_factory=dict)
+    rows: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def identify(self) -> None:
+        """The variables the engine writes: identifiers, and the cut-off for those who read it."""
+        columns, index = self.records.columns, self.records.index
+        for name in AUTOMATIC:
+            parts = [self.reference(f"{source}.{name}") for source in self.records.sources]
+            joined = parts[0]
+            for part in parts[1:]:
+                joined = text.coalesce(joined, part)
+            columns[name] = joined
+        columns[CUT_OFF] = text.constant(self.run.cut_off, index)
+
+    def fill(self, name: str, derivation: Derivation) -> None:
+        """Fill one variable: the algorithm, its condition, the variable's type."""
+        study, algorithm = self.run.study, derivation.algorithm
+        defined = analyses.define(study, self.file, name)
+        if defined is None:
+            raise ValueError(f"{self.file.name}.{name} is unknown although the study was checked")
+        scope = _Scope(self, defined.target)
+        outcome = algorithm.apply(scope)
+        if algorithm.when:
+            outcome = limited(outcome, conditions.rows(algorithm.when, scope.variable, scope.index))
+        outcome = _fit(outcome, defined)
+        self.records.columns[name] = outcome.values
+        links = [link for link in outcome.links if (link.records >= 0).any()]
+        present = outcome.values.notna().to_numpy()
+        for reference in algorithm.variable_inputs() if algorithm.derived else ():
+            dataset, dot, variable = reference.partition(".")
+            by_subject = dot and not algorithm.searches and dataset not in self.records.sources
+            if by_subject and not any(link.dataset == dataset and link.variable == variable for link in links):
+                links.append(Link(dataset, np.where(present, self.subject_rows(dataset), -1), variable))
+        if links:
+            self.records.links[name] = links
+        for problem in outcome.problems:
+            self.run.settle(self.file, self.records.columns, name, problem)
+
+    def reference(self, reference: str) -> pd.Series:
+        """`DS.VAR` for each record: of the record it is made of, or of its subject."""
+        if reference not in self.taken:
+            dataset, _, name = reference.partition(".")
+            rows = self.records.of_source(dataset) if dataset in self.records.sources else self.subject_rows(dataset)
+            self.taken[reference] = take(self.run.frames[dataset][name], rows, self.records.index)
+        return self.taken[reference]
+
+    def subject_rows(self, dataset: str) -> np.ndarray:
+        """The position in a dataset of one record per subject of each record's subject, -1 for none."""
+        if dataset not in ONE_PER_SUBJECT:
+            raise ValueError(f"{dataset} may have several records of a subject")
+        if dataset not in self.rows:
+            subjects = self.run.frames[dataset]["USUBJID"].astype(object)
+            position = {subject: row for row, subject in enumerate(subjects)}
+            own = self.records.columns["USUBJID"]
+            known = np.array([*(position.get(one, -1) for one in text.texts_of(own)), -1], dtype=np.int64)
+            self.rows[dataset] = known[own.cat.codes.to_numpy()]
+        return self.rows[dataset]
+
+
+@dataclass
+class _Scope:
+    """What one algorithm sees; see transforms.algorithms.base.Scope."""
+
+    own: _Records
+    target: VariableStandard
+
+    @property
+    def index(self) -> pd.Index:
+        return self.own.records.index
+
+    @property
+    def visits(self) -> Visits:
+        return self.own.run.study.file.visits
+
+    def collected(self, name: str) -> pd.Series:
+        return self.variable(name)
+
+    def variable(self, name: str) -> pd.Series:
+        return self.own.reference(name) if "." in name else self.own.records.columns[name]
+
+    def by_subject(self, reference: str) -> pd.Series:
+        return self.variable(reference)
+
+    def subject_records(self, dataset: str = "DM") -> np.ndarray:
+        if dataset in self.own.records.sources:
+            return self.own.records.of_source(dataset)
+        return self.own.subject_rows(dataset)
+
+    def dataset(self, name: str) -> pd.DataFrame:
+        return self.own.run.frames[name]
+
+    def table(self, name: str) -> Table:
+        return self.own.run.study.tables[name]
+
+    def codelist(self, name: str) -> StudyCodelist:
+        return self.own.run.study.codelists[name]
+
+
+def _fit(outcome: Outcome, defined: Defined) -> Outcome:
+    """An outcome in the type of its variable; what does not fit it is missing and a problem."""
+    values = outcome.values
+    is_text, is_moment = isinstance(values.dtype, pd.CategoricalDtype), values.dtype.kind == "M"
+    if defined.type == "text":
+        if not is_text:
+            values = (
+                _as_iso(values)
+                if is_moment
+                else text.map_rows([values], lambda one: None if one is None else numbers.number_text(float(one)))
+            )
+        return Outcome(values, outcome.problems, outcome.links)
+    if defined.type == "date":
+        fitted = dates.to_dates(values) if is_text else _midnight(values)
+        lost = values.notna().to_numpy() & fitted.isna().to_numpy()
+        problem = Problem(
+            "partial_date",
+            Severity.ANSWER,
+            lost,
+            f"{defined.name} is a date, and what it is taken from has no day; it is missing",
+            "Ask the site for the day, or write a rule that imputes it",
+        )
+    elif defined.type == "datetime":
+        fitted = dates.to_datetimes(values) if is_text else values
+        return Outcome(fitted, outcome.problems, outcome.links)
+    else:
+        fitted = text.map_number(values, numbers.parse_number) if is_text else values
+        if defined.type == "integer":
+            fitted = fitted.where(fitted == np.floor(fitted))
+        problem = Problem(
+            "not_a_number",
+            Severity.CRITICAL,
+            values.notna().to_numpy() & fitted.isna().to_numpy(),
+            f"{defined.name} is {defined.type}, and a value that was derived is not",
+            "Correct the rule, or the type of the variable",
+        )
+    problems = (*outcome.problems, problem) if problem.mask.any() else outcome.problems
+    return Outcome(fitted, problems, outcome.links)
+
+
+def _midnight(values: pd.Series) -> pd.Series:
+    days = values.to_numpy().astype("datetime64[D]").astype("datetime64[s]")
+    return pd.Series(days, index=values.index)
+
+
+def _as_iso(values: pd.Series) -> pd.Series:
+    codes, distinct = pd.factorize(values)
+    return text.column(codes, [str(np.datetime64(one, "s")) for one in distinct], values.index)

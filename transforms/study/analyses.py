@@ -1,0 +1,313 @@
+"""The written form of analysis datasets: one YAML file per dataset, by ADaM class, and what needs what in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from transforms.algorithms.base import Algorithm, parse
+from transforms.core.conditions import Test
+from transforms.standards.models import AnalysisStandard, VariableStandard
+from transforms.study import graph
+from transforms.study.models import WORKING, Exclusion, Frozen, Rule
+
+if TYPE_CHECKING:
+    from transforms.study.load import Study
+
+Type = Literal["text", "integer", "float", "date", "datetime"]
+SUBJECT_LEVEL = "ADSL"
+ONE_PER_SUBJECT = ("DM", SUBJECT_LEVEL)
+CUT_OFF = "cut_off"
+AUTOMATIC = ("STUDYID", "USUBJID")
+SUPPLEMENTAL = ("STUDYID", "RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL", "QNAM", "QLABEL", "QVAL", "QORIG", "QEVAL")
+KINDS: Mapping[str, str] = {
+    "text": "Char",
+    "integer": "Num",
+    "float": "Num",
+    "date": "Date",
+    "datetime": "Datetime",
+}
+
+
+class Derivation(Frozen):
+    """How an analysis variable is filled, and what is said of it beyond the standard.
+
+    `label` and `type` are for variables that neither ADaM nor the SDTM dataset behind the records defines.
+    `required` makes a missing value a finding, always or where a condition holds.
+    """
+
+    algorithm: Algorithm
+    label: str | None = None
+    type: Type | None = None
+    codelist: str | None = None
+    origin: str | None = None
+    comment: str | None = None
+    required: bool | dict[str, Test] = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or "algorithm" in value:
+            return value
+        own = {key: item for key, item in value.items() if key in cls.model_fields}
+        rest = {key: item for key, item in value.items() if key not in cls.model_fields}
+        return {**own, "algorithm": parse(rest)}
+
+    def conditions(self) -> tuple[str, ...]:
+        """The variables on which it depends whether a value is required."""
+        return tuple(self.required) if isinstance(self.required, dict) else ()
+
+
+class RecordsOf(Frozen):
+    """Records made of those of another dataset, one for one; `exclude` names the rules under which some give none."""
+
+    source: str
+    exclude: tuple[Exclusion, ...] = ()
+
+
+class Copies(Rule):
+    """Records that are added as copies of others, with some values of their own (an end-of-treatment visit).
+
+    Copies are made when all variables are filled; `set` writes texts and numbers over those of the original.
+    """
+
+    where: dict[str, Test] = Field(min_length=1)
+    set: dict[str, str] = Field(min_length=1)
+
+    @field_validator("set", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {
+            key: str(item) if isinstance(item, int | float) and not isinstance(item, bool) else item
+            for key, item in value.items()
+        }
+
+
+class AnalysisFile(Frozen):
+    """One analysis dataset's YAML: its class, where its records come from, and what fills each variable.
+
+    `subject` lists the variables of ADSL that every record carries under the same name. With `placement`, texts
+    written `--` stand for the dataset that the placement profile names.
+    """
+
+    dataset: str
+    observation_class: Literal["ADSL", "BDS"] = Field(alias="class")
+    label: str = Field(max_length=40)
+    structure: str | None = None
+    keys: tuple[str, ...] = Field(min_length=1)
+    records: tuple[RecordsOf, ...] = Field(min_length=1)
+    subject: tuple[str, ...] = ()
+    variables: dict[str, Derivation] = {}
+    working: dict[str, Derivation] = {}
+    copies: tuple[Copies, ...] = ()
+    placement: dict[str, str] | None = None
+    comment: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _placed(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, Mapping) or not isinstance(value.get("placement"), Mapping):
+            return value
+        profile = (info.context or {}).get("placement")
+        if profile not in value["placement"]:
+            raise ValueError(f"placement does not say what `--` is under {profile!r}")
+        rest = {key: item for key, item in value.items() if key != "placement"}
+        return {**_prefix(rest, str(value["placement"][profile])), "placement": value["placement"]}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AnalysisFile:
+        for name in self.working:
+            if not WORKING.fullmatch(name):
+                raise ValueError(f"working variable {name!r} must be written in lower case")
+        twice = sorted({*self.subject} & {*self.variables})
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: taken from the subject and written again; keep one")
+        if self.observation_class == SUBJECT_LEVEL and (
+            self.dataset != SUBJECT_LEVEL
+            or [one.source for one in self.records] != ["DM"]
+            or self.subject
+            or self.copies
+        ):
+            raise ValueError(
+                "the subject-level dataset is ADSL: its records are those of DM, without `subject` and `copies`"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self.dataset
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The datasets its records are made of."""
+        return tuple(dict.fromkeys(one.source for one in self.records))
+
+    def written(self) -> dict[str, Derivation]:
+        """All variables with an algorithm, those taken from the subject among them."""
+        taken = {name: Derivation.model_validate({"of_subject": f"{SUBJECT_LEVEL}.{name}"}) for name in self.subject}
+        return {**taken, **self.variables, **self.working}
+
+
+def _prefix(value: Any, dataset: str) -> Any:
+    if isinstance(value, str):
+        return re.sub(r"--(?=[A-Z.]|$)", dataset, value)
+    if isinstance(value, Mapping):
+        return {_prefix(key, dataset): _prefix(item, dataset) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_prefix(item, dataset) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class Defined:
+    """What an analysis variable is: label, ADaM type, and the C-code of its codelist where it has one."""
+
+    name: str
+    label: str
+    type: Type
+    codelist: str | None
+    origin: str
+
+    @property
+    def target(self) -> VariableStandard:
+        """The same as algorithms see it."""
+        codelists = (self.codelist,) if self.codelist else ()
+        return VariableStandard(self.name, self.label, KINDS[self.type], "", "Perm", codelists, 0.0)
+
+
+def define(study: Study, file: AnalysisFile, name: str) -> Defined | None:
+    """What a variable of an analysis dataset is; None if nothing says its label and type."""
+    derivation = file.variables.get(name) or file.working.get(name)
+    if name in file.working and derivation is not None:
+        return Defined(name, name, derivation.type or "text", None, "")
+    if derivation is None and name in file.subject:
+        core = study.analyses.get(SUBJECT_LEVEL)
+        known = define(study, core, name) if core is not None and core.name != file.name else None
+        return None if known is None else Defined(name, known.label, known.type, known.codelist, "Predecessor")
+    standard = standard_of(study, file, name)
+    origin = _origin(derivation)
+    if derivation is not None and derivation.label and derivation.type:
+        return Defined(name, derivation.label, derivation.type, derivation.codelist, origin)
+    if standard is None:
+        return None
+    codelist = derivation.codelist if derivation is not None and derivation.codelist else standard.codelist
+    return Defined(name, standard.label, standard.type, codelist, origin)
+
+
+def standard_of(study: Study, file: AnalysisFile, name: str) -> AnalysisStandard | None:
+    """What ADaM says of a variable of the class, or SDTM of one that the records' datasets have."""
+    published = study.standards.analysis_variable(file.observation_class, name)
+    if published is not None:
+        return published
+    for source in file.sources:
+        if source in study.standards.datasets:
+            own = study.standards.variable(source, name)
+            if own is not None:
+                codelist = own.codelists[0] if own.codelists else None
+                return AnalysisStandard(name, own.label, _sdtm_type(own), own.core == "Req", codelist)
+        elif source in study.analyses and name in study.analyses[source].written():
+            known = define(study, study.analyses[source], name)
+            if known is not None:
+                return AnalysisStandard(name, known.label, known.type, False, known.codelist)
+    return None
+
+
+def _sdtm_type(variable: VariableStandard) -> Type:
+    """SDTM tells numbers from texts only; sequence numbers and study days are whole."""
+    if not variable.is_number:
+        return "text"
+    return "integer" if variable.name.endswith(("SEQ", "DY")) else "float"
+
+
+def _origin(derivation: Derivation | None) -> str:
+    if derivation is None:
+        return "Predecessor"
+    if derivation.origin is not None:
+        return derivation.origin
+    algorithm = derivation.algorithm
+    if not algorithm.derived:
+        return "Assigned"
+    inputs = tuple(algorithm.variable_inputs())
+    return "Predecessor" if algorithm.word in {"copy", "of_subject"} and "." in inputs[0] else "Derived"
+
+
+def inputs(derivation: Derivation) -> tuple[str, ...]:
+    """What the algorithm and the requirement of a variable read; a literal's condition is on variables too."""
+    algorithm = derivation.algorithm
+    read = algorithm.variable_inputs() if algorithm.derived else tuple(algorithm.when)
+    return tuple(dict.fromkeys((*read, *derivation.conditions())))
+
+
+def reads(file: AnalysisFile) -> set[str]:
+    """The other datasets that an analysis dataset reads."""
+    found = {*file.sources}
+    for derivation in file.written().values():
+        found |= {one.partition(".")[0] for one in inputs(derivation) if "." in one}
+    if file.observation_class != SUBJECT_LEVEL:
+        found.add(SUBJECT_LEVEL)
+    return found - {file.name}
+
+
+def order(file: AnalysisFile) -> list[str]:
+    """The variables in an order in which each comes after what it reads. Raises CycleError."""
+    written = file.written()
+    # What only a requirement reads is looked at when all is filled.
+    needs = {name: {one for one in _read(derivation) if one in written} for name, derivation in written.items()}
+    sorter = TopologicalSorter({name: sorted(needs[name]) for name in written})
+    return list(sorter.static_order())
+
+
+def _read(derivation: Derivation) -> Iterable[str]:
+    algorithm = derivation.algorithm
+    return algorithm.variable_inputs() if algorithm.derived else tuple(algorithm.when)
+
+
+def dataset_order(files: Mapping[str, AnalysisFile], wanted: Iterable[str] | None = None) -> list[str]:
+    """The analysis datasets in an order in which each comes after those it reads; what `wanted` needs, if given.
+
+    Raises CycleError.
+    """
+    needs = {name: reads(file) & set(files) for name, file in files.items()}
+    todo, needed = list(files if wanted is None else wanted), set[str]()
+    while todo:
+        name = todo.pop()
+        if name not in needed:
+            needed.add(name)
+            todo.extend(needs[name])
+    return list(TopologicalSorter({name: sorted(needs[name]) for name in sorted(needed)}).static_order())
+
+
+def cycle_of(file: AnalysisFile) -> tuple[str, ...]:
+    """One cycle among a dataset's variables, or nothing."""
+    try:
+        order(file)
+    except CycleError as error:
+        return tuple(error.args[1])
+    return ()
+
+
+def columns_of(study: Study, name: str) -> frozenset[str] | None:
+    """The variables that a finished dataset has; None if there is no such dataset."""
+    if name in study.analyses:
+        file = study.analyses[name]
+        return frozenset((*AUTOMATIC, *file.subject, *file.variables))
+    if name.startswith("SUPP") and name.removeprefix("SUPP") in study.datasets:
+        return frozenset(SUPPLEMENTAL)
+    dataset = study.datasets.get(name)
+    if dataset is None or name not in study.standards.datasets:
+        return None
+    own = {*dataset.supplemental, *dataset.working}
+    for group in dataset.records:
+        own |= {*group.supplemental, *group.working}
+    sequence = graph.sequence_variable(study, name)
+    expected = {one.name for one in study.standards.datasets[name].variables if one.core in {"Req", "Exp"}}
+    written = {one for one in graph.definitions(dataset) if one not in own}
+    return frozenset({*graph.automatic(study, dataset), *written, *expected, *((sequence,) if sequence else ())})
