@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Self, TypeVar
+from typing import IO, Any, Literal, LiteralString, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
@@ -48,8 +48,12 @@ INSTALLING, PUBLISHING, LOADING, SHAPING = 7239001, 7239002, 7239003, 7239004
 # Shorter than PostgreSQL's deadlock_timeout of one second: whoever publishes gives way before a reader is refused.
 LOCK_WAIT = "150ms"
 PATIENCE = 60.0
+SWIFT = 2.0
+# A process that was killed may hold the study until the server notices.
+GRACE = 2.5
 ROWS_PER_STATEMENT = 20_000
 STANDS = "The earlier publication stands"
+ABSENT = "Not part of the current snapshot"
 WRITTEN_BY_SERVER = {"decision": ("recorded_by", "recorded_at")}
 OPS = (
     "delivery",
@@ -63,7 +67,6 @@ OPS = (
 )
 Row = tuple[Any, ...]
 Connection = psycopg.Connection[Row]
-Result = TypeVar("Result")
 Columns = list[dict[str, str]]
 
 
@@ -231,26 +234,34 @@ class Database:
         """
         _check_snapshot(snapshot_id)
         name = f"cairn publication {number} {snapshot_id}"
-        with self._connected("writer", name, f"publishing snapshot {snapshot_id}") as connection:
-            self._publishing(connection, study)
 
-            def once() -> None:
-                self._add_history(connection, study, ops)
-                self._check_publication(connection, study, number, snapshot_id)
-                self._shape_views(connection, study, snapshot_id)
-                moved = connection.execute(
-                    "INSERT INTO ops.pointer (study, snapshot_id, publication) VALUES (%s, %s, %s) "
-                    "ON CONFLICT (study) DO UPDATE SET snapshot_id = EXCLUDED.snapshot_id, "
-                    "publication = EXCLUDED.publication WHERE pointer.publication <= EXCLUDED.publication",
-                    [study, snapshot_id, number],
+        def once() -> None:
+            self._add_history(connection, study, ops)
+            self._check_publication(connection, study, number, snapshot_id)
+            for change in _view_changes(connection, study, snapshot_id):
+                _change_view(connection, study, change)
+            moved = connection.execute(
+                "INSERT INTO ops.pointer (study, snapshot_id, publication) VALUES (%s, %s, %s) "
+                "ON CONFLICT (study) DO UPDATE SET snapshot_id = EXCLUDED.snapshot_id, "
+                "publication = EXCLUDED.publication WHERE pointer.publication <= EXCLUDED.publication",
+                [study, snapshot_id, number],
+            )
+            if moved.rowcount != 1:
+                raise DatabaseError(
+                    f"{study}: publication {number} (snapshot {snapshot_id}) is older than the one that is "
+                    "current in the database. Nothing is to be done: the newer publication stands"
                 )
-                if moved.rowcount != 1:
-                    raise DatabaseError(
-                        f"{study}: publication {number} (snapshot {snapshot_id}) is older than the one that is "
-                        "current in the database. Nothing is to be done: the newer publication stands"
-                    )
 
-            self._patiently(connection, study, once)
+        with (
+            self._connected("writer", name, f"publishing snapshot {snapshot_id}") as connection,
+            self._publishing(connection, study),
+        ):
+            try:
+                self._patiently(connection, study, once, SWIFT)
+            except DatabaseBusyError:
+                # Readers that hold several views each in its own order never let all of them go at once.
+                self._change_views_singly(connection, study, snapshot_id)
+                self._patiently(connection, study, once)
 
     def current(self, study: str) -> str | None:
         """The current snapshot of a study, None where nothing was published."""
@@ -302,9 +313,17 @@ class Database:
         """
         _check_snapshot(snapshot_id)
         name = f"cairn deletion of {snapshot_id}"
-        with self._connected("writer", name, f"deleting snapshot {snapshot_id}") as connection:
-            self._publishing(connection, study)
-            self._patiently(connection, study, lambda: self._drop(connection, study, snapshot_id))
+        with (
+            self._connected("writer", name, f"deleting snapshot {snapshot_id}") as connection,
+            self._publishing(connection, study),
+        ):
+            self._patiently(connection, study, lambda: self._hide(connection, study, snapshot_id))
+            for what in connection.execute(
+                "SELECT snapshot_id, kind, name, parent, partition FROM ops.dataset "
+                "WHERE study = %s AND snapshot_id = %s ORDER BY kind, name",
+                [study, snapshot_id],
+            ).fetchall():
+                self._patiently(connection, study, partial(self._drop_dataset, connection, study, what))
 
     def pins(self, study: str) -> list[str]:
         """The snapshots of a study that somebody pinned."""
@@ -317,13 +336,15 @@ class Database:
 
         Raises PublicationInProgressError while the study is published.
         """
-        with self._connected("owner", f"cairn rebuild of {study}"[:LONGEST], f"rebuilding ops of {study}") as owner:
-            self._publishing(owner, study)
-            with owner.transaction():
-                owner.execute("SET LOCAL cairn.rebuild = 'on'")
-                for name in OPS:
-                    owner.execute(sql.SQL("DELETE FROM {} WHERE study = %s").format(_ops(name)), [study])
-                self._add_history(owner, study, ops, written=True)
+        with (
+            self._connected("owner", f"cairn rebuild of {study}"[:LONGEST], f"rebuilding ops of {study}") as owner,
+            self._publishing(owner, study),
+            owner.transaction(),
+        ):
+            owner.execute("SET LOCAL cairn.rebuild = 'on'")
+            for name in OPS:
+                owner.execute(sql.SQL("DELETE FROM {} WHERE study = %s").format(_ops(name)), [study])
+            self._add_history(owner, study, ops, written=True)
 
     def record_run(self, study: str, run_id: str) -> None:
         """Record that a run began: who and when are the server's."""
@@ -503,26 +524,29 @@ class Database:
         except pa.ArrowException as error:
             raise UnsuitableTableError(f"{table.name}: {error}") from error
 
-    def _publishing(self, connection: Connection, study: str) -> None:
-        """Hold the study for the rest of the connection. Raises PublicationInProgressError naming who holds it."""
-        number = _number(study)
-        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [PUBLISHING, number]).fetchone()
-        if row is not None and row[0]:
-            return
-        holder = connection.execute(
-            "SELECT a.application_name, a.pid FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid) "
-            "WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid = %s::bigint "
-            "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-            [PUBLISHING, number % (1 << 32)],
-        ).fetchone()
-        who = f"{str(holder[0]).removeprefix('cairn ')} (server process {holder[1]})" if holder else "another process"
-        raise PublicationInProgressError(
-            f"{study}: {who} is going on, and this one is refused. Wait until it has ended and run again"
-        )
+    @contextmanager
+    def _publishing(self, connection: Connection, study: str) -> Iterator[None]:
+        """Hold the study. Raises PublicationInProgressError naming who holds it."""
+        number, until = _number(study), time.monotonic() + GRACE
+        while not _true(connection, "SELECT pg_try_advisory_lock(%s, %s)", PUBLISHING, number):
+            if time.monotonic() > until:
+                raise PublicationInProgressError(
+                    f"{study}: {_holder(connection, number)} is going on, and this one is refused. "
+                    "Wait until it has ended and run again"
+                )
+            time.sleep(0.1)
+        try:
+            yield
+        finally:
+            # When the connection is closed, the server takes its time to notice.
+            if not connection.closed:
+                connection.execute("SELECT pg_advisory_unlock(%s, %s)", [PUBLISHING, number])
 
-    def _patiently(self, connection: Connection, study: str, work: Callable[[], None]) -> None:
+    def _patiently(
+        self, connection: Connection, study: str, work: Callable[[], None], seconds: float | None = None
+    ) -> None:
         """Do the work in one transaction, again and again while readers hold what it has to change."""
-        until, pause = time.monotonic() + PATIENCE, 0.02
+        until, pause = time.monotonic() + (PATIENCE if seconds is None else seconds), 0.02
         while True:
             try:
                 with connection.transaction():
@@ -578,70 +602,28 @@ class Database:
                 f"{what} {'missing or with other rows' if missing else 'is there'}. {STANDS}. Load it and publish again"
             )
 
-    def _shape_views(self, connection: Connection, study: str, snapshot_id: str) -> None:
-        """Make the views fit the snapshot that becomes or stays current: its columns, over all parents."""
-        parents: dict[tuple[str, str], dict[str, Columns]] = {}
-        for kind, name, parent, columns in connection.execute(
-            "SELECT DISTINCT ON (kind, lower(name), parent) kind, lower(name), parent, columns FROM ops.dataset "
-            "WHERE study = %s ORDER BY kind, lower(name), parent, snapshot_id",
-            [study],
-        ):
-            parents.setdefault((kind, name), {})[parent] = columns
-        present = {
-            (kind, name): (label, columns, parent)
-            for kind, name, label, columns, parent in connection.execute(
-                "SELECT kind, lower(name), label, columns, parent FROM ops.dataset "
-                "WHERE study = %s AND snapshot_id = %s",
-                [study, snapshot_id],
-            )
-        }
-        views = {
-            (kind, name): (columns, content)
-            for kind, name, columns, content in connection.execute(
-                "SELECT kind, name, columns, content FROM ops.data_view WHERE study = %s", [study]
-            )
-        }
-        for key in sorted(views.keys() - parents.keys()):
-            connection.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(_view(study, *key)))
-            connection.execute("DELETE FROM ops.data_view WHERE (study, kind, name) = (%s, %s, %s)", [study, *key])
-        for key in sorted(parents):
-            earlier: Columns | None = views[key][0] if key in views else None
-            if key in present:
-                label, columns, first = present[key]
-            else:
-                # Not part of the current snapshot: the view stays for those who still see an earlier one.
-                columns = earlier if earlier is not None else next(iter(parents[key].values()))
-                label, first = "Not part of the current snapshot", ""
-            ordered = sorted(parents[key], key=lambda parent: (parent != first, parent))
-            query = _union(study, columns, [(parent, parents[key][parent]) for parent in ordered])
-            comments = _comments(study, key, label, columns)
-            text = query.as_string(connection) + "".join(one.as_string(connection) for one in comments)
-            content = hashlib.sha256(text.encode()).hexdigest()
-            view = _view(study, *key)
-            if key in views and views[key][1] == content and _exists(connection, view):
-                continue
-            # A view only takes further columns at its end; anything else makes it anew.
-            if earlier is None or _structure(columns)[: len(earlier)] != _structure(earlier):
-                connection.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(view))
-            connection.execute(
-                sql.SQL("CREATE OR REPLACE VIEW {} WITH (security_invoker = true) AS {}").format(view, query)
-            )
-            for comment in comments:
-                connection.execute(comment)
-            connection.execute(
-                "INSERT INTO ops.data_view (study, kind, name, columns, content) VALUES (%s, %s, %s, %s, %s) "
-                "ON CONFLICT (study, kind, name) DO UPDATE SET columns = EXCLUDED.columns, content = EXCLUDED.content",
-                [study, *key, Jsonb(columns), content],
-            )
+    def _change_views_singly(self, connection: Connection, study: str, snapshot_id: str) -> None:
+        """Change one view after the other, each for itself; if one stays held, those changed are changed back."""
+        try:
+            self._each_view(connection, study, snapshot_id)
+        except DatabaseBusyError:
+            pointer = connection.execute("SELECT snapshot_id FROM ops.pointer WHERE study = %s", [study]).fetchone()
+            if pointer is not None:
+                self._each_view(connection, study, str(pointer[0]))
+            raise
 
-    def _drop(self, connection: Connection, study: str, snapshot_id: str) -> None:
+    def _each_view(self, connection: Connection, study: str, snapshot_id: str) -> None:
+        for change in _view_changes(connection, study, snapshot_id):
+            self._patiently(connection, study, partial(_change_view, connection, study, change))
+
+    def _hide(self, connection: Connection, study: str, snapshot_id: str) -> None:
+        """Take a snapshot away from readers. Raises KeptSnapshotError when it has to stay."""
         marker = _marker(study, snapshot_id)
         if _exists(connection, marker):
             # Whoever sees this snapshot holds its marker until the transaction ends, and so does whoever pins it.
             connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(marker))
         pointer = connection.execute("SELECT snapshot_id FROM ops.pointer WHERE study = %s", [study]).fetchone()
-        current = str(pointer[0]) if pointer is not None else None
-        if current == snapshot_id:
+        if pointer is not None and pointer[0] == snapshot_id:
             raise KeptSnapshotError(
                 f"{study}: snapshot {snapshot_id} is current and is not deleted. Publish another first"
             )
@@ -665,20 +647,26 @@ class Database:
             raise KeptSnapshotError(
                 f"{study}: snapshot {snapshot_id} is locked by {act[1]} and is not deleted. `cairn unlock` unlocks it"
             )
-        gone = connection.execute(
-            "DELETE FROM ops.dataset WHERE study = %s AND snapshot_id = %s RETURNING parent, partition",
-            [study, snapshot_id],
-        ).fetchall()
-        if current is not None:
-            self._shape_views(connection, study, current)
-        for parent, partition in gone:
-            connection.execute(sql.SQL("DROP TABLE {}").format(_store(study, partition)))
-            left = connection.execute(
-                "SELECT FROM ops.dataset WHERE study = %s AND parent = %s LIMIT 1", [study, parent]
-            ).fetchone()
-            if left is None:
-                connection.execute(sql.SQL("DROP TABLE {}").format(_store(study, parent)))
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(marker))
+
+    def _drop_dataset(self, connection: Connection, study: str, what: tuple[str, str, str, str, str]) -> None:
+        """Delete one dataset of a snapshot, and its structure and view where nothing else needs them."""
+        snapshot_id, kind, name, parent, partition = what
+        connection.execute(
+            "DELETE FROM ops.dataset WHERE (study, snapshot_id, kind, name) = (%s, %s, %s, %s)",
+            [study, snapshot_id, kind, name],
+        )
+        left = connection.execute(
+            "SELECT FROM ops.dataset WHERE study = %s AND parent = %s LIMIT 1", [study, parent]
+        ).fetchone()
+        if left is not None:
+            connection.execute(sql.SQL("DROP TABLE {}").format(_store(study, partition)))
+            return
+        pointer = connection.execute("SELECT snapshot_id FROM ops.pointer WHERE study = %s", [study]).fetchone()
+        for change in _view_changes(connection, study, str(pointer[0]) if pointer is not None else ""):
+            if change.key == (kind, name.lower()):
+                _change_view(connection, study, change)
+        connection.execute(sql.SQL("DROP TABLE {}").format(_store(study, parent)))
 
 
 def _external(address: str) -> _Server:
@@ -843,6 +831,83 @@ TYPES = {
 }
 
 
+@dataclass(frozen=True)
+class _ViewChange:
+    """What becomes of a view: its columns and what is executed; `content` is None where it is removed."""
+
+    key: tuple[str, str]
+    columns: Columns
+    statements: Sequence[sql.Composed]
+    content: str | None
+
+
+def _view_changes(connection: Connection, study: str, snapshot_id: str) -> list[_ViewChange]:
+    """What makes the views fit the snapshot that becomes or stays current: its columns, over all parents."""
+    parents: dict[tuple[str, str], dict[str, Columns]] = {}
+    for kind, name, parent, columns in connection.execute(
+        "SELECT DISTINCT ON (kind, lower(name), parent) kind, lower(name), parent, columns FROM ops.dataset "
+        "WHERE study = %s ORDER BY kind, lower(name), parent, snapshot_id",
+        [study],
+    ):
+        parents.setdefault((kind, name), {})[parent] = columns
+    present = {
+        (kind, name): (label, columns, parent)
+        for kind, name, label, columns, parent in connection.execute(
+            "SELECT kind, lower(name), label, columns, parent FROM ops.dataset WHERE study = %s AND snapshot_id = %s",
+            [study, snapshot_id],
+        )
+    }
+    views: dict[tuple[str, str], tuple[Columns, str]] = {
+        (kind, name): (columns, content)
+        for kind, name, columns, content in connection.execute(
+            "SELECT kind, name, columns, content FROM ops.data_view WHERE study = %s", [study]
+        )
+    }
+    changes = [
+        _ViewChange(key, [], [sql.SQL("DROP VIEW IF EXISTS {}").format(_view(study, *key))], None)
+        for key in sorted(views.keys() - parents.keys())
+    ]
+    for key, own in sorted(parents.items()):
+        earlier, content = views.get(key, ([], ""))
+        if key in present:
+            label, columns, first = present[key]
+        else:
+            # Not part of the current snapshot: the view stays for those who still see an earlier one.
+            columns, label, first = earlier or next(iter(own.values())), ABSENT, ""
+        view = _view(study, *key)
+        query = _union(study, columns, [(one, own[one]) for one in sorted(own, key=lambda one: (one != first, one))])
+        comments = _comments(view, label, columns)
+        wanted = f"{_digest(connection, [query])} {_digest(connection, comments)}"
+        stands = content.partition(" ")[0] == wanted.partition(" ")[0] and _exists(connection, view)
+        if stands and content == wanted:
+            continue
+        statements = [] if stands else [_MAKE_VIEW.format(view, query)]
+        # A view only takes further columns at its end; anything else makes it anew.
+        if not stands and _structure(columns)[: len(earlier)] != _structure(earlier):
+            statements.insert(0, sql.SQL("DROP VIEW IF EXISTS {}").format(view))
+        changes.append(_ViewChange(key, columns, [*statements, *comments], wanted))
+    return changes
+
+
+_MAKE_VIEW = sql.SQL("CREATE OR REPLACE VIEW {} WITH (security_invoker = true) AS {}")
+
+
+def _digest(connection: Connection, statements: Sequence[sql.Composable]) -> str:
+    return hashlib.sha256("; ".join(one.as_string(connection) for one in statements).encode()).hexdigest()
+
+
+def _change_view(connection: Connection, study: str, change: _ViewChange) -> None:
+    connection.execute(sql.SQL("; ").join(change.statements))
+    if change.content is None:
+        connection.execute("DELETE FROM ops.data_view WHERE (study, kind, name) = (%s, %s, %s)", [study, *change.key])
+        return
+    connection.execute(
+        "INSERT INTO ops.data_view (study, kind, name, columns, content) VALUES (%s, %s, %s, %s, %s) "
+        "ON CONFLICT (study, kind, name) DO UPDATE SET columns = EXCLUDED.columns, content = EXCLUDED.content",
+        [study, *change.key, Jsonb(change.columns), change.content],
+    )
+
+
 def _definitions(columns: Columns) -> sql.Composable:
     parts: list[sql.Composable] = [
         sql.SQL("{} {}").format(sql.Identifier(column["name"]), TYPES[column["type"]]) for column in columns
@@ -886,8 +951,7 @@ def _value(column: Mapping[str, str], held: str | None) -> sql.Composable:
     return sql.SQL("{} AS {}").format(value, name)
 
 
-def _comments(study: str, key: tuple[str, str], label: str, columns: Columns) -> list[sql.Composed]:
-    view = _view(study, *key)
+def _comments(view: sql.Identifier, label: str, columns: Columns) -> list[sql.Composed]:
     result = [sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(label))]
     for column in columns:
         result.append(
@@ -942,6 +1006,22 @@ def _plain(value: object) -> str:
     if isinstance(value, date | datetime):
         return value.isoformat()
     raise TypeError(f"a row of ops holds a {type(value).__name__}")
+
+
+def _true(connection: Connection, query: LiteralString, *values: object) -> bool:
+    row = connection.execute(query, values).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _holder(connection: Connection, number: int) -> str:
+    """Who holds the study of this number, for a message."""
+    row = connection.execute(
+        "SELECT a.application_name, a.pid FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid) "
+        "WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid = %s::bigint "
+        "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        [PUBLISHING, number % (1 << 32)],
+    ).fetchone()
+    return f"{str(row[0]).removeprefix('cairn ')} (server process {row[1]})" if row is not None else "another process"
 
 
 def _readers(connection: Connection, study: str) -> str:

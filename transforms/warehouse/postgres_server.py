@@ -53,7 +53,7 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     # A client that is gone is noticed, and its locks are freed.
-    "client_connection_check_interval": "2s",
+    "client_connection_check_interval": "1s",
     "tcp_keepalives_idle": "60",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
