@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from transforms.adam.records import AnalysisDataset, DerivationLine
+from transforms.adam.records import AnalysisDataset, DerivationLine, RecordLink
 from transforms.core import text
 from transforms.sdtm.engine import StagedSource
 from transforms.sdtm.records import Dataset, MappingLine
@@ -214,9 +214,9 @@ def analysis_lineage(dataset: AnalysisDataset) -> pa.Table:
     """The links of an analysis dataset: each record to the records it was made of, each value to those it is from.
 
     What a record carries of its subject is linked once, under USUBJID, and not for every variable: the record of DM
-    or ADSL is the same for all of them.
+    or ADSL is the same for all of them. `part` is, for a copied record, the number of the copy rule, from 1.
     """
-    tables = [_record_links(dataset.name, None, link.dataset, link.records, None) for link in dataset.records]
+    tables = [_made_of(dataset.name, link) for link in dataset.records]
     made_of = {link.dataset for link in dataset.records}
     subject: dict[str, np.ndarray] = {}
     for name in sorted(dataset.links):
@@ -237,15 +237,18 @@ def lineage_of(datasets: Iterable[AnalysisDataset]) -> pa.Table:
 
 
 def _record_links(
-    dataset: str, variable: str | None, other: str, records: np.ndarray, source_variable: str | None
+    dataset: str, variable: str, other: str, records: np.ndarray, source_variable: str | None
 ) -> pa.Table:
-    rows = np.flatnonzero(records > 0)
-    links = lineage.value_links(
-        dataset, {variable or "": [(other, np.where(records > 0, records, -1), source_variable)]}
-    )
-    if variable is None:
-        position = links.schema.get_field_index("variable")
-        links = links.set_column(position, lineage.SCHEMA.field("variable"), pa.nulls(len(rows), pa.string()))
+    known = np.where(records > 0, records, -1)
+    return lineage.value_links(dataset, {variable: [(other, known, source_variable)]})
+
+
+def _made_of(dataset: str, link: RecordLink) -> pa.Table:
+    links = _record_links(dataset, "", link.dataset, link.records, None)
+    copies = link.copies[link.records > 0].astype(np.int16)
+    columns = {"variable": pa.nulls(len(copies), pa.string()), "part": pa.array(copies, mask=copies == 0)}
+    for name, values in columns.items():
+        links = links.set_column(links.schema.get_field_index(name), lineage.SCHEMA.field(name), values)
     return links
 
 
@@ -258,15 +261,14 @@ def specification_rows(study: Study) -> list[dict[str, object]]:
             inputs = [f"{source}.{variable}" for source in file.sources]
             rows.append(_rule(name, variable, None, "automatic", "of the record it is made of", [], inputs, where))
         rows.append(_rule(name, CUT_OFF, None, "automatic", "the cut-off of the snapshot", [], [], where))
+        for part, copies in enumerate(file.copies, start=1):
+            says = f"copy under the rule {copies.rule}: {copies.why}"
+            rows.extend(_rule(name, one, part, "copy", says, [], list(copies.where), where) for one in copies.set)
         for variable, derivation in file.written().items():
             algorithm = derivation.algorithm
             kind = "derived" if algorithm.derived else "collected"
             inputs = list(analyses.inputs(derivation))
             rows.append(_rule(name, variable, None, kind, algorithm.says(), [], inputs, where))
-        for copies in file.copies:
-            says = f"copies under the rule {copies.rule}: {copies.why}"
-            for variable in copies.set:
-                rows.append(_rule(name, variable, None, "copy", says, [], list(copies.where), where))
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import pyarrow.parquet as pq
 
 from transforms.core.numbers import canonical_number
 from transforms.errors import UsageError
+
+FOLDERS = ("sdtm", "adam")
+ONE_PER_SUBJECT = ("DM", "ADSL")
 
 
 @dataclass(frozen=True)
@@ -68,26 +72,39 @@ class Tracer:
         return rules
 
     def dataset(self, name: str) -> pa.Table:
-        """A dataset of the snapshot; UsageError names those there are."""
+        """An SDTM or analysis dataset of the snapshot; UsageError names those there are."""
         if name not in self._datasets:
-            path = self.snapshot / "sdtm" / f"{name.lower()}.parquet"
-            if not path.is_file():
-                known = ", ".join(sorted(one.stem.upper() for one in (self.snapshot / "sdtm").glob("*.parquet")))
-                raise UsageError(f"no dataset {name!r}. Known: {known}")
-            self._datasets[name] = pq.read_table(path)
+            for folder in FOLDERS:
+                path = self.snapshot / folder / f"{name.lower()}.parquet"
+                if path.is_file():
+                    self._datasets[name] = pq.read_table(path)
+                    break
+            else:
+                every = sorted(path.stem.upper() for one in FOLDERS for path in (self.snapshot / one).glob("*.parquet"))
+                raise UsageError(f"no dataset {name!r}. Known: {', '.join(every)}")
         return self._datasets[name]
 
+    def is_analysis(self, name: str) -> bool:
+        """True for an analysis dataset, whose records are made of records of other datasets."""
+        return (self.snapshot / "adam" / f"{name.lower()}.parquet").is_file()
+
     def find(self, name: str, keys: Mapping[str, str]) -> list[int]:
-        """Record numbers (from 1) with these values; numbers compare as numbers. UsageError on an unknown variable."""
+        """Record numbers (from 1) with these values; numbers compare as numbers, dates as ISO 8601 texts.
+
+        UsageError on an unknown variable.
+        """
         table = self.dataset(name)
+        wanted: object
         mask = pa.array([True] * table.num_rows)
         for variable, value in keys.items():
             if variable not in table.column_names:
                 raise UsageError(f"{name} has no variable {variable}. It has: {', '.join(table.column_names)}")
             column = table.column(variable)
-            if pa.types.is_floating(column.type):
+            if pa.types.is_temporal(column.type):
+                column, wanted = _iso(column), value
+            elif pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
                 plain = canonical_number(value)
-                wanted: object = float(plain) if plain is not None else None
+                column, wanted = column.cast(pa.float64()), float(plain) if plain is not None else None
             else:
                 wanted = value
             mask = pc.and_(mask, pc.fill_null(pc.equal(column, pa.scalar(wanted, column.type)), False))
@@ -146,15 +163,23 @@ class Tracer:
         self, dataset: str, record: int, variable: str, reference: str, seen: frozenset[tuple[str, int, str]]
     ) -> list[Step]:
         other, dot, name = reference.partition(".")
+        links = self.links(dataset, record)
+        own = [link for link in links if link["variable"] == variable and link["kind"] == "record"]
         if not dot:
+            elsewhere = [one["line"] for one in own if one["source"] == dataset and one["source_variable"] == reference]
+            if elsewhere:
+                places = [(dataset, one, reference) for one in elsewhere]
+                return [self._step(*place, seen) for place in places if place not in seen]
             there = (dataset, record, reference)
             submitted = reference in self.dataset(dataset).column_names or (dataset, reference) in self._rules
             return [self._step(*there, seen)] if submitted and there not in seen else []
-        own = [link for link in self.links(dataset, record) if link["variable"] == variable]
         records = [link["line"] for link in own if link["source"] == other and link["source_variable"] in {None, name}]
-        if not own and other == "DM":
+        if not records:
+            made_of = [link for link in links if link["variable"] is None and link["kind"] == "record"]
+            records = [link["line"] for link in made_of if link["source"] == other]
+        if not records and (not own or self.is_analysis(dataset)) and other in ONE_PER_SUBJECT:
             subject = self.value(dataset, record, "USUBJID")
-            records = self.find("DM", {"USUBJID": subject}) if subject is not None else []
+            records = self.find(other, {"USUBJID": subject}) if subject is not None else []
         return [self._step(other, one, name, seen) for one in records if (other, one, name) not in seen]
 
     def links(self, dataset: str, record: int) -> list[dict[str, Any]]:
@@ -175,6 +200,8 @@ class Tracer:
         value = table[variable][record - 1].as_py()
         if value is None:
             return None
+        if isinstance(value, date):
+            return value.isoformat()
         return canonical_number(f"{value:.15g}") or str(value) if isinstance(value, float) else str(value)
 
     def _rule(self, dataset: str, variable: str, parts: list[int]) -> dict[str, Any] | None:
@@ -200,6 +227,11 @@ class Tracer:
             name = name[:-1]
         wanted = {"QVAL": name, "STUDYID": "STUDYID", "IDVARVAL": id_variable or "USUBJID"}.get(variable, "USUBJID")
         return (parent, found[0], wanted) if found else None
+
+
+def _iso(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of dates or datetimes as ISO 8601 texts."""
+    return pc.strftime(column, format="%Y-%m-%d" if pa.types.is_date(column.type) else "%Y-%m-%dT%H:%M:%S")
 
 
 def _reads_extract(name: str) -> bool:

@@ -52,7 +52,7 @@ def start(file: AnalysisFile, frames: Mapping[str, pd.DataFrame]) -> Started:
         positions.append(taken)
         codes.append(np.full(len(taken), sources.index(group.source), dtype=np.int16))
     joined = np.concatenate(positions)
-    records = Records(len(joined), sources, np.concatenate(codes), joined)
+    records = Records(len(joined), sources, np.concatenate(codes), joined, np.zeros(len(joined), dtype=np.int16))
     return Started(records, [line for line in account if line.rows])
 
 
@@ -60,13 +60,14 @@ def with_copies(file: AnalysisFile, records: Records) -> Started:
     """The records with the copies the specification asks for; a copy has values and links of its original."""
     account = []
     size = records.size
-    for copies in file.copies:
+    for number, copies in enumerate(file.copies, start=1):
         here = conditions.rows(copies.where, records.columns.__getitem__, records.index)
         here[size:] = False
         originals = np.flatnonzero(here)
         before = records.size
         records = records.chosen(np.concatenate([np.arange(before), originals]))
         added = np.arange(before, records.size)
+        records.copies[added] = number
         for name, value in copies.set.items():
             is_text = isinstance(records.columns[name].dtype, pd.CategoricalDtype)
             records.overwrite(name, added, value if is_text else _number(value))

@@ -31,6 +31,8 @@ from transforms.standards import VariableStandard
 from transforms.study import Study, analyses
 from transforms.study.analyses import AUTOMATIC, CUT_OFF, ONE_PER_SUBJECT, AnalysisFile, Defined, Derivation
 
+__all__ = ["AnalysisDataset", "AnalysisVariable", "Derived", "derive_study"]
+
 SHOWN_KEYS = 5
 LABELS = {"STUDYID": "Study Identifier", "USUBJID": "Unique Subject Identifier"}
 
@@ -128,8 +130,8 @@ class _Run:
             file.keys,
             pd.DataFrame({name: records.columns[name] for name in names}, index=records.index),
             tuple(variables),
-            tuple(RecordLink(source, records.of_source(source) + 1) for source in records.sources),
-            finished_links({name: links for name, links in records.links.items() if name in names}, file.name),
+            tuple(RecordLink(source, records.of_source(source) + 1, records.copies) for source in records.sources),
+            finished_links(records.links, file.name),
         )
 
     def check_values(

@@ -27,10 +27,14 @@ class AnalysisVariable:
 
 @dataclass(frozen=True)
 class RecordLink:
-    """The records of another dataset that records were made of, counted from 1; 0 for none."""
+    """The records of another dataset that records were made of, counted from 1; 0 for none.
+
+    `copies` is 0 for an original and the number of the copy rule, from 1, for a copy.
+    """
 
     dataset: str
     records: np.ndarray
+    copies: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class AnalysisDataset:
     """A finished analysis dataset: records sorted by its keys, variables in the order of the specification.
 
     Texts are unordered categories, numbers float64, dates and datetimes `datetime64[s]`. `records` and `links`
-    say what each record was made of and each value taken from.
+    say what each record was made of and each value taken from; links of working variables are among them.
     """
 
     name: str
@@ -86,6 +90,7 @@ class Records:
     sources: tuple[str, ...]
     codes: np.ndarray
     positions: np.ndarray
+    copies: np.ndarray
     columns: dict[str, pd.Series] = field(default_factory=dict)
     links: dict[str, list[Link]] = field(default_factory=dict)
 
@@ -121,6 +126,7 @@ class Records:
             self.sources,
             self.codes[rows],
             self.positions[rows],
+            self.copies[rows],
             {name: take(values, rows, index) for name, values in self.columns.items()},
             links,
         )

@@ -50,6 +50,19 @@ class Search(Derived):
         spread: np.ndarray = by_subject[scope.variable("USUBJID").cat.codes.to_numpy()]
         return spread
 
+    def _every(self, scope: Scope, dataset: str, found: _Found, variable: str) -> tuple[Link, ...]:
+        """Links to all the records found: to each subject's first one, to each one's second, and so on."""
+        order = np.lexsort((found.records, found.owners))
+        owners, records = found.owners[order], found.records[order]
+        rank = np.arange(len(owners)) - np.searchsorted(owners, owners)
+        links = []
+        for number in range(int(rank.max(initial=-1)) + 1):
+            here = rank == number
+            nth = np.full(self._subjects(scope) + 1, -1, dtype=np.int64)
+            nth[owners[here]] = records[here]
+            links.append(Link(dataset, self._spread(scope, nth), variable))
+        return tuple(links)
+
     @staticmethod
     def _subjects(scope: Scope) -> int:
         return len(scope.variable("USUBJID").cat.categories)
@@ -237,9 +250,10 @@ class CountOf(Search):
         return (*self._inputs_of(self.dataset), *self.when)
 
     def apply(self, scope: Scope) -> Outcome:
-        owners, _ = self._found(scope, self.dataset)
-        counts = np.append(np.bincount(owners, minlength=self._subjects(scope)), 0)
-        return Outcome(pd.Series(self._spread(scope, counts).astype(float), index=scope.index))
+        found = self._found(scope, self.dataset)
+        counts = np.append(np.bincount(found.owners, minlength=self._subjects(scope)), 0)
+        values = pd.Series(self._spread(scope, counts).astype(float), index=scope.index)
+        return Outcome(values, links=self._every(scope, self.dataset, found, "USUBJID"))
 
 
 @register
@@ -266,7 +280,8 @@ class SumOf(Search):
 
     def apply(self, scope: Scope) -> Outcome:
         dataset, variable = _split(self.source)
-        owners, records = self._found(scope, dataset)
+        found = self._found(scope, dataset)
+        owners, records = found
         size = self._subjects(scope)
         counts = np.bincount(owners, minlength=size)
         sums = np.bincount(owners, scope.dataset(dataset)[variable].to_numpy()[records], minlength=size)
@@ -280,7 +295,9 @@ class SumOf(Search):
             f"{scope.target.name} is a sum of {self.records} values of {self.source}, and a subject has another number",
             "Ask for the missing or the surplus record",
         )
-        return Outcome(pd.Series(self._spread(scope, sums), index=scope.index), (problem,) if partial.any() else ())
+        values = pd.Series(self._spread(scope, sums), index=scope.index)
+        links = self._every(scope, dataset, found, variable)
+        return Outcome(values, (problem,) if partial.any() else (), links)
 
 
 @register
