@@ -37,8 +37,6 @@ spec_app = typer.Typer(no_args_is_help=True, help="A study's specification.")
 app.add_typer(spec_app, name="spec")
 dags_app = typer.Typer(no_args_is_help=True, help="The Airflow DAGs.")
 app.add_typer(dags_app, name="dags")
-snapshots_app = typer.Typer(help="The snapshots of a study.")
-app.add_typer(snapshots_app, name="snapshots")
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A folder under cdisc_mappings/, or a path to one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -531,14 +529,30 @@ def _show_step(out: Console, step: Any, depth: int = 0) -> None:
         _show_step(out, one, depth + 1)
 
 
-@snapshots_app.callback(invoke_without_command=True)
-def snapshots(context: typer.Context, study: StudyName, as_json: AsJson = False) -> None:
-    """List the snapshots of a study; `snapshots STUDY prune` deletes old ones."""
+@app.command()
+def snapshots(
+    study: StudyName,
+    action: Annotated[str | None, typer.Argument(metavar="[prune]", help="prune: delete old snapshots.")] = None,
+    keep: Annotated[int, typer.Option(help="With prune: how many of the last published snapshots stay.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """List the snapshots of a study, or delete old ones.
+
+    The current, the locked and the pinned ones stay, and so does all they were made of.
+    """
+    from transforms import upkeep
     from transforms.warehouse.decisions import locked
 
     home, _ = _current(study)
-    context.obj = home
-    if context.invoked_subcommand is not None:
+    if action not in {None, "prune"}:
+        raise UsageError(f"no action {action!r}. Leave it out, or write prune")
+    if action == "prune":
+        with _database(home.folder) as database:
+            gone = upkeep.prune(home, database, keep)
+        if as_json:
+            _print_json({"pruned": gone})
+            return
+        _out().print(f"{len(gone)} snapshot(s) deleted" + "".join(f"\n  {one}" for one in gone))
         return
     current, locks = home.snapshots.current_id(), locked(home.decisions.entries())
     listed = [
@@ -556,24 +570,6 @@ def snapshots(context: typer.Context, study: StudyName, as_json: AsJson = False)
     for one in listed:
         mark = "*" if one["current"] else " "
         _out().print(f"{mark} {one['snapshot_id']}  cut-off {one['cut_off']}{'  locked' if one['locked'] else ''}")
-
-
-@snapshots_app.command("prune")
-def snapshots_prune(
-    context: typer.Context,
-    keep: Annotated[int, typer.Option(help="How many of the last published snapshots stay.")] = 5,
-    as_json: AsJson = False,
-) -> None:
-    """Delete old snapshots; the current, the locked and the pinned ones stay, and so does all they were made of."""
-    from transforms import upkeep
-
-    home = context.obj
-    with _database(home.folder) as database:
-        gone = upkeep.prune(home, database, keep)
-    if as_json:
-        _print_json({"pruned": gone})
-        return
-    _out().print(f"{len(gone)} snapshot(s) deleted" + "".join(f"\n  {one}" for one in gone))
 
 
 @app.command()
