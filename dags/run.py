@@ -57,8 +57,9 @@ def _run(study: str, given: dict[str, Any]) -> dict[str, Any]:
         first = dag.dag_id.endswith("_ingest")
         last = dag.test(run_conf={**given, "again": True} if first else snapshot)
         if first:
+            taken = [one.state for one in last.get_task_instances() if one.task_id == "take"]
             opened = _answer(last, "open_snapshot")
-            if opened is None:
+            if opened is None or ("failed" in taken and "success" not in taken):
                 return {}
             snapshot = {"snapshot_id": opened}
         elif last.state != DagRunState.SUCCESS:

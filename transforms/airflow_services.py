@@ -123,6 +123,8 @@ def run_dags(home: Path, study: str, options: Sequence[str]) -> dict[str, Any]:
     Raises AirflowError when Airflow itself failed; its log is named.
     """
     settings = environment(home)
+    if Path(study).is_dir():
+        settings["CAIRN_STUDIES"] = study
     folder = home / "airflow"
     log = folder / "run.log"
     with log.open("ab") as stream:

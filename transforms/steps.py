@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from transforms import ingest, pipeline
-from transforms.errors import FileRefusedError
+from transforms.errors import FileRefusedError, UsageError
 from transforms.pipeline import Home
 from transforms.study import Study
 from transforms.warehouse.building import Building
@@ -45,6 +45,8 @@ def pending(study: str, landing: str | None = None) -> dict[str, list[str]]:
     loaded, home = _study(study)
     folder = _landing(home, landing)
     if not folder.is_dir():
+        if landing:
+            raise UsageError(f"{folder} is no folder. Drop the extracts there, or name a folder with --landing")
         return {"deliveries": [], "waiting": []}
     ready, waiting = ingest.look(loaded, folder, home.raw, home.watch, time.time())
     if landing:
