@@ -59,13 +59,20 @@ def _run(study: str, given: dict[str, Any]) -> dict[str, Any]:
         if first:
             taken = [one.state for one in last.get_task_instances() if one.task_id == "take"]
             opened = _answer(last, "open_snapshot")
-            if opened is None or ("failed" in taken and "success" not in taken):
+            refused = "failed" in taken and "success" not in taken
+            if opened is None or (refused and opened == _current(study)):
                 return {}
             snapshot = {"snapshot_id": opened}
         elif last.state != DagRunState.SUCCESS:
             return {}
     found = _answer(last, "publish")
     return dict(found) if found else {}
+
+
+def _current(study: str) -> str | None:
+    from transforms.pipeline import Home, default_home
+
+    return Home(default_home(), Path(study).name).snapshots.current_id()
 
 
 def _answer(run: Any, task_id: str) -> Any:

@@ -22,7 +22,7 @@ from transforms import operations, snapshot
 from transforms.adam.engine import derive_study
 from transforms.adam.output import to_arrow
 from transforms.core import dates
-from transforms.errors import LockedError, NothingPublishedError, StaleSnapshotError, UsageError
+from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
 from transforms.findings import Explanation, Finding, RawPlace, Severity
 from transforms.ingest import Ingested, ingest, ordered, read_extract
 from transforms.reporting.changes import changes_between
@@ -153,12 +153,13 @@ def run(
     with where.snapshots.lock(run_id):
         ingested = ingest(study, source_folder, where.raw)
         received = [entry for entry in where.raw.received() if entry.accepted]
-        if not received or (ingested.newly_refused and not ingested.accepted):
+        opening = open_snapshot(study, where, as_of) if received else None
+        snapshot_id = opening.snapshot_id if opening is not None else ""
+        refused = ingested.newly_refused and not ingested.accepted and snapshot_id == where.snapshots.current_id()
+        if opening is None or refused:
             if ingested.refused:
                 write_report(study, where, run_id or "refused")
-            _nothing(study, ingested, source_folder)
-        opening = open_snapshot(study, where, as_of)
-        snapshot_id = opening.snapshot_id
+            raise _nothing(study, ingested, source_folder)
         if not where.snapshots.exists(snapshot_id):
             building = where.building("run")
             building.begin(asdict(opening))
@@ -183,15 +184,16 @@ def run(
         )
 
 
-def _nothing(study: Study, ingested: Ingested, landing: Path) -> None:
+def _nothing(study: Study, ingested: Ingested, landing: Path) -> CairnError:
+    """Why a run published nothing."""
     if ingested.refused:
         lines = "\n".join(f"  - {one.file}: {one.rule}: {one.problem}. {one.remedy}" for one in ingested.refused)
-        raise NothingPublishedError(
+        return NothingPublishedError(
             f"{study.name}: nothing was published, every new delivery was refused; "
             f"an earlier publication stands:\n{lines}"
         )
     patterns = ", ".join(sorted(source.files for source in study.sources.values()))
-    raise UsageError(f"{landing} holds no extract of {study.name}. Its contracts ask for: {patterns}")
+    return UsageError(f"{landing} holds no extract of {study.name}. Its contracts ask for: {patterns}")
 
 
 def open_snapshot(study: Study, where: Home, as_of: str | None) -> Opening:
@@ -212,6 +214,11 @@ def open_snapshot(study: Study, where: Home, as_of: str | None) -> Opening:
     cut_off = resolve_cut_off(study, as_of, received)
     identity = inputs_of(study, cut_off, received, decisions)
     snapshot_id = identify(identity)
+    _refuse_lock(study, where, decisions, snapshot_id)
+    return Opening(snapshot_id, identity, cut_off, as_of, study.placement, len(log), len(decisions), anchor(decisions))
+
+
+def _refuse_lock(study: Study, where: Home, decisions: Sequence[Decision], snapshot_id: str) -> None:
     current = where.snapshots.current_id()
     lock = locked(decisions).get(current or "")
     if lock is not None and snapshot_id != current:
@@ -219,7 +226,6 @@ def open_snapshot(study: Study, where: Home, as_of: str | None) -> Opening:
             f"{study.name}: snapshot {current} is locked by {lock.by} ({lock.reason}), so no other is published. "
             f"To go on: ./cairn unlock {study.name} {current} --by NAME --reason WHY"
         )
-    return Opening(snapshot_id, identity, cut_off, as_of, study.placement, len(log), len(decisions), anchor(decisions))
 
 
 def resolve_cut_off(study: Study, as_of: str | None, received: Iterable[Received]) -> str:
@@ -583,6 +589,7 @@ def publish(study: Study, where: Home, opening: Opening, *, database: Database |
             f"{study.name}: snapshot {snapshot_id} was begun before what is published now was received. "
             "Nothing is to be done: the newer publication stands"
         )
+    _refuse_lock(study, where, where.decisions.entries(), snapshot_id)
     if database is not None:
         database.load(study.name, snapshot_id, tables_of(study, where.snapshots.path(snapshot_id)))
     if last is None or last.snapshot_id != snapshot_id:

@@ -337,7 +337,7 @@ def test_landing_without_extracts_or_folder_is_wrong_usage(small: SmallStudy, tm
 
 def test_a_second_run_at_once_is_refused(small: SmallStudy) -> None:
     where = pipeline.Home(small.home, "small")
-    with where.snapshots.lock("first"), pytest.raises(RunInProgressError, match="run first .*is running this study"):
+    with where.snapshots.lock("first"), pytest.raises(RunInProgressError, match=r"run first .*is running this study"):
         small.run()
 
 

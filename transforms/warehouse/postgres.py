@@ -235,8 +235,15 @@ class Database:
         _check_snapshot(snapshot_id)
         name = f"cairn publication {number} {snapshot_id}"
 
+        decisions, rest = ({} if "decision" not in ops else {"decision": ops["decision"]}), dict(ops)
+        rest.pop("decision", None)
+        if decisions:
+            # Who decided and when is the log's to say: the owner writes it, so that the writer cannot.
+            with self._connected("owner", name, f"publishing snapshot {snapshot_id}") as owner, owner.transaction():
+                self._add_history(owner, study, decisions, written=True)
+
         def once() -> None:
-            self._add_history(connection, study, ops)
+            self._add_history(connection, study, rest)
             self._check_publication(connection, study, number, snapshot_id)
             for change in _view_changes(connection, study, snapshot_id):
                 _change_view(connection, study, change)
