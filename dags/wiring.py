@@ -57,7 +57,7 @@ def study_dags(study: str) -> Iterator[DAG]:
 def step(function: str, *arguments: Any, **options: Any) -> Any:
     """Call a step. Bad data and wrong configuration fail at once, a fault is tried again; neither shows data."""
     from transforms import steps
-    from transforms.errors import CairnError, StaleSnapshotError
+    from transforms.errors import CairnError, MachineError, StaleSnapshotError
 
     try:
         return getattr(steps, function)(*arguments, **options)
@@ -67,6 +67,10 @@ def step(function: str, *arguments: Any, **options: Any) -> Any:
         _tell(error.exit_code, str(error))
         kind = AirflowFailException if error.exit_code in {2, 3} else AirflowException
         raise kind(str(error)) from None
+    except OSError as error:
+        said = str(MachineError.of(error))
+        _tell(1, said)
+        raise AirflowException(said) from None
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         said = f"a fault of Cairn itself ({type(error).__name__} at {Path(place.filename).name}:{place.lineno})"

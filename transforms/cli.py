@@ -19,7 +19,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from transforms.errors import CairnError, NothingPublishedError, UsageError
+from transforms.errors import CairnError, MachineError, NothingPublishedError, UsageError
 
 ROLES = ("reader", "writer", "owner")
 ROOT = Path(__file__).resolve().parents[1]
@@ -664,7 +664,10 @@ def main() -> NoReturn:
     """Run the command line; a CairnError is a message and an exit code, not a stack of calls."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        app(prog_name="./cairn")
+        try:
+            app(prog_name="./cairn")
+        except OSError as error:
+            raise MachineError.of(error) from error
     except CairnError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"cairn: {error}", markup=False)
         raise SystemExit(error.exit_code) from error

@@ -6,6 +6,7 @@ Every message names the dataset or file, the variable or column, what is wrong, 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,6 +15,22 @@ class CairnError(Exception):
     """Base of every error Cairn raises on purpose; `exit_code` is what the command line returns."""
 
     exit_code = 1
+
+
+class MachineError(CairnError):
+    """The machine refused: no space, no permission, a file that went away."""
+
+    @classmethod
+    def of(cls, error: OSError) -> MachineError:
+        """What an operating system's error means here, and what to do."""
+        where = str(error.filename or "a file under CAIRN_HOME")
+        if error.errno in {errno.ENOSPC, errno.EDQUOT} or "No space left" in str(error):
+            said = f"the disk is full ({where}). Free space and run again"
+        elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            said = f"{where} may not be read or written by this user. Correct its rights and run again"
+        else:
+            said = f"{where}: {error.strerror or type(error).__name__}"
+        return cls(f"{said}. What was published before stands")
 
 
 class UsageError(CairnError):
