@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psycopg
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +18,9 @@ from transforms import acts, operations, pipeline, upkeep
 from transforms.errors import LockedError, StaleSnapshotError
 from transforms.pipeline import Home
 from transforms.study import Study
+from transforms.warehouse.engines import engine
 from transforms.warehouse.postgres import Database, DatabaseDownError
+from transforms.warehouse.postgres_server import PostgresServer
 from transforms.warehouse.snapshots import Snapshots
 
 VITALS = EXTRACTS["vitals.csv"]
@@ -204,3 +207,25 @@ def test_a_lock_made_while_a_snapshot_is_built_holds_too(small: SmallStudy) -> N
     acts.lock(where, first.snapshot_id, **BY)
     with pytest.raises(LockedError):
         pipeline.publish(small.load(), where, begun)
+
+
+def test_a_reader_with_pandas_sees_one_snapshot_in_one_transaction(small: SmallStudy, database: Database) -> None:
+    def run() -> pipeline.Report:
+        return pipeline.run(small.load(), landing=small.landing, home=small.home, database=database)
+
+    run()
+    reading = engine(small.home)
+    try:
+        with reading.connect() as connection:
+            before = pd.read_sql("SELECT usubjid, vsorres FROM small_sdtm.vs ORDER BY vsseq, usubjid", connection)
+            small.drop("vitals.csv", VITALS.replace("131", "132"))
+            run()
+            again = pd.read_sql("SELECT usubjid, vsorres FROM small_sdtm.vs ORDER BY vsseq, usubjid", connection)
+            pd.testing.assert_frame_equal(before, again)
+        with reading.connect() as connection:
+            now = pd.read_sql("SELECT vsorres FROM small_sdtm.vs", connection)
+        assert "132" in set(now["vsorres"])
+        assert "132" not in set(before["vsorres"])
+    finally:
+        reading.dispose()
+        PostgresServer(small.home / "postgres").stop()
