@@ -6,7 +6,7 @@ RUN useradd --create-home --uid 10001 cairn \
 WORKDIR /opt/cairn
 COPY requirements.lock ./
 RUN python -m venv .venv \
-    && .venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock \
+    && .venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements.lock \
     && sha256sum requirements.lock | cut -d' ' -f1 > .venv/.lock-sha256
 COPY cairn pyproject.toml LICENSE ./
 COPY docker docker
