@@ -19,10 +19,14 @@ import pandas as pd
 from transforms.core import conditions, numbers, text
 from transforms.errors import CairnError
 from transforms.validation.expectations import KNOWN
-from transforms.validation.rules import Rule
+from transforms.validation.rule import Rule
 
 COMPLETE = {"result_format": "COMPLETE", "return_unexpected_index_query": False, "partial_unexpected_count": 0}
+ABOUT_MISSING = {"expect_column_values_to_not_be_null", "expect_column_values_to_be_null"}
+# A value set longer than this is passed without the terms that do not occur.
 LONG = 20
+# Beyond this many combinations codes are made dense, long before they overflow.
+LARGE = 2**40
 
 
 class CheckFailedError(CairnError):
@@ -61,6 +65,19 @@ def check(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]
     return tuple(breach for part in parts for breach in part.breaches())
 
 
+def reach(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]]) -> dict[tuple[str, str], int]:
+    """How many rows each rule of each frame has something to look at on, by frame and rule id.
+
+    0 means that nothing was checked: no row passes its condition, or the columns are empty.
+    """
+    result: dict[tuple[str, str], int] = {}
+    for name, own in rules.items():
+        for part in _parts(frames, name, own):
+            key = (name, part.rule.id)
+            result[key] = result.get(key, 0) + part.reached()
+    return result
+
+
 class _Frame:
     """A frame with the columns prepared for the rules that are checked on it."""
 
@@ -69,8 +86,9 @@ class _Frame:
         self.name = name
         self.data = frames[name]
         self.made: dict[Any, pd.Series] = {}
-        self.coded: dict[Any, tuple[np.ndarray, int]] = {}
+        self.seen: dict[Any, _Distinct] = {}
         self.local: dict[str, Any] = {}
+        self.roots: dict[Any, str] = {}
 
     @property
     def index(self) -> pd.Index:
@@ -102,15 +120,43 @@ class _Frame:
             key = (type(one).word, one.model_dump_json(exclude={"found"}), *(self.key(used) for used in one.inputs()))
             if key not in self.made:
                 self.made[key] = one.values(self)
+                if one.own_value and len(one.inputs()) == 1 and one.inputs()[0] not in rule.columns:
+                    self.roots[key] = one.inputs()[0]
             self.local[name] = key
 
-    def codes(self, name: str) -> tuple[np.ndarray, int]:
-        """One code per row for the values of a column, from 0, missing included, and how many there may be."""
+    def distinct(self, name: str) -> _Distinct:
+        """The rows of a column by its distinct values, missing being one of them."""
         key = self.key(name)
-        if key not in self.coded:
-            codes, distinct = text.codes_of(self.column(name))
-            self.coded[key] = (codes + 1, len(distinct) + 1)
-        return self.coded[key]
+        if key not in self.seen:
+            self.seen[key] = self._distinct(key, name)
+        return self.seen[key]
+
+    def _distinct(self, key: Any, name: str) -> _Distinct:
+        values = self.column(name)
+        if key in self.roots:
+            # Prepared from one column, so it is constant where that column is.
+            root = self.distinct(self.roots[key])
+            codes = text.codes_of(values.iloc[root.first])[0] + 1
+            own = _dense(codes)
+            return _Distinct(own.codes[root.codes], root.first[own.first])
+        return _dense(text.codes_of(values)[0] + 1)
+
+
+@dataclass(frozen=True)
+class _Distinct:
+    """Rows by distinct value: the code of each row, from 0 without gaps, and the first row of each code."""
+
+    codes: np.ndarray
+    first: np.ndarray
+
+
+def _dense(codes: np.ndarray, size: int = 0) -> _Distinct:
+    """Codes (never negative) without gaps."""
+    width = size or int(codes.max(initial=-1)) + 1
+    first = np.full(width, -1, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+    used = first >= 0
+    return _Distinct((np.cumsum(used) - 1)[codes] if len(codes) else codes, first[used])
 
 
 def _is_text(values: pd.Series) -> bool:
@@ -123,7 +169,8 @@ class _Part:
 
     rule: Rule
     frame: _Frame
-    values: pd.DataFrame
+    values: Mapping[str, pd.Series]
+    size: int
     codes: np.ndarray
     rows: np.ndarray | None
     kwargs: dict[str, Any]
@@ -134,15 +181,22 @@ class _Part:
     @property
     def group(self) -> tuple[Any, ...]:
         """Parts with the same group are checked by one expectation."""
-        same = (self.rule.expectation, _frozen(self.kwargs), tuple(str(kind) for kind in self.values.dtypes))
+        same = (self.rule.expectation, _frozen(self.kwargs), tuple(str(one.dtype) for one in self.values.values()))
         return same if KNOWN[self.rule.expectation].shape == "rows" else (*same, id(self))
+
+    def reached(self) -> int:
+        """Rows with a value to look at; a missing one counts where missing values are what is looked for."""
+        if self.rule.expectation in ABOUT_MISSING or not len(self.codes):
+            return len(self.codes) or self.size
+        held = np.logical_or.reduce([values.notna().to_numpy() for values in self.values.values()])
+        return int(held[self.codes].sum())
 
     def breaches(self) -> Iterator[Breach]:
         """What was found, split by the columns of `per`."""
         rule, name = self.rule, self.frame.name
         if not self.failed:
             return
-        mask = np.zeros(len(self.values), dtype=bool)
+        mask = np.zeros(self.size, dtype=bool)
         mask[self.bad] = True
         found = np.flatnonzero(mask[self.codes])
         rows = found if self.rows is None else self.rows[found]
@@ -196,10 +250,13 @@ def _part(frame: _Frame, rule: Rule) -> _Part:
         rows = np.flatnonzero(conditions.rows(rule.where, frame.column, frame.index))
     names = [str(one) for one in rule.checked]
     if known.shape == "table" and not names:
-        values = frame.data.iloc[:, :] if rows is None else frame.data.iloc[rows]
-        return _Part(rule, frame, values.reset_index(drop=True), np.empty(0, dtype=np.int64), rows, dict(rule.kwargs))
+        whole = {name: _plain(frame.column(name) if rows is None else frame.column(name).iloc[rows])
+                 for name in frame.names()}  # fmt: skip
+        size = len(frame.data) if rows is None else len(rows)
+        return _Part(rule, frame, whole, size, np.empty(0, dtype=np.int64), rows, dict(rule.kwargs))
     if known.shape == "rows":
-        codes, first = _distinct(frame, names, rows)
+        distinct = _distinct(frame, names, rows)
+        codes, first = distinct.codes, distinct.first
     else:
         first = np.arange(len(frame.data)) if rows is None else rows
         codes = np.arange(len(first))
@@ -207,7 +264,6 @@ def _part(frame: _Frame, rule: Rule) -> _Part:
     for number, name in enumerate(names):
         taken = (frame.number(name) if known.numbers else frame.column(name)).iloc[first]
         columns[f"value_{number}"] = _plain(taken)
-    values = pd.DataFrame(columns)
     if "value_set" in kwargs:
         of_numbers = not _is_text(frame.column(names[0]))
         kwargs["value_set"] = [float(one) if of_numbers else str(one) for one in kwargs["value_set"]]
@@ -217,27 +273,26 @@ def _part(frame: _Frame, rule: Rule) -> _Part:
         own = [f"value_{number}" for number in range(position, position + size)]
         kwargs[key] = own if key == "column_list" else own[0]
         position += size
-    return _Part(rule, frame, values, codes, rows, kwargs)
+    return _Part(rule, frame, columns, len(first), codes, rows, kwargs)
 
 
-def _distinct(frame: _Frame, names: Sequence[str], rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of the rows into the distinct combinations of some columns, and a row of each combination."""
-    combined, size = frame.codes(names[0])
-    if rows is not None:
-        combined = combined[rows]
-    for name in names[1:]:
-        codes, width = frame.codes(name)
-        combined = combined.astype(np.int64) * width + (codes if rows is None else codes[rows])
-        size *= width
+def _distinct(frame: _Frame, names: Sequence[str], rows: np.ndarray | None) -> _Distinct:
+    """The rows (those at `rows`) by distinct combination of some columns; `first` are positions in the frame."""
+    parts = [frame.distinct(name) for name in names]
+    if len(parts) == 1 and rows is None:
+        return parts[0]
+    combined, size = parts[0].codes if rows is None else parts[0].codes[rows], len(parts[0].first)
+    for part in parts[1:]:
+        if size > LARGE:
+            combined, found = pd.factorize(combined)
+            size = len(found)
+        combined = combined.astype(np.int64) * len(part.first) + (part.codes if rows is None else part.codes[rows])
+        size *= len(part.first)
     if size > max(4 * len(combined), 1000):
-        combined, distinct = pd.factorize(combined)
-        size = len(distinct)
-    first = np.full(size, -1, dtype=np.int64)
-    first[combined[::-1]] = np.arange(len(combined) - 1, -1, -1)
-    used = np.flatnonzero(first >= 0)
-    place = np.cumsum(first >= 0) - 1
-    taken = first[used]
-    return place[combined], taken if rows is None else rows[taken]
+        combined, found = pd.factorize(combined)
+        size = len(found)
+    result = _dense(combined, size)
+    return result if rows is None else _Distinct(result.codes, rows[result.first])
 
 
 def _plain(values: pd.Series) -> pd.Series:
@@ -260,10 +315,19 @@ class _Expect:
         import great_expectations
         from great_expectations import expectations
         from great_expectations.core.expectation_suite import ExpectationSuite
-        from great_expectations.data_context.types.base import ProgressBarsConfig
+        from great_expectations.data_context.types.base import (
+            DataContextConfig,
+            InMemoryStoreBackendDefaults,
+            ProgressBarsConfig,
+        )
 
-        context = great_expectations.get_context(mode="ephemeral")
-        context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        settings = DataContextConfig(
+            # Otherwise a folder for pages nobody reads is made for every context, and stays.
+            store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+            progress_bars=ProgressBarsConfig(globally=False),
+            analytics_enabled=False,
+        )
+        context = great_expectations.get_context(mode="ephemeral", project_config=settings)
         self.suite = ExpectationSuite
         self.expectations = expectations
         asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
@@ -279,10 +343,15 @@ class _Expect:
 def _settle(run: _Run, parts: Sequence[_Part]) -> None:
     """Check parts that share an expectation on one frame, and give each its unexpected values."""
     shape = KNOWN[parts[0].rule.expectation].shape
-    filled = [part for part in parts if len(part.values) or shape == "table"]
+    filled = [part for part in parts if part.size or shape == "table"]
     if not filled:
         return
-    frame = filled[0].values if len(filled) == 1 else pd.concat([part.values for part in filled], ignore_index=True)
+    frame = pd.DataFrame(
+        {
+            name: pd.concat([part.values[name] for part in filled], ignore_index=True) if len(filled) > 1 else values
+            for name, values in filled[0].values.items()
+        }
+    )
     where = "; ".join(f"{part.frame.name}: the rule {part.rule.id}" for part in filled)
     try:
         result = run(frame, filled[0].rule.expectation, _occurring(frame, filled[0].kwargs))
@@ -299,7 +368,7 @@ def _settle(run: _Run, parts: Sequence[_Part]) -> None:
     bad = _unexpected(result, frame, where)
     start = 0
     for part in filled:
-        end = start + len(part.values)
+        end = start + part.size
         part.bad = bad[(bad >= start) & (bad < end)] - start
         part.failed = bool(len(part.bad))
         start = end

@@ -43,13 +43,17 @@ class Scope(Protocol):
 
 
 class Prepared(BaseModel):
-    """Base of all prepared columns: `word` names it, `kind` says what it holds."""
+    """Base of all prepared columns: `word` names it, `kind` says what it holds.
+
+    `own_value` says that the values of its inputs decide; others look at more rows or columns.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     word: ClassVar[str]
     kind: ClassVar[Kind] = "number"
     takes: ClassVar[Kind | None] = None
+    own_value: ClassVar[bool] = True
 
     def inputs(self) -> Sequence[str]:
         """Columns it reads."""
@@ -346,6 +350,7 @@ class Pick(Prepared):
     """The number `pick` of the one row on which `when` holds among the rows with the same values `within`."""
 
     word: ClassVar[str] = "pick"
+    own_value: ClassVar[bool] = False
     pick: str
     when: dict[str, Test] = Field(min_length=1)
     within: tuple[str, ...] = Field(min_length=1)
@@ -379,6 +384,7 @@ class Flags(Prepared):
     """How many of the columns `flags` hold `value`; those of `if_there` count where the dataset has them."""
 
     word: ClassVar[str] = "flags"
+    own_value: ClassVar[bool] = False
     flags: tuple[str, ...] = Field(min_length=1)
     if_there: tuple[str, ...] = ()
     value: str = "Y"
@@ -439,6 +445,7 @@ class Present(Prepared):
     """How many of the columns `present` hold a value; those of `if_there` count where the dataset has them."""
 
     word: ClassVar[str] = "present"
+    own_value: ClassVar[bool] = False
     present: tuple[str, ...] = Field(min_length=1)
     if_there: tuple[str, ...] = ()
 
@@ -464,6 +471,7 @@ class Count(Prepared):
     """
 
     word: ClassVar[str] = "count"
+    own_value: ClassVar[bool] = False
     count: tuple[str, ...] = Field(min_length=1)
     if_there: tuple[str, ...] = ()
     of: str | None = None
@@ -500,6 +508,7 @@ class Distinct(Prepared):
     """
 
     word: ClassVar[str] = "distinct"
+    own_value: ClassVar[bool] = False
     distinct: tuple[str, ...] = Field(min_length=1)
     within: tuple[str, ...] = Field(min_length=1)
     but: tuple[str, ...] = ()
@@ -532,6 +541,7 @@ class Rank(Prepared):
     """The place, from 1, of a row's number among the rows with the same values `within`."""
 
     word: ClassVar[str] = "rank"
+    own_value: ClassVar[bool] = False
     takes: ClassVar[Kind | None] = None
     rank: str
     within: tuple[str, ...] = Field(min_length=1)

@@ -11,137 +11,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from transforms.core.conditions import Test
 from transforms.core.tables import read_table
 from transforms.errors import ConfigurationError, Fault
-from transforms.findings import Severity
 from transforms.study import Study, graph
 from transforms.study.yaml import read_yaml
-from transforms.validation import columns as prepared
-from transforms.validation.columns import Kind, Lookup, Prepared
+from transforms.validation.columns import Kind, Lookup
 from transforms.validation.expectations import KNOWN
+from transforms.validation.rule import Rule
+from transforms.validation.structure import structural_rules, terms
 
 EXPECTATIONS = Path(__file__).resolve().parents[2] / "expectations"
 SHARED = "expectations/"
 NUMERIC_TYPES = {"number", "integer"}
 SUPPLEMENTAL = ("STUDYID", "RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL", "QNAM", "QLABEL", "QVAL", "QORIG", "QEVAL")
-
-
-class Rule(BaseModel):
-    """One rule: what must hold, for which rows, and what people are told where it does not.
-
-    `expectation` and `kwargs` are Great Expectations'; columns named there are the frame's own or those that
-    `columns` prepares. Only rows on which `where` holds are checked. `per` splits what is found: one cause for each
-    combination of values of these columns. `hold` keeps a staged row back (then `releasable` says whether a person
-    may let it through); `finding` only says it. `lenient` marks a rule for a class of ADaM datasets: it is left out
-    where the dataset has not all its columns.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-    id: str = Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$")
-    severity: Severity
-    message: str = Field(min_length=1)
-    remedy: str = Field(min_length=1)
-    why: str = Field(min_length=1)
-    cause: str = Field(min_length=1)
-    who: str = Field(min_length=1)
-    expectation: str
-    kwargs: dict[str, Any] = {}
-    columns: dict[str, Prepared] = {}
-    where: dict[str, Test] = {}
-    per: tuple[str, ...] = ()
-    variable: str = ""
-    action: Literal["finding", "hold"] = "finding"
-    releasable: bool = False
-    lenient: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expect(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping) or "expect" not in value:
-            return value
-        expect = value["expect"]
-        if not isinstance(expect, Mapping) or len(expect) != 1:
-            raise ValueError("expect names one expectation with its keyword arguments")
-        ((name, kwargs),) = expect.items()
-        rest = {key: item for key, item in value.items() if key != "expect"}
-        return {**rest, "expectation": name, "kwargs": kwargs if kwargs is not None else {}}
-
-    @field_validator("columns", mode="before")
-    @classmethod
-    def _prepared(cls, value: Any) -> Any:
-        return {name: prepared.parse(item) for name, item in value.items()} if isinstance(value, Mapping) else value
-
-    @model_validator(mode="after")
-    def _expectation_known(self) -> Rule:
-        known = KNOWN.get(self.expectation)
-        if known is None:
-            close = get_close_matches(self.expectation, KNOWN, 1, 0.6)
-            hint = f"did you mean {close[0]}" if close else f"known: {', '.join(sorted(KNOWN))}"
-            raise ValueError(f"unknown expectation {self.expectation!r}; {hint}")
-        problems = [f"takes no {key!r}" for key in self.kwargs if key not in known.options]
-        problems += [f"needs {key!r}" for key in (*known.columns, *known.required) if key not in self.kwargs]
-        if known.nulls and self.kwargs.get("ignore_row_if") not in known.nulls:
-            problems.append(f"needs ignore_row_if: {' or '.join(known.nulls)}")
-        if "min_value" in known.optional and not {"min_value", "max_value"} & self.kwargs.keys():
-            problems.append("needs min_value or max_value")
-        if problems:
-            raise ValueError(f"{self.expectation} {', '.join(problems)}")
-        for key in known.columns:
-            names = self.kwargs[key]
-            if not (isinstance(names, str) if key != "column_list" else isinstance(names, list | tuple)):
-                raise ValueError(f"{key} must name {'columns' if key == 'column_list' else 'a column'}")
-        if "regex" in self.kwargs:
-            try:
-                re.compile(self.kwargs["regex"])
-            except (re.error, TypeError) as error:
-                raise ValueError(f"regex cannot be read: {error}") from error
-        return self
-
-    @model_validator(mode="after")
-    def _action(self) -> Rule:
-        if self.action == "hold" and self.severity is not Severity.CRITICAL:
-            raise ValueError("a rule that holds rows is critical")
-        if self.releasable and self.action != "hold":
-            raise ValueError("only a rule that holds rows is releasable")
-        return self
-
-    @property
-    def checked(self) -> tuple[str, ...]:
-        """The columns that the expectation looks at."""
-        result: list[str] = []
-        for key in KNOWN[self.expectation].columns:
-            value = self.kwargs[key]
-            result.extend([value] if isinstance(value, str) else value)
-        return tuple(result)
-
-    def read(self) -> tuple[str, ...]:
-        """Every column of the frame that the rule reads."""
-        used = [*self.checked, *self.where, *self.per]
-        for one in self.columns.values():
-            used.extend(one.inputs())
-        return tuple(dict.fromkeys(name for name in used if name not in self.columns))
-
-    @property
-    def said(self) -> str:
-        """The variable a finding names: as written, else the frame's columns behind what is checked."""
-        if self.variable:
-            return self.variable
-        names: list[str] = []
-        todo = list(self.checked)
-        while todo:
-            name = todo.pop(0)
-            if name in self.columns:
-                todo[:0] = self.columns[name].inputs()
-            else:
-                names.append(name)
-        return ", ".join(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)
@@ -255,8 +142,6 @@ class _Binder:
         self.faults.append(Fault(file, place, problem, remedy))
 
     def book(self) -> RuleBook:
-        from transforms.validation.structure import structural_rules
-
         shared = [
             self.file(path, f"{SHARED}{path.relative_to(self.root).as_posix()}")
             for folder in ("sources", "sdtm", "adam")
@@ -314,12 +199,12 @@ class _Binder:
 
     def invalid(self, error: ValidationError, file: str, place: str) -> None:
         for item in error.errors(include_url=False):
-            where = ".".join(str(part) for part in item["loc"])
+            where = ".".join("expect" if part == "expectation" else str(part) for part in item["loc"])
             message = str(item["msg"]).removeprefix("Value error, ").rstrip(".")
             if item["type"] == "extra_forbidden":
                 message = f"unknown key {str(item['loc'][-1])!r}"
             elif item["type"] == "missing":
-                message = f"{str(item['loc'][-1])!r} is missing"
+                message = f"{where.rpartition('.')[2]!r} is missing"
             self.fault(
                 file,
                 ".".join(one for one in (place, where) if one),
@@ -551,14 +436,6 @@ def analyses(study: Study) -> dict[str, str]:
     return result
 
 
-def terms(study: Study, codes: Iterable[str]) -> frozenset[str]:
-    """The terms of some codelists with the study's extensions."""
-    found: set[str] = set()
-    for code in codes:
-        found |= study.standards.codelists[code].terms | study.extensions.get(code, frozenset())
-    return frozenset(found)
-
-
 def sdtm_columns(study: Study, name: str) -> dict[str, Kind]:
     """The columns of a finished SDTM dataset and what they hold."""
     dataset = study.datasets[name]
@@ -603,3 +480,6 @@ def renamed(rule: Rule, names: Mapping[str, str]) -> Rule:
             "variable": ", ".join(names.get(one, one) for one in rule.variable.split(", ")) if rule.variable else "",
         }
     )
+
+
+__all__ = ["EXPECTATIONS", "Rule", "RuleBook", "explanations", "rule_book"]

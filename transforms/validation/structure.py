@@ -6,13 +6,13 @@ variables of which dataset.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from transforms.standards import VariableStandard
 from transforms.study import Study, check, graph
 from transforms.validation.columns import Kind
-from transforms.validation.rules import Rule, terms
+from transforms.validation.rule import Rule
 
 MAX_BYTES = 200
 DAYS = r"(?:0[1-9]|1\d|2[0-8])"
@@ -80,6 +80,14 @@ def _date_order(writer: _Writer, rule: str, start: tuple[str, ...], end: tuple[s
         },
         variable=f"{start[0]}, {end[0]}",
     )
+
+
+def terms(study: Study, codes: Iterable[str]) -> frozenset[str]:
+    """The terms of some codelists with the study's extensions."""
+    found: set[str] = set()
+    for code in codes:
+        found |= study.standards.codelists[code].terms | study.extensions.get(code, frozenset())
+    return frozenset(found)
 
 
 class _Writer:

@@ -1,0 +1,272 @@
+"""Both studies against their rule books: clean extracts breach nothing, a planted fault breaches exactly its rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import synthetic
+from transforms import pipeline, snapshot
+from transforms.core import text
+from transforms.findings import Severity
+from transforms.study import Study
+from transforms.validation.check import Breach, check, reach
+from transforms.validation.rules import RuleBook, rule_book
+from transforms.warehouse import parquet
+
+
+@dataclass(frozen=True)
+class Checked:
+    book: RuleBook
+    staged: Mapping[str, pd.DataFrame]
+    sdtm: Mapping[str, pd.DataFrame]
+
+    @classmethod
+    def of(cls, study: Study, path: Path) -> Checked:
+        staged = {
+            one.stem: snapshot.staged_source(pq.read_table(one)).frame for one in sorted((path / "staged").iterdir())
+        }
+        sdtm = {one.stem.upper(): parquet.frame_of(pq.read_table(one)) for one in sorted((path / "sdtm").iterdir())}
+        return cls(rule_book(study), staged, sdtm)
+
+    def breaches(self) -> list[Breach]:
+        return [*check(self.staged, self.book.staged), *check(self.sdtm, self.book.sdtm)]
+
+    def reach(self) -> dict[tuple[str, str], int]:
+        return {**reach(self.staged, self.book.staged), **reach(self.sdtm, self.book.sdtm)}
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Checked:
+    folder = tmp_path_factory.mktemp("synthetic")
+    synthetic.generate(folder / "landing", truth=folder / "truth")
+    study = Study.load("ucmsc_dac")
+    return Checked.of(study, pipeline.run(study, landing=folder / "landing", home=folder / "home").path)
+
+
+@pytest.fixture(scope="module")
+def pilot(pilot_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Checked:
+    study = Study.load("cdiscpilot01")
+    return Checked.of(study, pipeline.run(study, landing=pilot_raw, home=tmp_path_factory.mktemp("home")).path)
+
+
+def test_clean_extracts_breach_nothing_to_act_on(clean: Checked) -> None:
+    found = clean.breaches()
+    assert [one.rule.id for one in found if one.rule.severity is not Severity.INFORMATION] == []
+    # Critical values of a disease with low platelets and high ammonia: told, nothing to answer.
+    assert {one.rule.id for one in found} == {"lis.critical_value"}
+
+
+def test_what_the_pilot_breaches_is_true_and_one_cause_each(pilot: Checked) -> None:
+    """36 events not serious that fulfil a criterion, 250 with an end date that are not resolved: so in the raw data."""
+    ae = pilot.staged["ae_raw"]
+    criteria = ["AESCAN", "AESCNO", "AEDIS", "IT.AESDTH", "IT.AESHOSP", "IT.AESLIFE", "AESOD"]
+    told = (ae["IT.AESER"].astype(object) == "No") & (ae[criteria].astype(object) == "Yes").any(axis=1)
+    open_with_end = ae["AEOUTCOME"].astype(object).str.startswith("Not Recovered") & ae["IT.AEENDAT"].notna()
+    assert [(one.rule.id, one.dataset, len(one.rows), one.rule.severity.value) for one in pilot.breaches()] == [
+        ("ae.criterion_without_serious", "AE", int(told.sum()), "answer"),
+        ("ae.unresolved_with_end", "AE", int(open_with_end.sum()), "answer"),
+    ]
+
+
+def test_every_rule_has_something_to_look_at(clean: Checked, pilot: Checked) -> None:
+    """A check that finds nothing to check fails; what clean extracts cannot hold is listed."""
+    looked: dict[str, int] = {}
+    for part in (clean, pilot):
+        for (_, rule), rows in part.reach().items():
+            looked[rule] = looked.get(rule, 0) + rows
+    assert len(looked) > 80
+    assert {rule for rule, rows in looked.items() if rows == 0} == {"ae_form.ongoing_with_end"}
+
+
+Change = Mapping[str, Any]
+
+
+def planted(
+    data: pd.DataFrame, where: Mapping[str, str], change: Change, count: int = 1
+) -> tuple[pd.DataFrame, list[int]]:
+    """The frame with some values changed on the first rows that hold `where`, and these rows."""
+    mask = pd.Series(True, index=data.index)
+    for name, value in where.items():
+        mask &= data[name].astype(object) == value if value else data[name].notna()
+    rows = [int(row) for row in mask.to_numpy().nonzero()[0][:count]]
+    assert len(rows) == count, where
+    result = data.copy()
+    for name, value in change.items():
+        own = result[name].astype(object).where(result[name].notna(), None)
+        for row in rows:
+            own.iloc[row] = value(own.iloc[row]) if callable(value) else value
+        numeric = pd.api.types.is_numeric_dtype(data[name].dtype)
+        result[name] = own.astype(float) if numeric else text.from_values(own)
+    return result, rows
+
+
+def year(years: int) -> Callable[[str], str]:
+    return lambda value: f"{int(value[:4]) + years}{value[4:]}"
+
+
+STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
+    ("lis", {"项目代码": "CREA"}, {"结果": "1.1"}, "lis.implausible"),
+    ("lis", {"项目代码": "K"}, {"结果": "44"}, "lis.implausible"),
+    ("lis", {"项目代码": "INR"}, {"结果": "0.1"}, "lis.implausible"),
+    ("lis", {"项目代码": "K"}, {"结果": "7.1"}, "lis.critical_value"),
+    ("lis", {"项目代码": "ALT"}, {"采集时间": year(1)}, "laboratory.received_before_collected"),
+    ("lis", {"项目代码": "ALT"}, {"采集时间": year(-1)}, "laboratory.reported_late"),
+    ("lis", {"项目代码": "ALT"}, {"报告时间": year(-1)}, "laboratory.reported_before_received"),
+    ("lis", {"项目代码": "ALT"}, {"结果": None}, "laboratory.result_missing"),
+    ("lis", {"项目代码": "ALT"}, {"参考范围": "50-9"}, "laboratory.range_order"),
+    ("lis", {"项目代码": "ALT"}, {"参考范围": None}, "lis.range_missing"),
+    ("lis", {"项目代码": "DBIL"}, {"结果": "900"}, "lis.direct_above_total"),
+    ("lis", {"项目代码": "IBIL"}, {"结果": "900"}, "lis.bilirubin_parts"),
+    ("lis", {"项目代码": "GLOB"}, {"结果": "99"}, "lis.protein_parts"),
+    ("lis", {"项目代码": "ALT"}, {"标本类型": "锟斤拷"}, "source.damaged_text"),
+    ("kps", {}, {"kps_score": "55"}, "kps.score"),
+    ("he", {}, {"he_grade": "GRADE 5"}, "he.grade"),
+    ("meld", {}, {"meld_score": "41"}, "meld.score"),
+    ("auditc", {}, {"ac_q2": "5"}, "auditc.how_many"),
+    ("childpugh", {"cp_class": "C"}, {"cp_total": "15"}, "childpugh.total"),
+    ("childpugh", {"cp_class": "B"}, {"cp_class": "A"}, "childpugh.class"),
+    ("childpugh", {}, {"cp_class": "D"}, "childpugh.class_known"),
+    ("childpugh", {"asc_txt": "Slight"}, {"asc_txt": "Absent"}, "childpugh.ascites_answer"),
+    ("dose", {"given": "Y"}, {"cells_total": lambda one: str(float(one) * 1.3)}, "dose.arithmetic"),
+    ("dose", {"given": "Y"}, {"infendtm": year(-1)}, "source.date_order"),
+    ("dose", {"given": "Y"}, {"infstdtm": lambda one: one[:11] + "00:05"}, "dose.duration"),
+    ("dose", {"given": "Y"}, {"viability_pct": "61"}, "dose.viability"),
+    ("dose", {"given": "Y"}, {"lot": None}, "dose.lot_missing"),
+    ("dose", {"given": "Y"}, {"infstdtm": None}, "dose.start_missing"),
+    ("dose", {"given": "Y"}, {"weight_used": None}, "dose.weight_missing"),
+    ("dose", {"given": "Y"}, {"cells_total": None}, "dose.cells_missing"),
+    ("dose", {"given": "N"}, {"cells_total": "70"}, "dose.not_given_with_cells"),
+    ("dose", {"given": "N"}, {"reas_not_given": None}, "dose.reason_missing"),
+    ("dose", {"given": "N"}, {"dose_planned": "1.5"}, "dose.planned"),
+    ("dose", {"interrupt_min": "20"}, {"adj_reason": None}, "dose.interruption_without_reason"),
+    ("ae", {}, {"aerel": None}, "ae_form.causality_missing"),
+    ("ae", {"aerel": "很可能有关"}, {"aerelnst": "肯定有关"}, "ae_form.related_twice"),
+    ("ae", {}, {"aetoxgr": None}, "ae_form.grade_missing"),
+    ("ae", {"aeongo": "N", "aeout": "RECOVERED/RESOLVED"}, {"aeongo": "Y"}, "ae_form.ongoing_with_end"),
+    ("ae", {"aeendat": ""}, {"aeendat": year(-1)}, "source.date_order"),
+    ("visit", {"svoccur": "N"}, {"svreasoc": None}, "visit.reason_missing"),
+    ("visit", {}, {"svoccur": None}, "visit.occurrence_missing"),
+    ("eos", {"eos_reason": "LOST TO FOLLOW-UP"}, {"n_attempts": "2"}, "eos.attempts"),
+    ("eos", {"eos_reason": "LOST TO FOLLOW-UP"}, {"n_attempts": None}, "eos.attempts_missing"),
+    ("eos", {"lastcontdat": ""}, {"lastcontdat": year(1)}, "eos.contact_after_end"),
+    ("enrol", {"elig_yn": "Y"}, {"enrdat": year(-1)}, "enrol.before_eligible"),
+    ("enrol", {"elig_yn": "N"}, {"sfreas": None}, "enrol.failure_without_reason"),
+    ("enrol", {"elig_yn": "N"}, {"cohort": "C1"}, "enrol.not_eligible_in_cohort"),
+    ("eot", {}, {"n_doses": "4"}, "eot.doses"),
+    ("dm", {}, {"age": "61"}, "demographics.age"),
+    ("ic", {}, {"icverdat": year(1)}, "consent.before_version"),
+    ("dsmb", {}, {"cutoffdat": year(1)}, "dsmb.before_cut"),
+    ("vitals", {"sysbp": ""}, {"diabp": "180"}, "vital_signs.pressures_exchanged"),
+    ("vitals", {}, {"vsdat": year(1)}, "form.entered_before_assessed"),
+    ("vitals", {}, {"modified_ts": year(-1)}, "form.modified_before_entered"),
+]
+
+
+@pytest.mark.parametrize(("source", "where", "change", "rule"), STAGED, ids=[f"{one[0]}-{one[3]}" for one in STAGED])
+def test_a_planted_fault_in_a_source_breaches_its_rule(
+    clean: Checked, source: str, where: Mapping[str, str], change: Change, rule: str
+) -> None:
+    told = {one.rule.id for one in check(clean.staged, {source: clean.book.staged[source]})}
+    data, rows = planted(clean.staged[source], where, change)
+    found = check({**clean.staged, source: data}, {source: clean.book.staged[source]})
+    new = [one for one in found if one.rule.id not in told or set(rows) <= set(one.rows)]
+    also = {"lis.bilirubin_parts"} if rule == "lis.direct_above_total" else set()
+    assert {one.rule.id for one in new} == {rule} | also
+    if rule not in {"lis.bilirubin_parts", "lis.protein_parts"} and not also:  # said of the total
+        assert [list(one.rows) for one in new] == [rows]
+
+
+SDTM: list[tuple[str, Mapping[str, str], Change, str]] = [
+    ("DM", {}, {"STUDYID": "OTHER"}, "structure.constant"),
+    ("DM", {}, {"SITEID": None}, "structure.required"),
+    ("DM", {}, {"SEX": "m"}, "structure.codelist"),
+    ("DM", {}, {"COUNTRY": "X" * 201}, "structure.length"),
+    ("DM", {}, {"BRTHDTC": "1970-13"}, "structure.iso8601"),
+    ("DM", {}, {"AGE": 130}, "dm.age"),
+    ("DM", {"ARMCD": ""}, {"RFICDTC": year(5)}, "dm.consent_after_exposure"),
+    ("DM", {"DTHDTC": ""}, {"DTHDTC": year(-9)}, "dm.death_before_exposure_end"),
+    ("DM", {"RFENDTC": ""}, {"RFENDTC": year(-9)}, "structure.date_order"),
+    ("DM", {"ARMNRS": "SCREEN FAILURE"}, {"ARMNRS": None}, "dm.arm_or_reason"),
+    ("DM", {"ACTARMCD": ""}, {"ARMNRS": "NOT ASSIGNED"}, "dm.arm_and_reason"),
+    ("VS", {"VSTESTCD": "PULSE"}, {"VSTEST": "Weight"}, "structure.one_to_one"),
+    ("VS", {"VSTESTCD": "PULSE"}, {"VSSTRESN": 60.5}, "structure.numeric_result"),
+    ("VS", {"VSTESTCD": "HEIGHT"}, {"VSSTRESC": "66", "VSSTRESN": 66}, "vs.implausible"),
+    ("VS", {"VSTESTCD": "PULSE"}, {"VSSTRESU": None}, "vs.standard_unit"),
+    ("VS", {}, {"VSSEQ": 9999}, "structure.sequence"),
+    ("VS", {}, {"VSDY": 0}, "structure.study_day"),
+    ("VS", {}, {"USUBJID": "NOBODY"}, "structure.subject_in_dm"),
+    ("LB", {"LBTESTCD": "K"}, {"LBSTRESN": None}, "structure.numeric_result"),
+    ("LB", {"LBTESTCD": "K"}, {"LBSTRESN": -3, "LBSTRESC": "-3"}, "lb.negative"),
+    ("LB", {"LBTESTCD": "K"}, {"LBSTRESU": None}, "lb.standard_unit"),
+    ("AE", {"AESER": "Y", "AESHOSP": "Y"}, {"AESER": "N"}, "ae.criterion_without_serious"),
+    ("AE", {"AESER": "N"}, {"AESER": "Y"}, "ae.serious_without_criterion"),
+    ("AE", {"AETOXGR": "1", "AEOUT": "RECOVERED/RESOLVED"}, {"AETOXGR": "5"}, "ae.grade_5_not_fatal"),
+    ("AE", {"AEOUT": "FATAL"}, {"AETOXGR": "4"}, "ae.fatal_not_grade_5"),
+    ("AE", {"AEOUT": "RECOVERED/RESOLVED"}, {"AEENDTC": None}, "ae.resolved_without_end"),
+    ("AE", {"AEOUT": "RECOVERED/RESOLVED"}, {"AEOUT": "NOT RECOVERED/NOT RESOLVED"}, "ae.unresolved_with_end"),
+    ("EX", {}, {"EXDOSE": -1}, "ex.dose"),
+    ("EX", {}, {"EXDOSU": None}, "ex.dose_unit"),
+    ("SV", {"SVOCCUR": "Y"}, {"SVSTDTC": None}, "sv.start_missing"),
+    ("SV", {"SVOCCUR": "N"}, {"SVSTDTC": "2022-06-01"}, "sv.date_without_visit"),
+    ("RS", {}, {"RSSTRESC": None, "RSSTRESN": None}, "findings.result_lost"),
+    ("SUPPAE", {}, {"QVAL": None}, "structure.required"),
+    ("SUPPAE", {}, {"QNAM": "X" * 9}, "structure.length"),
+]
+
+
+@pytest.mark.parametrize(("name", "where", "change", "rule"), SDTM, ids=[f"{one[0]}-{one[3]}" for one in SDTM])
+def test_a_planted_fault_in_a_dataset_breaches_its_rule(
+    clean: Checked, name: str, where: Mapping[str, str], change: Change, rule: str
+) -> None:
+    data, rows = planted(clean.sdtm[name], where, change)
+    found = check({**clean.sdtm, name: data}, {name: clean.book.sdtm[name]})
+    allowed = {rule}
+    if "USUBJID" in change:  # the subject's numbers have a gap then, and the new one's do not begin at 1
+        allowed |= {"structure.sequence", "structure.visit_in_sv"}
+    assert rule in {one.rule.id for one in found}
+    assert {one.rule.id for one in found} <= allowed
+    assert all(set(rows) & set(one.rows) for one in found if one.rule.id == rule)
+
+
+def test_a_record_of_a_visit_that_did_not_happen(clean: Checked) -> None:
+    gone = clean.sdtm["SV"]["VISITNUM"] != 2
+    found = check({**clean.sdtm, "SV": clean.sdtm["SV"][gone]}, {"VS": clean.book.sdtm["VS"]})
+    assert [one.rule.id for one in found] == ["structure.visit_in_sv"]
+    assert len(found[0].rows) == int((clean.sdtm["VS"]["VISITNUM"] == 2).sum())
+
+
+def test_a_key_twice_is_found_unless_the_whole_record_is_there_twice(clean: Checked) -> None:
+    ae = clean.sdtm["AE"]
+    twice = ae.iloc[[0, 0, 1]].reset_index(drop=True)
+    twice["AESEQ"] = [1.0, 2.0, 1.0]
+    rules = {"AE": [one for one in clean.book.sdtm["AE"] if one.id == "structure.key"]}
+    assert check({"AE": twice}, rules) == ()
+    changed, _ = planted(twice, {}, {"AEOUT": "UNKNOWN"})
+    assert [list(one.rows) for one in check({"AE": changed}, rules)] == [[0, 1]]
+
+
+def test_unknown_terms_are_one_cause_each(clean: Checked) -> None:
+    data, _ = planted(clean.sdtm["AE"], {}, {"AEOUT": "BETTER"}, count=3)
+    data, _ = planted(data, {"AEOUT": "FATAL"}, {"AEOUT": "DEAD"}, count=2)
+    rules = {"AE": [one for one in clean.book.sdtm["AE"] if one.id == "structure.codelist"]}
+    found = check({"AE": data}, rules)
+    assert sorted((one.variable, one.cause, len(one.rows)) for one in found) == [
+        ("AEOUT", "BETTER", 3),
+        ("AEOUT", "DEAD", 2),
+    ]
+    assert all(one.rule.severity is Severity.CRITICAL for one in found)
+
+
+def test_the_order_of_breaches_is_that_of_the_rules(clean: Checked) -> None:
+    first, second = clean.breaches(), clean.breaches()
+    assert [(one.rule.id, one.dataset, one.cause, list(one.rows)) for one in first] == [
+        (one.rule.id, one.dataset, one.cause, list(one.rows)) for one in second
+    ]
+    assert all(list(one.rows) == sorted(one.rows) for one in first)
