@@ -54,7 +54,6 @@ GRACE = 2.5
 ROWS_PER_STATEMENT = 20_000
 STANDS = "The earlier publication stands"
 ABSENT = "Not part of the current snapshot"
-WRITTEN_BY_SERVER = {"decision": ("recorded_by", "recorded_at")}
 OPS = (
     "delivery",
     "decision",
@@ -240,7 +239,7 @@ class Database:
         if decisions:
             # Who decided and when is the log's to say: the owner writes it, so that the writer cannot.
             with self._connected("owner", name, f"publishing snapshot {snapshot_id}") as owner, owner.transaction():
-                self._add_history(owner, study, decisions, written=True)
+                self._add_history(owner, study, decisions)
 
         def once() -> None:
             self._add_history(connection, study, rest)
@@ -351,7 +350,7 @@ class Database:
             owner.execute("SET LOCAL cairn.rebuild = 'on'")
             for name in OPS:
                 owner.execute(sql.SQL("DELETE FROM {} WHERE study = %s").format(_ops(name)), [study])
-            self._add_history(owner, study, ops, written=True)
+            self._add_history(owner, study, ops)
 
     def record_run(self, study: str, run_id: str) -> None:
         """Record that a run began: who and when are the server's."""
@@ -570,16 +569,14 @@ class Database:
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
 
-    def _add_history(
-        self, connection: Connection, study: str, ops: Mapping[str, pa.Table], written: bool = False
-    ) -> None:
-        """Add what is new to the tables of ops; `written` takes who and when from the rows."""
+    def _add_history(self, connection: Connection, study: str, ops: Mapping[str, pa.Table]) -> None:
+        """Add what is new to the tables of ops."""
         unknown = sorted(set(ops) - set(OPS))
         if unknown:
             raise DatabaseError(f"there is no table ops.{unknown[0]}. Known: {', '.join(OPS)}")
         for name in OPS:
             if name in ops and ops[name].num_rows:
-                _insert(connection, study, name, ops[name], written)
+                _insert(connection, study, name, ops[name])
 
     def _check_publication(self, connection: Connection, study: str, number: int, snapshot_id: str) -> None:
         known = connection.execute(
@@ -969,11 +966,9 @@ def _comments(view: sql.Identifier, label: str, columns: Columns) -> list[sql.Co
     return result
 
 
-def _insert(connection: Connection, study: str, name: str, table: pa.Table, written: bool) -> None:
+def _insert(connection: Connection, study: str, name: str, table: pa.Table) -> None:
     """Rows into a table of ops that are not there yet."""
     payload = table.drop_columns(["study"]) if "study" in table.column_names else table
-    left_out = () if written else WRITTEN_BY_SERVER.get(name, ())
-    payload = payload.drop_columns([one for one in left_out if one in payload.column_names])
     known = {
         str(row[0])
         for row in connection.execute(

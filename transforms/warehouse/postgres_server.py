@@ -256,7 +256,7 @@ class PostgresServer:
         return process if process is not None and process.alive and process.state == "ready" else None
 
     def _forget_stranger(self) -> None:
-        """Remove a pid file left by a crash whose number some other program has now."""
+        """Remove a pid file left by a crash whose number some other program has now, or a process that has ended."""
         process = self._process()
         if process is None or not process.alive:
             return
@@ -266,7 +266,8 @@ class PostgresServer:
             text=True,
             check=False,
         )
-        if seen.returncode == 0 and "postgres" not in seen.stdout and not _answers(process.port):
+        strange = "postgres" not in seen.stdout or "<defunct>" in seen.stdout
+        if seen.returncode == 0 and strange and not _answers(process.port):
             (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _kept_port(self) -> int | None:

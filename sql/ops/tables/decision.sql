@@ -8,8 +8,8 @@ CREATE TABLE IF NOT EXISTS ops.decision (
     reason text NOT NULL,
     previous_hash text,
     hash text,
-    recorded_by name NOT NULL DEFAULT session_user,
-    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    recorded_by text NOT NULL,
+    recorded_at timestamptz NOT NULL,
     PRIMARY KEY (study, number)
 );
 COMMENT ON TABLE ops.decision IS 'What people decided, and who recorded it when';
@@ -17,4 +17,5 @@ CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ops
     FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change();
 ALTER TABLE ops.decision ENABLE ALWAYS TRIGGER append_only;
 GRANT SELECT ON ops.decision TO cairn_writer, cairn_reader;
-GRANT INSERT (study, number, act, target, by_person, reason, previous_hash, hash) ON ops.decision TO cairn_writer;
+-- Who and when are those of the decision log: the owner alone writes them, so that the writer cannot make them up.
+REVOKE INSERT ON ops.decision FROM cairn_writer;
