@@ -32,7 +32,7 @@ def main(raw: Path, out: Path, wanted: str) -> None:
         extract = ingest.read_extract(source, raw / source.files, source.files)
         staged[name] = stage(source, [RawFile(source.files, "", extract)], cut_off="2015-12-31")
     sources_read = {name: snapshot.staged_source(snapshot.staged_table(study, one)) for name, one in staged.items()}
-    mapped = map_study(study, sources_read, only=[wanted])
+    mapped = map_study(study, sources_read, only=[wanted], cut_off="2015-12-31")
     dataset = mapped.datasets[wanted]
     parquet.write(snapshot.dataset_table(study, dataset), out / f"{wanted.lower()}.parquet")
     links = [snapshot.record_lineage(dataset), snapshot.value_lineage(dataset)]

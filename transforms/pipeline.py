@@ -429,7 +429,7 @@ def map_datasets(study: Study, building: Building, only: Iterable[str] | None = 
     Returns the number of records of each dataset written.
     """
     wanted = tuple(study.datasets if only is None else only)
-    mapped = map_study(study, _StagedSources(study, building), only)
+    mapped = map_study(study, _StagedSources(study, building), only, cut_off=building.opening()["cut_off"])
     for name in wanted:
         for own in (name, f"SUPP{name}"):
             dataset = mapped.datasets.get(own)

@@ -84,7 +84,12 @@ def record_lineage(dataset: Dataset) -> pa.Table:
         )
         for origin in dataset.origins
     ]
-    return lineage.record_links(dataset.name, parts, dataset.origin_codes, dataset.positions, dataset.entries)
+    own = lineage.record_links(dataset.name, parts, dataset.origin_codes, dataset.positions, dataset.entries)
+    joined = [
+        lineage.joined_links(dataset.name, name, one.files, one.hashes, one.file_codes, one.lines, one.rows)
+        for name, one in dataset.joined.items()
+    ]
+    return pa.concat_tables([own, *joined])
 
 
 def value_lineage(dataset: Dataset) -> pa.Table:
@@ -154,14 +159,25 @@ def _automatic_rules(study: Study, dataset: DatasetFile, file: str) -> Iterator[
         "DOMAIN": ("the dataset's name", file),
         "USUBJID": (f"the subject of the source, written {study.file.usubjid}", "study.yml"),
     }
-    subjects = sorted({study.sources[group.source].subject for group in dataset.records if group.source})
+    named = {study.sources[group.source].subject for group in dataset.records if group.source}
+    subjects = sorted(name for name in named if name is not None)
+    relation_inputs = [
+        f"{name}.{graph.sequence_variable(study, name)}" for relation in dataset.relations for name in relation.records
+    ]
     element_inputs: list[str] = []
     if dataset.elements is not None:
         rules = [rule for element in dataset.elements.elements for rule in element.rules]
         element_inputs = sorted({graph.rule_inputs(rule)[0] for rule in rules})
     for variable in graph.automatic(study, dataset):
-        rule, where = written.get(variable, ("the element rules of the dataset", file))
+        made = "the relations of the dataset" if dataset.relations else "the element rules of the dataset"
+        rule, where = written.get(variable, (made, file))
         inputs: list[str] = []
+        if variable == graph.CUT_OFF:
+            rule = "the cut-off of the snapshot"
+        if dataset.relations and variable in {"USUBJID", "IDVARVAL"}:
+            subject = [f"{one.partition('.')[0]}.USUBJID" for one in relation_inputs]
+            rule, where = made, file
+            inputs = list(dict.fromkeys(relation_inputs if variable == "IDVARVAL" else subject))
         if dataset.elements is not None and variable not in {"STUDYID", "DOMAIN"}:
             inputs = element_inputs if variable in {"SESTDTC", "SEENDTC"} else ["DM.USUBJID"]
         collected = subjects if variable == "USUBJID" else []

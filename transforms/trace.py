@@ -149,8 +149,20 @@ class Tracer:
             specification = [link for link in own if link["kind"] == "specification" and rule["kind"] == "automatic"]
             return [Leaf("specification", link["source"], link["line"]) for link in specification]
         leaves = []
+        joined = {link["source_variable"] for link in own if link["kind"] == "raw"} - {None}
         for link in own:
-            columns = tuple(_column_of(name, link) for name in rule["collected"] if _reads_extract(name))
+            if link["source_variable"] in joined:
+                named = tuple(
+                    name.partition(".")[2] for name in rule["collected"] if _joined(name) == link["source_variable"]
+                )
+                if named:
+                    leaves.append(Leaf(link["kind"], link["source"], link["line"], named, link["sha256"] or ""))
+                continue
+            columns = tuple(
+                _column_of(name, link)
+                for name in rule["collected"]
+                if _reads_extract(name) and _joined(name) not in joined
+            )
             entry = tuple(name.split(".")[-1] for name in rule["collected"] if name.startswith("each."))
             if columns:
                 leaves.append(Leaf(link["kind"], link["source"], link["line"], columns, link["sha256"] or ""))
@@ -237,6 +249,11 @@ def _iso(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _reads_extract(name: str) -> bool:
     """True if an input of a collected algorithm is a column of the extract, not a cell of the table that spreads it."""
     return not name.startswith("each.") or name == "each.value" or name.startswith("each.column.")
+
+
+def _joined(name: str) -> str:
+    """The source that a column written SOURCE.COLUMN is of."""
+    return name.partition(".")[0] if "." in name else ""
 
 
 def _column_of(name: str, link: Mapping[str, Any]) -> str:

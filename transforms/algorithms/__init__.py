@@ -3,6 +3,6 @@
 A new ability is a new class here, registered under its word; see `transforms.algorithms.base`.
 """
 
-from transforms.algorithms import analysis, collected, results, timing, values
+from transforms.algorithms import analysis, collected, matching, results, timing, values
 
-__all__ = ["analysis", "collected", "results", "timing", "values"]
+__all__ = ["analysis", "collected", "matching", "results", "timing", "values"]

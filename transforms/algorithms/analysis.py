@@ -194,7 +194,8 @@ class SubjectValue(Search):
         chosen = np.full(self._subjects(scope) + 1, -1, dtype=np.int64)
         chosen[subjects] = records[order][first]
         taken = self._spread(scope, chosen)
-        return Outcome(take(frame[variable], taken, scope.index), links=(Link(dataset, taken, variable),))
+        ids = np.append(frame.index.to_numpy(), -1)[taken]
+        return Outcome(take(frame[variable], taken, scope.index), links=(Link(dataset, ids, variable),))
 
 
 @register

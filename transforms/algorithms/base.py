@@ -27,7 +27,8 @@ class Visits(BaseModel):
     """How collected visit names become VISIT, VISITNUM and VISITDY.
 
     `table` lists the planned visits; its column `collected` holds the name on the form. `unscheduled` is
-    a pattern whose group `number` is the VISITNUM of a visit outside the plan.
+    a pattern of the names of visits outside the plan; its group `number`, where it has one, is the VISITNUM.
+    Without one the name says nothing of the number: see `visit_number` and `visit_by_date`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -208,19 +208,24 @@ class AssignPart(Algorithm):
 
 @register
 class AssignVisit(Algorithm):
-    """VISIT, VISITNUM or VISITDY of a collected visit name, by the study's visit table and unscheduled rule."""
+    """VISIT, VISITNUM or VISITDY of a collected visit name, by the study's visit table and unscheduled rule.
+
+    `take` names the column of the visit table where the variable filled has another name. The name of an unscheduled
+    visit that holds no number gives a missing value.
+    """
 
     word: ClassVar[str] = "assign_visit"
     main: ClassVar[str] = "column"
     column: str
+    take: Literal["VISIT", "VISITNUM", "VISITDY"] | None = None
 
     def collected_inputs(self) -> Sequence[str]:
         return (self.column, *self.when)
 
     def apply(self, scope: Scope) -> Outcome:
-        rules = scope.visits
+        rules, wanted = scope.visits, self.take or scope.target.name
         table = scope.table(rules.table)
-        planned = {fold(key[0]): value for key, value in table.keyed([rules.collected], scope.target.name).items()}
+        planned = {fold(key[0]): value for key, value in table.keyed([rules.collected], wanted).items()}
         pattern = re.compile(rules.unscheduled, re.IGNORECASE) if rules.unscheduled else None
         values = scope.collected(self.column)
         found: list[str | None] = []
@@ -232,9 +237,13 @@ class AssignVisit(Algorithm):
                 found.append(planned[fold(value)])
             elif match:
                 known[position] = True
-                number = numbers.canonical_number(match["number"]) or match["number"]
+                collected = match.groupdict().get("number")
+                if collected is None:
+                    found.append(None)
+                    continue
+                number = numbers.canonical_number(collected) or collected
                 shown = {"VISITNUM": number, "VISIT": rules.unscheduled_visit.format(number=number)}
-                found.append(shown.get(scope.target.name))
+                found.append(shown.get(wanted))
             else:
                 found.append(None)
         problems = unmapped(

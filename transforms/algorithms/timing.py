@@ -289,18 +289,21 @@ def covering(
 class VisitByDate(Derived):
     """VISITNUM of the visit in which a date falls, from SV: `visit_by_date: LBDTC`.
 
-    For extracts that know no visit. Only visits that took place count; a date in no visit of its subject
-    is an answerable finding and stays without visit.
+    For extracts that know no visit, and for visits whose name says no number: `unless` names a number that stands
+    where it is known. Only visits that took place count; a date in no visit of its subject is an answerable finding
+    and stays without visit.
     """
 
     word: ClassVar[str] = "visit_by_date"
     searches: ClassVar[bool] = True
     main: ClassVar[str] = "date"
     date: str
+    unless: str | None = None
 
     def variable_inputs(self) -> Sequence[str]:
         return (
             self.date,
+            *((self.unless,) if self.unless else ()),
             "USUBJID",
             *(f"SV.{name}" for name in ("USUBJID", "VISITNUM", "SVSTDTC", "SVENDTC")),
             *self.when,
@@ -322,6 +325,10 @@ class VisitByDate(Derived):
         values = np.where(chosen >= 0, numbers_of[chosen] if len(visits) else np.nan, np.nan)
         records = np.where(chosen >= 0, visits.index.to_numpy()[chosen] if len(visits) else -1, -1)
         lost = (chosen < 0) & collected.notna().to_numpy()
+        if self.unless is not None:
+            named = scope.variable(self.unless).to_numpy()
+            known = ~np.isnan(named)
+            values, records, lost = np.where(known, named, values), np.where(known, -1, records), lost & ~known
         problem = Problem(
             "no_visit_on_date",
             Severity.ANSWER,
@@ -330,3 +337,66 @@ class VisitByDate(Derived):
             "Ask the site whether a visit is missing from the visit log or the date is wrong",
         )
         return Outcome(pd.Series(values, index=scope.index), (problem,) if lost.any() else (), (Link("SV", records),))
+
+
+@register
+class VisitNumber(Derived):
+    """VISITNUM of the visit log: the planned number, and for a visit outside the plan one behind it.
+
+    `visit_number: SVSTDTC, planned: planned`: the k-th visit of a subject without a planned number after a planned
+    visit n is n + 0.01 k, in the order of their dates (in the order of the extract on one day). A visit on the day of a
+    planned one counts as after it, one before every planned visit as after visit 0. Without a date there is no number.
+    """
+
+    word: ClassVar[str] = "visit_number"
+    main: ClassVar[str] = "date"
+    date: str
+    planned: str
+
+    def variable_inputs(self) -> Sequence[str]:
+        return (self.date, self.planned, "USUBJID", *self.when)
+
+    def apply(self, scope: Scope) -> Outcome:
+        planned = scope.variable(self.planned).to_numpy()
+        outside = np.isnan(planned)
+        visits = pd.DataFrame(
+            {
+                "subject": scope.variable("USUBJID").cat.codes.to_numpy(),
+                "day": dates.day_numbers(scope.variable(self.date)).to_numpy(),
+                "outside": outside,
+                "planned": planned,
+            }
+        )
+        dated = visits[visits["day"].notna()].sort_values(["subject", "day", "outside", "planned"], kind="stable")
+        before = dated.groupby("subject")["planned"].ffill().fillna(0.0)
+        rank = dated["outside"].groupby([dated["subject"], before]).cumsum()
+        numbered = (before + rank / 100).where(dated["outside"], dated["planned"]).round(2)
+        values = pd.Series(planned, index=scope.index)
+        values.iloc[numbered.index.to_numpy()] = numbered.to_numpy()
+        return Outcome(values)
+
+
+@register
+class VisitName(Derived):
+    """VISIT of a visit outside the plan, from its number: `visit_name: VISITNUM, planned: planned_name`.
+
+    The name is the study's `unscheduled_visit` with the number to two places; a planned name stands where it is known.
+    """
+
+    word: ClassVar[str] = "visit_name"
+    main: ClassVar[str] = "number"
+    number: str
+    planned: str
+
+    def variable_inputs(self) -> Sequence[str]:
+        return (self.number, self.planned, *self.when)
+
+    def apply(self, scope: Scope) -> Outcome:
+        pattern = scope.visits.unscheduled_visit
+
+        def name(planned: str | None, number: float | None) -> str | None:
+            if planned is not None or number is None:
+                return planned
+            return pattern.format(number=f"{number:.2f}")
+
+        return Outcome(text.map_rows([scope.variable(self.planned), scope.variable(self.number)], name))

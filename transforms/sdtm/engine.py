@@ -19,10 +19,11 @@ from transforms.core.tables import Table
 from transforms.findings import Finding, RawPlace, Severity
 from transforms.sdtm import finish
 from transforms.sdtm.elements import element_records
-from transforms.sdtm.records import Dataset, MappingLine, Records
+from transforms.sdtm.records import Dataset, Joined, MappingLine, Records
+from transforms.sdtm.relations import related_records
 from transforms.standards import VariableStandard
 from transforms.study import Study, check, graph
-from transforms.study.models import DatasetFile, Group, Variable
+from transforms.study.models import DatasetFile, Group, Join, Variable
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,21 @@ class Mapped:
     account: tuple[MappingLine, ...]
 
 
-def map_study(study: Study, staged: Mapping[str, StagedSource], only: Iterable[str] | None = None) -> Mapped:
-    """Map all datasets of a study, or `only` some (what they need is computed and not returned)."""
-    return _Run(study, staged).run(None if only is None else tuple(only))
+def map_study(
+    study: Study, staged: Mapping[str, StagedSource], only: Iterable[str] | None = None, *, cut_off: str
+) -> Mapped:
+    """Map all datasets of a study, or `only` some (what they need is computed and not returned).
+
+    `cut_off` is an ISO 8601 date.
+    """
+    return _Run(study, staged, cut_off).run(None if only is None else tuple(only))
 
 
 @dataclass
 class _Run:
     study: Study
     staged: Mapping[str, StagedSource]
+    cut_off: str
     records: dict[str, Records] = field(default_factory=dict)
     subjects: frozenset[str] = frozenset()
     findings: list[Finding] = field(default_factory=list)
@@ -85,8 +92,12 @@ class _Run:
                 self.study, dataset, {name: records.frame for name, records in self.records.items()}
             )
             return
+        if dataset.relations:
+            frames = {name: records.frame for name, records in self.records.items()}
+            self.records[dataset.name] = related_records(self.study, dataset, frames)
+            return
         parts = [self.group_records(dataset, group) for group in dataset.records]
-        records = Records.joined(dataset.name, parts, self.numeric(dataset))
+        records = Records.stacked(dataset.name, parts, self.numeric(dataset))
         self.records[dataset.name] = records
         if dataset.name == "DM":
             self.subjects = frozenset(text.used_texts(records.frame["USUBJID"]))
@@ -140,6 +151,8 @@ class _Run:
             taken = conditions.rows(group.only.where, lambda name: records.rows[name], records.rows.index)
             records.without[group.only.otherwise.rule] = np.flatnonzero(~taken)
         positions = np.flatnonzero(taken)
+        for name, join in group.join.items():
+            self.join(records, name, join, positions)
         if group.for_each is not None:
             records.spread(positions, self.study.tables[group.for_each.table], group.for_each)
         else:
@@ -156,6 +169,33 @@ class _Run:
         records.drop_held()
         return records
 
+    def join(self, records: Records, name: str, join: Join, positions: np.ndarray) -> None:
+        """Find the row of another source that fits each row of this one; what is missing or doubtful is a finding."""
+        other = self.staged[name]
+        theirs, own = [other.frame[one] for one in join.by], [records.rows[one] for one in join.by.values()]
+        groups = text.combination_codes([text.concat(pair) for pair in zip(theirs, own, strict=True)])
+        first = np.full(int(groups.max(initial=-1)) + 1, -1, dtype=np.int64)
+        whole = np.logical_and.reduce([values.notna().to_numpy() for values in theirs])
+        rows = np.flatnonzero(whole)
+        first[groups[rows[::-1]]] = rows[::-1]
+        size = len(other.frame)
+        asked = np.logical_and.reduce([values.notna().to_numpy() for values in own])
+        found = np.where(asked, first[groups[size:]], -1)
+        records.joined[name] = Joined(other.frame, other.files, other.hashes, other.file_codes, other.lines, found)
+        counted = np.bincount(groups[rows], minlength=len(first))
+        taken = np.zeros(len(own[0]), dtype=bool)
+        taken[positions] = True
+        several = taken & (found >= 0) & (counted[groups[size:]] > 1)
+        lost = taken & asked & (found < 0) & (not join.optional)
+        by = ", ".join(join.by.values())
+        for rule, rows_of, problem, remedy in (
+            ("several_rows_fit", several, f"several rows of {name} fit; the first is read", "Ask which row is right"),
+            ("no_row_fits", lost, f"no row of {name} fits", f"Ask for the row of {name}, or have the key corrected"),
+        ):
+            if rows_of.any():
+                places = records.places_of_rows([np.flatnonzero(rows_of)])
+                self.findings.append(Finding(rule, Severity.ANSWER, records.dataset, by, problem, remedy, places))
+
     def identify(self, dataset: DatasetFile, group: Group, records: Records) -> None:
         file = self.study.file
         for name in graph.automatic(self.study, dataset):
@@ -163,6 +203,8 @@ class _Run:
                 records.frame[name] = text.constant(file.studyid, records.frame.index)
             elif name == "DOMAIN":
                 records.frame[name] = text.constant(dataset.name, records.frame.index)
+            elif name == graph.CUT_OFF:
+                records.frame[name] = text.constant(self.cut_off, records.frame.index)
             elif name == "USUBJID" and group.source is not None:
                 subjects = records.taken(self.staged[group.source].subjects)
                 records.frame[name] = text.map_text(
@@ -225,6 +267,8 @@ class _Run:
         for group_source in dict.fromkeys(group.source for group in dataset.records if group.source):
             size = len(self.staged[group_source].frame)
             self.account.extend(records.account_of(group_source, size))
+        for joined in dict.fromkeys(name for group in dataset.records for name in group.join):
+            self.account.extend(records.account_of_joined(joined, len(self.staged[joined].frame)))
 
 
 @dataclass

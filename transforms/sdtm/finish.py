@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,12 +35,12 @@ def finish(study: Study, records: Records, findings: list[Finding]) -> dict[str,
     """The dataset, and its SUPP-- where it has qualifiers, from finished records."""
     dataset = study.datasets[records.dataset]
     frame = records.frame
-    order = text.sort_order([frame[key] for key in dataset.keys]) if len(frame) else np.empty(0, dtype=np.int64)
+    order = record_order(frame, dataset.keys)
     _unique_keys(study, records, findings)
     frame = frame.iloc[order]
     sequence = graph.sequence_variable(study, dataset.name)
     if sequence is not None:
-        frame[sequence] = _sequence(frame["USUBJID"])
+        frame[sequence] = sequence_numbers(frame["USUBJID"])
     qualifiers = _qualifiers(study, dataset.name)
     overflow = _split_long(study, dataset.name, frame, qualifiers)
     variables = _variables(study, dataset.name, frame)
@@ -55,6 +55,7 @@ def finish(study: Study, records: Records, findings: list[Finding]) -> dict[str,
         records.entries[order],
         frame.index.to_numpy(),
         {name: [replace(link, records=link.records[order]) for link in links] for name, links in records.links.items()},
+        {name: replace(one, rows=one.rows[order]) for name, one in records.joined.items()},
     )
     result = {dataset.name: finished}
     supplemental = _supplemental(study, finished, frame, {**qualifiers, **overflow}, sequence)
@@ -63,7 +64,13 @@ def finish(study: Study, records: Records, findings: list[Finding]) -> dict[str,
     return result
 
 
-def _sequence(subjects: pd.Series) -> pd.Series:
+def record_order(frame: pd.DataFrame, keys: Sequence[str]) -> np.ndarray:
+    """The positions of a dataset's records in the order of its keys."""
+    return text.sort_order([frame[key] for key in keys]) if len(frame) else np.empty(0, dtype=np.int64)
+
+
+def sequence_numbers(subjects: pd.Series) -> pd.Series:
+    """The number of each record within its subject, for records in their final order."""
     return (subjects.groupby(subjects, observed=True, sort=False).cumcount() + 1).astype(float)
 
 

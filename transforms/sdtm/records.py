@@ -54,12 +54,31 @@ class Origin:
         return None
 
 
+@dataclass(frozen=True)
+class Joined:
+    """Rows of another source that a group reads: for each of its own rows (later: each record) one, -1 for none."""
+
+    frame: pd.DataFrame
+    files: tuple[str, ...]
+    hashes: tuple[str, ...]
+    file_codes: np.ndarray
+    lines: np.ndarray
+    rows: np.ndarray
+
+    def values(self, column: str, index: pd.Index) -> pd.Series:
+        """A column of the rows joined, on the record index."""
+        own = self.frame[column]
+        codes = np.append(own.cat.codes.to_numpy(), -1)[self.rows]
+        return pd.Series(pd.Categorical.from_codes(codes, categories=own.cat.categories), index=index)
+
+
 @dataclass
 class Records:
     """Records under construction.
 
     `frame` holds the variables, its index being record ids that stay with a record until the end.
-    `origin_codes` and `positions` (aligned with the frame) say from which row of which origin a record is.
+    `origin_codes` and `positions` (aligned with the frame) say from which row of which origin a record is, and
+    `joined` which row of another source it reads besides.
     """
 
     dataset: str
@@ -75,6 +94,7 @@ class Records:
     no_record: list[tuple[str, dict[str, np.ndarray]]] = field(default_factory=list)
     links: dict[str, list[Link]] = field(default_factory=dict)
     subject_rows: tuple[int, np.ndarray] | None = None
+    joined: dict[str, Joined] = field(default_factory=dict)
 
     @classmethod
     def begin(
@@ -96,6 +116,7 @@ class Records:
     def take(self, positions: np.ndarray) -> None:
         """One record for each of the rows at `positions`."""
         self.positions = positions
+        self.joined = {name: replace(one, rows=one.rows[positions]) for name, one in self.joined.items()}
         self.origin_codes = np.zeros(len(positions), dtype=np.int64)
         self.frame = pd.DataFrame(index=pd.RangeIndex(len(positions)))
         self.held = np.zeros(len(positions), dtype=bool)
@@ -113,6 +134,9 @@ class Records:
     def collected(self, name: str) -> pd.Series:
         """A collected column for each record; `each....` belongs to a spread record (see ForEach)."""
         if not name.startswith("each."):
+            source, dot, column = name.partition(".")
+            if dot and source in self.joined:
+                return self.joined[source].values(column, self.frame.index)
             return self.taken(self.rows[name])
         origin = self.origins[0]
         if origin.entry_table is None:
@@ -160,14 +184,20 @@ class Records:
         self.links = {
             name: [replace(link, records=link.records[keep]) for link in links] for name, links in self.links.items()
         }
+        self.joined = {name: replace(one, rows=one.rows[keep]) for name, one in self.joined.items()}
         self.held = np.zeros(int(keep.sum()), dtype=bool)
         self.subject_rows = None
 
     def places(self, mask: np.ndarray) -> tuple[RawPlace, ...]:
         """Files and lines of the records under a mask."""
+        return self.places_of_rows(
+            [self.positions[mask & (self.origin_codes == code)] for code in range(len(self.origins))]
+        )
+
+    def places_of_rows(self, rows_of: Sequence[np.ndarray]) -> tuple[RawPlace, ...]:
+        """Files and lines of rows of each origin."""
         found: dict[tuple[str, str], list[np.ndarray]] = {}
-        for code, origin in enumerate(self.origins):
-            rows = self.positions[mask & (self.origin_codes == code)]
+        for origin, rows in zip(self.origins, rows_of, strict=True):
             for file_code in np.unique(origin.file_codes[rows]):
                 lines = origin.lines[rows[origin.file_codes[rows] == file_code]]
                 found.setdefault((origin.files[file_code], origin.hashes[file_code]), []).append(lines)
@@ -177,7 +207,7 @@ class Records:
         )
 
     @classmethod
-    def joined(cls, dataset: str, parts: Sequence[Records], numeric: Mapping[str, bool]) -> Records:
+    def stacked(cls, dataset: str, parts: Sequence[Records], numeric: Mapping[str, bool]) -> Records:
         """The records of all groups, one below the other; a variable that a group lacks is missing there."""
         names = list(dict.fromkeys(name for part in parts for name in part.frame.columns))
         names += [name for name in numeric if name not in names]
@@ -208,11 +238,25 @@ class Records:
             held=np.zeros(len(index), dtype=bool),
             no_record=[(part.origins[0].name, part.without) for part in parts],
         )
+        for name in dict.fromkeys(name for part in parts for name in part.joined):
+            lacking = [np.full(len(part.positions), -1, dtype=np.int64) for part in parts]
+            rows = [
+                part.joined[name].rows if name in part.joined else none
+                for part, none in zip(parts, lacking, strict=True)
+            ]
+            first = next(part.joined[name] for part in parts if name in part.joined)
+            result.joined[name] = replace(first, rows=np.concatenate(rows))
         for part in parts:
             for name, rules in part.held_rules.items():
                 for rule, rows in rules.items():
                     result.held_rules.setdefault(name, {}).setdefault(rule, []).extend(rows)
         return result
+
+    def account_of_joined(self, source: str, size: int) -> list[MappingLine]:
+        """How many rows of a joined source are read by a record, and by none."""
+        read = len(np.unique(self.joined[source].rows[self.joined[source].rows >= 0])) if source in self.joined else 0
+        lines = (("record", "", read), ("none", "no_record_reads_it", size - read))
+        return [MappingLine(source, self.dataset, kind, rule, rows) for kind, rule, rows in lines if rows]
 
     def account_of(self, source: str, size: int) -> list[MappingLine]:
         """What became of a source's rows: a row counts once, as a record if it gave any."""
@@ -263,3 +307,4 @@ class Dataset:
     entries: np.ndarray
     record_ids: np.ndarray
     links: Mapping[str, Sequence[Link]]
+    joined: Mapping[str, Joined] = field(default_factory=dict)

@@ -451,7 +451,12 @@ def _integer(value: str) -> str | None:
 
 
 def _subjects(rows: _Rows, identities: Mapping[str, str] | None) -> pd.Series:
-    """Each row's subject; a row without one, or with an unknown identifier, is quarantined."""
+    """Each row's subject; a row without one, or with an unknown identifier, is quarantined.
+
+    The rows of a source that names no subject column have none.
+    """
+    if rows.source.subject is None:
+        return text.missing(rows.frame.index)
     identifiers = rows.frame[rows.source.subject]
     linked = rows.source.identity is not None
     subjects = text.translate(identifiers, identities or {}) if linked else identifiers

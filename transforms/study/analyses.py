@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -14,7 +13,7 @@ from transforms.algorithms.base import Algorithm, parse
 from transforms.core.conditions import Test
 from transforms.standards.models import AnalysisStandard, VariableStandard
 from transforms.study import graph
-from transforms.study.models import WORKING, Exclusion, Frozen, Rule
+from transforms.study.models import WORKING, Exclusion, Frozen, Rule, placed
 
 if TYPE_CHECKING:
     from transforms.study.load import Study
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 Type = Literal["text", "integer", "float", "date", "datetime"]
 SUBJECT_LEVEL = "ADSL"
 ONE_PER_SUBJECT = ("DM", SUBJECT_LEVEL)
-CUT_OFF = "cut_off"
+CUT_OFF = graph.CUT_OFF
 AUTOMATIC = ("STUDYID", "USUBJID")
 SUPPLEMENTAL = ("STUDYID", "RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL", "QNAM", "QLABEL", "QVAL", "QORIG", "QEVAL")
 KINDS: Mapping[str, str] = {
@@ -119,7 +118,7 @@ class AnalysisFile(Frozen):
         if profile not in value["placement"]:
             raise ValueError(f"placement does not say what `--` is under {profile!r}")
         rest = {key: item for key, item in value.items() if key != "placement"}
-        return {**_prefix(rest, str(value["placement"][profile])), "placement": value["placement"]}
+        return {**placed(rest, str(value["placement"][profile])), "placement": value["placement"]}
 
     @model_validator(mode="after")
     def _consistent(self) -> AnalysisFile:
@@ -154,16 +153,6 @@ class AnalysisFile(Frozen):
         """All variables with an algorithm, those taken from the subject among them."""
         taken = {name: Derivation.model_validate({"of_subject": f"{SUBJECT_LEVEL}.{name}"}) for name in self.subject}
         return {**taken, **self.variables, **self.working}
-
-
-def _prefix(value: Any, dataset: str) -> Any:
-    if isinstance(value, str):
-        return re.sub(r"--(?=[A-Z.]|$)", dataset, value)
-    if isinstance(value, Mapping):
-        return {_prefix(key, dataset): _prefix(item, dataset) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_prefix(item, dataset) for item in value]
-    return value
 
 
 @dataclass(frozen=True)

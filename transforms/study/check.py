@@ -22,7 +22,7 @@ from transforms.core.tables import Table
 from transforms.errors import Fault
 from transforms.standards import VariableStandard
 from transforms.study import check_analyses, graph
-from transforms.study.models import DatasetFile, Group, Variable
+from transforms.study.models import DatasetFile, Group, Relation, Variable
 
 if TYPE_CHECKING:
     from transforms.study.load import Study
@@ -114,7 +114,7 @@ class _Checker:
         for name, source in self.study.sources.items():
             file = f"sources/{name}.yml"
             named = {
-                "subject": (source.subject,),
+                "subject": (source.subject,) if source.subject is not None else (),
                 "record_id": source.record_id,
                 "exclude": tuple(name for exclusion in source.exclude for name in exclusion.where),
             }
@@ -180,6 +180,8 @@ class _Checker:
             yield from self.group(dataset, group)
         if dataset.elements is not None:
             yield from self.elements(dataset)
+        for number, relation in enumerate(dataset.relations, start=1):
+            yield from self.relation(dataset, f"relations.{number}", relation)
 
     def group(self, dataset: DatasetFile, group: Group) -> Iterator[Fault]:
         file = self.study.files[dataset.name]
@@ -192,7 +194,12 @@ class _Checker:
             yield Fault(file, "records", f"no table {group.table!r}", self.suggest(group.table, self.study.tables))
             return
         if group.source is not None:
-            self.used[group.source].add(self.study.sources[group.source].subject)
+            subject = self.study.sources[group.source].subject
+            if subject is None:
+                yield Fault(file, "records", f"{group.source} names no subject", "Join it to a source that does")
+                return
+            self.used[group.source].add(subject)
+        yield from self.joins(dataset, group)
         if group.only is not None:
             for name in group.only.where:
                 yield from self.collected(dataset, group, name, "only")
@@ -216,6 +223,29 @@ class _Checker:
                 for column in table.values(group.for_each.column):
                     yield from self.collected(dataset, group, column, f"for_each ({table.file})")
 
+    def joins(self, dataset: DatasetFile, group: Group) -> Iterator[Fault]:
+        file = self.study.files[dataset.name]
+        for name, join in group.join.items():
+            if name in self.unreadable or group.source is None:
+                continue
+            if name not in self.study.sources:
+                yield Fault(file, "join", f"no source {name!r}", self.suggest(name, self.study.sources))
+                continue
+            for theirs, own in join.by.items():
+                yield from self.collected(dataset, group, f"{name}.{theirs}", "join")
+                yield from self.collected(dataset, group, own, "join")
+
+    def relation(self, dataset: DatasetFile, place: str, relation: Relation) -> Iterator[Fault]:
+        file = self.study.files[dataset.name]
+        for name in relation.records:
+            if name in self.study.datasets and graph.sequence_variable(self.study, name) is None:
+                yield Fault(file, place, f"{name} has no sequence number that names a record", "Relate another dataset")
+        read = [f"{name}.{variable}" for name, variable in relation.datasets.items()]
+        for name, related in relation.records.items():
+            read += [f"{name}.{one}" for one in (*related.where, *((related.match,) if related.match else ()))]
+        for reference in dict.fromkeys([*read, *(f"{name}.USUBJID" for name in relation.records)]):
+            yield from self.reference(dataset, place, reference, set())
+
     def collected(self, dataset: DatasetFile, group: Group | None, name: str, place: str) -> Iterator[Fault]:
         file = self.study.files[dataset.name]
         groups = [group] if group is not None else list(dataset.records)
@@ -236,18 +266,19 @@ class _Checker:
                     )
                 continue
             if one.source is not None and one.source in self.study.sources:
-                columns_of = self.study.sources[one.source].columns
-                if name not in columns_of:
-                    yield Fault(file, place, f"{one.source} has no column {name!r}", self.suggest(name, columns_of))
-                elif columns_of[name].identifier:
+                joined, dot, rest = name.partition(".")
+                source, column = (joined, rest) if dot and joined in one.join else (one.source, name)
+                if source not in self.study.sources:
+                    continue
+                columns_of = self.study.sources[source].columns
+                if column not in columns_of:
+                    yield Fault(file, place, f"{source} has no column {column!r}", self.suggest(column, columns_of))
+                elif columns_of[column].identifier:
                     yield Fault(
-                        file,
-                        place,
-                        f"{name!r} of {one.source} is an identifier",
-                        "It never leaves the raw store",
+                        file, place, f"{column!r} of {source} is an identifier", "It never leaves the raw store"
                     )
                 else:
-                    self.used[one.source].add(name)
+                    self.used[source].add(column)
             elif one.table is not None and one.table in self.study.tables:
                 columns = set(self.study.tables[one.table].columns)
                 if name not in columns:
@@ -327,7 +358,7 @@ class _Checker:
         file = self.study.files[dataset.name]
         if isinstance(algorithm, AssignVisit):
             table = self.study.tables.get(self.study.file.visits.table)
-            needed = (self.study.file.visits.collected, name)
+            needed = (self.study.file.visits.collected, algorithm.take or name)
             if table is None or any(column not in table.columns for column in needed):
                 yield Fault(
                     file,

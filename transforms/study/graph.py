@@ -6,25 +6,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from transforms.study.models import DatasetFile, DateRule, Group, Variable
+from transforms.study.models import DatasetFile, DateRule, Group, Relation, Variable
 
 if TYPE_CHECKING:
     from transforms.study.load import Study
 
 Node = tuple[str, str]
 RECORDS = "(records)"
+CUT_OFF = "cut_off"
 ELEMENT_VARIABLES = ("ETCD", "ELEMENT", "TAETORD", "EPOCH", "SESTDTC", "SEENDTC")
+RELATION_VARIABLES = ("STUDYID", "RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL", "RELTYPE", "RELID")
 
 
 def automatic(study: Study, dataset: DatasetFile) -> tuple[str, ...]:
-    """Variables the engine writes itself: identifiers, and the sequence number where the standard has one."""
+    """Variables the engine writes itself: identifiers, and the data cut-off where the dataset reads it."""
+    if dataset.relations:
+        return RELATION_VARIABLES
     standard = study.standards.datasets[dataset.name]
     names = ["STUDYID", "DOMAIN"]
     if dataset.elements is not None:
         return (*names, "USUBJID", *ELEMENT_VARIABLES)
     if has_subjects(dataset):
         names.append("USUBJID")
-    return tuple(name for name in names if name in standard.by_name)
+    written = [name for name in names if name in standard.by_name]
+    reads = {one for places in definitions(dataset).values() for _, item in places for one in _reads(item)}
+    return (*written, CUT_OFF) if CUT_OFF in reads else tuple(written)
+
+
+def _reads(variable: Variable) -> Sequence[str]:
+    return variable.algorithm.variable_inputs() if variable.algorithm.derived else ()
 
 
 def sequence_variable(study: Study, dataset: str) -> str | None:
@@ -35,7 +45,8 @@ def sequence_variable(study: Study, dataset: str) -> str | None:
 
 def has_subjects(dataset: DatasetFile) -> bool:
     """True if the dataset's records belong to subjects."""
-    return dataset.elements is not None or any(group.source is not None for group in dataset.records)
+    made = dataset.elements is not None or bool(dataset.relations)
+    return made or any(group.source is not None for group in dataset.records)
 
 
 def definitions(dataset: DatasetFile) -> dict[str, list[tuple[Group | None, Variable]]]:
@@ -66,6 +77,16 @@ def rule_inputs(rule: DateRule) -> list[str]:
     ]
 
 
+def relation_inputs(study: Study, relation: Relation) -> list[str]:
+    """What a relation of records reads: conditions and matches, and the keys that number the records."""
+    found = [f"{name}.{variable}" for name, variable in relation.datasets.items()]
+    for name, related in relation.records.items():
+        keys = study.datasets[name].keys if name in study.datasets else ()
+        variables = (*related.where, *((related.match,) if related.match else ()), "USUBJID", *keys)
+        found += [f"{name}.{one}" for one in dict.fromkeys(variables)]
+    return found
+
+
 def dependencies(study: Study) -> dict[Node, set[Node]]:
     """Every node with the nodes it needs; collected variables all come with their dataset's records.
 
@@ -85,6 +106,8 @@ def dependencies(study: Study) -> dict[Node, set[Node]]:
             for element in dataset.elements.elements:
                 for rule in element.rules:
                     graph[records] |= {node_of(name, one) for one in rule_inputs(rule)}
+        for relation in dataset.relations:
+            graph[records] |= {node_of(name, one) for one in relation_inputs(study, relation)}
         for variable in automatic(study, dataset):
             graph[(name, variable)] = {records}
         for variable, places in definitions(dataset).items():

@@ -259,7 +259,7 @@ class _Reader:
             content = self.content(path)
             several = content.get("datasets") if isinstance(content, dict) else None
             for name in several if isinstance(several, list) else [None]:
-                context = None
+                context: dict[str, Any] = {"profile": placement}
                 if name is not None:
                     groups = content.get("records") or []
                     placed = {

@@ -92,6 +92,7 @@ class Identity(Frozen):
 class Source(Frozen):
     """The contract of one extract.
 
+    An extract without `subject` belongs to no subject (certificates of a batch): only a `join` reads it.
     A file without a manifest is taken from a watched landing folder when it has not changed for `settle_seconds`.
     """
 
@@ -109,7 +110,7 @@ class Source(Frozen):
     equal_rows: Literal["keep", "duplicate"] = "keep"
     settle_seconds: int = Field(default=60, ge=0)
     exclude: tuple[Exclusion, ...] = ()
-    subject: str
+    subject: str | None = None
     identity: Identity | None = None
     shared_columns: str | None = None
     columns: dict[str, Column]
@@ -213,11 +214,23 @@ class Only(Frozen):
     otherwise: Rule
 
 
+class Join(Frozen):
+    """Another extract whose columns a record group reads as `SOURCE.COLUMN`, from the row that fits the record's row.
+
+    `by` names its columns and those of the group's own extract that hold the same. A row without a fitting one is
+    a finding unless `optional`.
+    """
+
+    by: dict[str, str] = Field(min_length=1)
+    optional: bool = False
+
+
 class Group(Frozen):
     """Records of a dataset that come from one extract, or from a table of the specification."""
 
     source: str | None = None
     table: str | None = None
+    join: dict[str, Join] = {}
     only: Only | None = None
     for_each: ForEach | None = None
     placement: dict[str, str] | None = None
@@ -229,6 +242,8 @@ class Group(Frozen):
     def _one_origin(self) -> Group:
         if (self.source is None) == (self.table is None):
             raise ValueError("a record group reads either a source or a table")
+        if self.join and self.source is None:
+            raise ValueError("only a group that reads a source may join another one")
         return self
 
     def written(self) -> dict[str, Variable]:
@@ -288,11 +303,43 @@ class Elements(Frozen):
     ta: str = "ta"
 
 
+class Related(Frozen):
+    """The records of one dataset in a relation of records: those with `where`, grouped by the value of `match`."""
+
+    match: str | None = None
+    where: dict[str, Test] = {}
+
+
+class Relation(Frozen):
+    """RELREC: how datasets, or records of a subject, are related.
+
+    `datasets` names, for each dataset, the variable whose equal values relate its records, and `types` says ONE or
+    MANY for each. `records` relates single records: those of a subject with equal values of `match` (all that fit
+    `where` if there is no `match`), when every dataset named has one.
+    """
+
+    relid: str = Field(max_length=8)
+    datasets: dict[str, str] = {}
+    types: dict[str, Literal["ONE", "MANY"]] = {}
+    records: dict[str, Related] = {}
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Relation:
+        if bool(self.datasets) == bool(self.records) or len(self.datasets or self.records) < 2:
+            raise ValueError("relates two or more datasets, or records of two or more")
+        if self.types.keys() != self.datasets.keys():
+            raise ValueError("types says ONE or MANY for each of the datasets")
+        if len({one.match is None for one in self.records.values()}) > 1:
+            raise ValueError("either each of the records has a match, or none")
+        return self
+
+
 class DatasetFile(Frozen):
     """One dataset's YAML: where records come from, what fills each variable, what makes a record unique.
 
     With `datasets`, one file serves several datasets of one class: variables are written with `--` for
-    the dataset's name, and each group's `placement` says which dataset it goes to under which profile.
+    the dataset's name, and each group's `placement` says which dataset it goes to under which profile. A file of
+    one dataset may have a `placement` of its own: texts written `--` then stand for the dataset it names.
     """
 
     dataset: str | None = None
@@ -300,6 +347,8 @@ class DatasetFile(Frozen):
     keys: tuple[str, ...] = Field(min_length=1)
     records: tuple[Group, ...] = ()
     elements: Elements | None = None
+    relations: tuple[Relation, ...] = ()
+    placement: dict[str, str] | None = None
     variables: dict[str, Variable] = {}
     supplemental: dict[str, Variable] = {}
     working: dict[str, Variable] = {}
@@ -308,14 +357,23 @@ class DatasetFile(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _placed(cls, value: Any, info: ValidationInfo) -> Any:
-        if not isinstance(value, Mapping) or not info.context or "place" not in info.context:
+        if not isinstance(value, Mapping) or not info.context:
             return value
-        return _resolve(dict(value), *info.context["place"])
+        if "place" in info.context:
+            return _resolve(dict(value), *info.context["place"])
+        named = value.get("placement")
+        if not isinstance(named, Mapping):
+            return value
+        profile = info.context.get("profile")
+        if profile not in named:
+            raise ValueError(f"placement does not say what `--` is under {profile!r}")
+        rest = {key: item for key, item in value.items() if key != "placement"}
+        return {**placed(rest, str(named[profile])), "placement": named}
 
     @model_validator(mode="after")
     def _has_records(self) -> DatasetFile:
-        if bool(self.records) == (self.elements is not None):
-            raise ValueError("a dataset has records, or elements (SE), not both and not neither")
+        if sum((bool(self.records), self.elements is not None, bool(self.relations))) != 1:
+            raise ValueError("a dataset has one of: records, elements (SE), relations (RELREC)")
         for name in self.working:
             if not WORKING.fullmatch(name):
                 raise ValueError(f"working variable {name!r} must be written in lower case")
@@ -339,15 +397,16 @@ def _resolve(written: dict[str, Any], dataset: str, profile: str) -> dict[str, A
     resolved = {key: item for key, item in written.items() if key != "datasets"}
     resolved["records"] = groups
     resolved["dataset"] = dataset
-    prefixed: dict[str, Any] = _prefix(resolved, dataset)
-    return prefixed
+    result: dict[str, Any] = placed(resolved, dataset)
+    return result
 
 
-def _prefix(value: Any, dataset: str) -> Any:
+def placed(value: Any, dataset: str) -> Any:
+    """A written value with `--` replaced by the dataset it stands for, in keys and texts alike."""
     if isinstance(value, str):
-        return re.sub(r"^--(?=[A-Z])", dataset, value)
+        return re.sub(r"--(?=[A-Z.]|$)", dataset, value)
     if isinstance(value, Mapping):
-        return {_prefix(key, dataset): _prefix(item, dataset) for key, item in value.items()}
+        return {placed(key, dataset): placed(item, dataset) for key, item in value.items()}
     if isinstance(value, list):
-        return [_prefix(item, dataset) for item in value]
+        return [placed(item, dataset) for item in value]
     return value

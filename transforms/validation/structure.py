@@ -112,6 +112,7 @@ def _dataset(study: Study, writer: _Writer, name: str, columns: Mapping[str, Kin
             "structure.subject_in_dm",
             {"expect_column_values_to_be_between": {"column": "subjects", "min_value": 1}},
             columns={"subjects": {"count": ["USUBJID"], "of": "DM"}},
+            where={"USUBJID": {"present": True}},
         )
     if {"USUBJID", "VISITNUM"} <= columns.keys() and name != "SV" and "SV" in study.datasets:
         yield writer.rule(

@@ -2,7 +2,8 @@
 
 One row per link. `kind` is `raw` (a line of a delivered file), `specification` (a line of a table of the study)
 or `record` (a record of another dataset, for the named variable). `record` and `line` count from 1.
-`source_variable` is the variable taken from another record where it is one; `part` is the position of the
+`source_variable` is the variable taken from another record where it is one, or the source whose line a record
+reads besides its own; `part` is the position of the
 record group in the dataset's specification. Where a wide row was spread, `entry_column` is the column the record
 was made of, and `entry_file` and `entry_line` are the row of the table that says so.
 """
@@ -74,6 +75,31 @@ def record_links(
             )
         )
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
+def joined_links(
+    dataset: str,
+    source: str,
+    files: Sequence[str],
+    sha256: Sequence[str],
+    file_codes: np.ndarray,
+    lines: np.ndarray,
+    rows: np.ndarray,
+) -> pa.Table:
+    """The links of a dataset's records to the raw lines of another source that they read; `rows` is -1 for none."""
+    records = np.flatnonzero(rows >= 0)
+    codes = file_codes[rows[records]]
+    return _table(
+        dataset,
+        records + 1,
+        None,
+        "raw",
+        encoded(codes, files),
+        encoded(codes, sha256),
+        lines[rows[records]],
+        None,
+        source,
+    )
 
 
 def value_links(dataset: str, links: Mapping[str, Sequence[tuple[str, np.ndarray, str | None]]]) -> pa.Table:
