@@ -173,6 +173,8 @@ class _Run:
         """Find the row of another source that fits each row of this one; what is missing or doubtful is a finding."""
         other = self.staged[name]
         theirs, own = [other.frame[one] for one in join.by], [records.rows[one] for one in join.by.values()]
+        if self.study.sources[name].subject is not None:
+            theirs, own = [*theirs, other.subjects], [*own, self.staged[records.origins[0].name].subjects]
         groups = text.combination_codes([text.concat(pair) for pair in zip(theirs, own, strict=True)])
         first = np.full(int(groups.max(initial=-1)) + 1, -1, dtype=np.int64)
         whole = np.logical_and.reduce([values.notna().to_numpy() for values in theirs])

@@ -231,6 +231,8 @@ class _Checker:
             if name not in self.study.sources:
                 yield Fault(file, "join", f"no source {name!r}", self.suggest(name, self.study.sources))
                 continue
+            subject = self.study.sources[name].subject
+            self.used[name] |= {subject} if subject is not None else set()
             for theirs, own in join.by.items():
                 yield from self.collected(dataset, group, f"{name}.{theirs}", "join")
                 yield from self.collected(dataset, group, own, "join")

@@ -217,7 +217,8 @@ class Only(Frozen):
 class Join(Frozen):
     """Another extract whose columns a record group reads as `SOURCE.COLUMN`, from the row that fits the record's row.
 
-    `by` names its columns and those of the group's own extract that hold the same. A row without a fitting one is
+    `by` names its columns and those of the group's own extract that hold the same; where it has subjects, they are
+    the same too. A row without a fitting one is
     a finding unless `optional`.
     """
 
