@@ -16,6 +16,6 @@ def engine(home: Path, role: str = "reader") -> sa.Engine:
     role there is not, DatabaseError when the database cannot be reached.
 
         with engine(home).connect() as connection:
-            adlb = pd.read_sql("SELECT * FROM ucmsc_dac_adam.adlb", connection)
+            adlb = pd.read_sql("SELECT * FROM <study>_adam.adlb", connection)
     """
     return sa.create_engine(sa.make_url(connect_url(home, role)).set(drivername="postgresql+psycopg"))
