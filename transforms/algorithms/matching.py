@@ -33,8 +33,8 @@ class ValueOf(Derived):
 
     `value_of: EX.EXLNKID, match: {VISITNUM: VISITNUM}, same_day: {VSDTC: EXSTDTC}`: `match` names variables here and
     those there that must be equal, `same_day` dates that must fall on one day, `where` chooses among the records
-    there. A missing value agrees with nothing. Several records that agree and differ are a finding; the first one in
-    text order stands.
+    there. A missing value agrees with nothing. Several records that agree and differ are a critical finding; the
+    first value in order stands.
     """
 
     word: ClassVar[str] = "value_of"
@@ -83,7 +83,7 @@ class ValueOf(Derived):
         several = values.notna().to_numpy() & (values.astype(object) != other.astype(object)).to_numpy()
         problem = Problem(
             "several_values",
-            Severity.ANSWER,
+            Severity.CRITICAL,
             several,
             f"several records of {dataset} agree with this one, and their {variable} differs",
             "Ask the site which one is right",

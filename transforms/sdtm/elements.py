@@ -15,6 +15,8 @@ from transforms.sdtm.records import Origin, Records
 from transforms.study import Study
 from transforms.study.models import DatasetFile, DateRule, Element, Elements
 
+UNPLANNED = "UNPLANNED TREATMENT"
+
 
 class Found(NamedTuple):
     """A date and the record it was found in."""
@@ -66,9 +68,14 @@ def element_records(study: Study, dataset: DatasetFile, frames: Mapping[str, pd.
 
 
 def _arms(dm: pd.DataFrame, rules: Elements) -> list[str]:
-    """The arm code whose elements each subject has, empty for none."""
+    """The arm code whose elements each subject has, empty for none and for a treatment of no arm."""
     arms = text.coalesce(dm["ACTARMCD"], dm["ARMCD"]) if rules.arm == "actual" else dm["ARMCD"]
-    return ["" if pd.isna(arm) else str(arm) for arm in arms.astype(object)]
+    found = ["" if pd.isna(arm) else str(arm) for arm in arms.astype(object)]
+    if rules.arm == "actual" and "ARMNRS" in dm:
+        return [
+            "" if reason == UNPLANNED else arm for arm, reason in zip(found, dm["ARMNRS"].astype(object), strict=True)
+        ]
+    return found
 
 
 def _started(
@@ -124,12 +131,15 @@ def _records(
         "SESTDTC": text.from_values([row.start.date for row in rows], index),
         "SEENDTC": text.from_values([row.end.date if row.end else None for row in rows], index),
     }
+    unplanned = {element.etcd: element.unplanned for element in rules.elements if element.unplanned}
+    if unplanned:
+        columns["SEUPDES"] = text.from_values([unplanned.get(row.etcd) for row in rows], index)
     origin = Origin(
         te.file,
         (te.file,),
         ("",),
         np.zeros(len(rows), dtype=np.int64),
-        np.array([line_of[row.etcd] for row in rows], dtype=np.int64),
+        np.array([line_of.get(row.etcd, 1) for row in rows], dtype=np.int64),
         specification=True,
     )
     records = Records(

@@ -8,7 +8,7 @@ sorted, numbered and checked against the standard. The engine knows no study.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -185,18 +185,37 @@ class _Run:
         found = np.where(asked, first[groups[size:]], -1)
         records.joined[name] = Joined(other.frame, other.files, other.hashes, other.file_codes, other.lines, found)
         counted = np.bincount(groups[rows], minlength=len(first))
-        taken = np.zeros(len(own[0]), dtype=bool)
+        taken = np.zeros(len(found), dtype=bool)
         taken[positions] = True
-        several = taken & (found >= 0) & (counted[groups[size:]] > 1)
-        lost = taken & asked & (found < 0) & (not join.optional)
-        by = ", ".join(join.by.values())
-        for rule, rows_of, problem, remedy in (
-            ("several_rows_fit", several, f"several rows of {name} fit; the first is read", "Ask which row is right"),
-            ("no_row_fits", lost, f"no row of {name} fits", f"Ask for the row of {name}, or have the key corrected"),
-        ):
-            if rows_of.any():
-                places = records.places_of_rows([np.flatnonzero(rows_of)])
-                self.findings.append(Finding(rule, Severity.ANSWER, records.dataset, by, problem, remedy, places))
+        self.tell_of_rows(
+            records,
+            taken & (found >= 0) & (counted[groups[size:]] > 1),
+            Finding(
+                "several_rows_fit",
+                Severity.ANSWER,
+                records.dataset,
+                ", ".join(join.by.values()),
+                f"several rows of {name} fit, and the first is read",
+                "Ask which row is right",
+            ),
+        )
+        self.tell_of_rows(
+            records,
+            taken & asked & (found < 0) & (not join.optional),
+            Finding(
+                "no_row_fits",
+                Severity.ANSWER,
+                records.dataset,
+                ", ".join(join.by.values()),
+                f"no row of {name} fits, and what is read from it is missing",
+                f"Ask for the row of {name}, or have the key corrected",
+            ),
+        )
+
+    def tell_of_rows(self, records: Records, mask: np.ndarray, finding: Finding) -> None:
+        """A finding on the rows under a mask, if there are any."""
+        if mask.any():
+            self.findings.append(replace(finding, places=records.places_of_rows([np.flatnonzero(mask)])))
 
     def identify(self, dataset: DatasetFile, group: Group, records: Records) -> None:
         file = self.study.file

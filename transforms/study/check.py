@@ -444,7 +444,7 @@ class _Checker:
                 return
         for number, element in enumerate(elements.elements, start=1):
             place = f"elements.{number}"
-            if plan is not None and element.etcd not in plan.values("ETCD"):
+            if plan is not None and element.unplanned is None and element.etcd not in plan.values("ETCD"):
                 yield Fault(
                     file,
                     place,

@@ -25,7 +25,8 @@ def automatic(study: Study, dataset: DatasetFile) -> tuple[str, ...]:
     standard = study.standards.datasets[dataset.name]
     names = ["STUDYID", "DOMAIN"]
     if dataset.elements is not None:
-        return (*names, "USUBJID", *ELEMENT_VARIABLES)
+        outside = any(element.unplanned for element in dataset.elements.elements)
+        return (*names, "USUBJID", *ELEMENT_VARIABLES, *(["SEUPDES"] if outside else []))
     if has_subjects(dataset):
         names.append("USUBJID")
     written = [name for name in names if name in standard.by_name]
@@ -101,7 +102,8 @@ def dependencies(study: Study) -> dict[Node, set[Node]]:
         if name != "DM" and has_subjects(dataset) and "DM" in study.datasets:
             graph[records].add(("DM", RECORDS))
         if dataset.elements is not None:
-            arms = {("DM", arm) for arm in ("ARMCD", "ACTARMCD")}
+            written = definitions(study.datasets["DM"]) if "DM" in study.datasets else {}
+            arms = {("DM", arm) for arm in ("ARMCD", "ACTARMCD", *(["ARMNRS"] if "ARMNRS" in written else []))}
             graph[records] |= {("DM", "USUBJID"), *arms}
             for element in dataset.elements.elements:
                 for rule in element.rules:

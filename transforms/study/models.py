@@ -275,7 +275,8 @@ class Element(Frozen):
     """One element a subject may pass through, in planned order; `arms` limits it to subjects of those arm codes.
 
     `reached` limits it to subjects for whom that rule gives a date, `before` to those for whom the element
-    starts earlier than that rule's date.
+    starts earlier than that rule's date. An element outside the plan says with `unplanned` what it is; `arms: [""]`
+    limits it to subjects who had no arm's treatment.
     """
 
     etcd: str
@@ -284,6 +285,7 @@ class Element(Frozen):
     reached: DateRule | None = None
     before: DateRule | None = None
     arms: tuple[str, ...] = ()
+    unplanned: str | None = None
 
     @property
     def rules(self) -> tuple[DateRule, ...]:
