@@ -25,7 +25,8 @@ TIME = r"T(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
 # What SDTM dates look like here (transforms.core.dates), calendar and leap years included.
 ISO_8601 = rf"^(?:\d{{4}}|\d{{4}}-(?:0[1-9]|1[0-2])|\d{{4}}---(?:0[1-9]|[12]\d|3[01])|{DATE}(?:{TIME})?)$"
 DAMAGED = "�|锟斤拷|\u00ef\u00bb\u00bf"
-LENGTHS = {"TESTCD": 8, "TEST": 40, "QNAM": 8, "QLABEL": 40, "ARMCD": 20, "ETCD": 8}
+# A criterion (IETEST) is a sentence, not a name of a test: SDTMIG 3.4, TI assumptions.
+LENGTHS = {"IETEST": MAX_BYTES, "TESTCD": 8, "TEST": 40, "QNAM": 8, "QLABEL": 40, "ARMCD": 20, "ETCD": 8}
 
 
 def structural_rules(
