@@ -114,7 +114,8 @@ def graded(test: str, direction: str, unit: str, rows: pd.DataFrame) -> pd.Serie
     )
 
 
-MULTIPLES = (0, 0.3, 1, 1.001, 1.2, 1.5, 1.501, 2, 2.001, 2.5, 2.501, 3, 3.001, 5, 5.001, 6, 6.001, 10, 10.1, 20, 21)
+CUT_OFFS = (1, 1.2, 1.5, 2, 2.5, 3, 5, 6, 10, 20)
+MULTIPLES = (0, 0.3, *(cut_off + step for cut_off in CUT_OFFS for step in (-0.001, 0, 0.001)))
 
 
 @pytest.mark.parametrize("test", ["ALT", "AST", "ALP", "GGT", "BILI", "CREAT", "LDH", "APTT", "INR"])
@@ -167,7 +168,7 @@ def test_grades_of_high_electrolytes(test: str, upper: float, ends: tuple[float,
     ],
 )
 def test_grades_of_low_results(test: str, unit: str, lower: float, ends: tuple[float, ...]) -> None:
-    values = [0.0, *(round(end + step, 6) for end in ends for step in (-0.01, 0, 0.01))]
+    values = [0.0, *(round(end + step, 6) for end in ends for step in (-0.001, 0, 0.001))]
     rows = pd.DataFrame({"value": values, "lower": lower})
     expected = [second.ctcae_low(test, value, lower=lower) for value in values]
     assert list(graded(test, "L", unit, rows)) == expected
