@@ -39,6 +39,14 @@ class UsageError(CairnError):
     exit_code = 2
 
 
+class InputError(CairnError):
+    """A computation was given columns that do not belong together or are not of the kind it reads."""
+
+
+class UnitError(UsageError):
+    """Values stand in a unit for which no factor is listed; they are not taken for another."""
+
+
 @dataclass(frozen=True, order=True)
 class Fault:
     """One fault of a study's configuration: where it stands, what is wrong, what to do."""

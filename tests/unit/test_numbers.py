@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,28 @@ def test_halves_go_away_from_zero(value: float, decimals: int, rounded: float) -
 def test_rounding_is_decimal_rounding(value: Decimal, decimals: int) -> None:
     expected = value.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP)
     assert numbers.round_half_away(float(value), decimals) == float(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"),
+    [
+        (6.49999999996, 7),
+        (6.4999999994, 6),
+        (-6.49999999996, -7),
+        (0.30000000004 * 5, 2),
+        (1e20, 1e20),
+        (2.5e14, 2.5e14),
+    ],
+)
+def test_the_ninth_decimal_decides_a_half(value: float, rounded: float) -> None:
+    assert numbers.round_half_away(value, 0) == rounded
+    assert numbers.round_half_away(value, 9) == pytest.approx(value, abs=1e-9)
+
+
+def test_significant_digits_make_two_ways_of_one_number_equal() -> None:
+    ways = np.array([3 * 1.1, 3.3, 0.1 + 0.2, np.nan, 1234567890123.4, 0.0])
+    expected = [3.3, 3.3, 0.3, np.nan, 1234567890120.0, 0.0]
+    np.testing.assert_array_equal(numbers.round_significant(ways), expected)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ import pandas as pd
 
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
 CENSORED = re.compile(r"(<=|>=|<|>)\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+))")
+JUDGED_AT = 9
+WHOLE_FROM = 1e15
 
 
 class Result(NamedTuple):
@@ -37,14 +39,17 @@ def parse_result(text: str) -> Result | None:
 
 
 def round_half_away(value: float, decimals: int) -> float:
-    """`value` to `decimals` places, halves away from zero, judged on its shortest decimal writing.
+    """`value` to `decimals` places, halves away from zero, judged on the value at 9 decimals.
 
-    2.675 is written 2.675, so it rounds to 2.68 although its binary value lies below the half.
+    2.675 rounds to 2.68 although its binary value lies below the half, and so does 2.6749999999999: what
+    arithmetic in binary leaves below the ninth decimal decides nothing. The one rounding of this project.
     """
-    if not math.isfinite(value):
+    if not math.isfinite(value) or abs(value) >= WHOLE_FROM:
         return value
-    step = Decimal(1).scaleb(-decimals)
-    return float(Decimal(f"{value:.15g}").quantize(step, rounding=ROUND_HALF_UP))
+    rounded = Decimal(f"{value:.15g}")
+    for places in (max(JUDGED_AT, decimals), decimals):
+        rounded = rounded.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+    return float(rounded)
 
 
 def round_column(values: pd.Series, decimals: int) -> pd.Series:
@@ -52,6 +57,15 @@ def round_column(values: pd.Series, decimals: int) -> pd.Series:
     codes, distinct = pd.factorize(values)
     table = np.array([*(round_half_away(float(value), decimals) for value in distinct), np.nan], dtype=float)
     return pd.Series(table[codes], index=values.index)
+
+
+def round_significant(values: np.ndarray, digits: int = 12) -> np.ndarray:
+    """Each number to `digits` significant digits, so that two ways of computing one number compare equal.
+
+    Comparisons at a cut-off are made between numbers rounded so: 3 x 1.1 is not above 3.3.
+    """
+    codes, distinct = pd.factorize(values)
+    return np.array([*(float(f"{value:.{digits}g}") for value in distinct), np.nan])[codes]
 
 
 def number_text(value: float) -> str:

@@ -229,9 +229,7 @@ class Rounded(Prepared):
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
         values = scope.number(self.rounded)
-        codes, distinct = pd.factorize(values.to_numpy())
-        table = np.array([*(float(f"{one:.{self.digits}g}") for one in distinct), np.nan])
-        return pd.Series(table[codes], index=values.index)
+        return pd.Series(numbers.round_significant(values.to_numpy(), self.digits), index=values.index)
 
 
 class _Arithmetic(Prepared):

@@ -6,10 +6,12 @@ raw/<study>/deliveries.jsonl      one line per file received, accepted or refuse
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,6 +67,10 @@ class RawStore:
         """
         objects = self.folder / "objects"
         objects.mkdir(parents=True, exist_ok=True)
+        with _copying(objects):
+            return self._copy(path, objects)
+
+    def _copy(self, path: Path, objects: Path) -> tuple[str, int]:
         before = path.stat()
         partial = objects / f".partial-{os.getpid()}"
         digest, size = hashlib.sha256(), 0
@@ -113,6 +119,18 @@ class RawStore:
                 stream.write(json.dumps(asdict(entry), ensure_ascii=False, sort_keys=True) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
+
+
+@contextmanager
+def _copying(objects: Path) -> Iterator[None]:
+    """Copy beside others who copy; whoever is alone first removes what a killed process left half copied."""
+    with (objects / ".copying").open("w") as stream:
+        with suppress(BlockingIOError):
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in objects.glob(".partial-*"):
+                left.unlink()
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        yield
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
