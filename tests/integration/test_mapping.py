@@ -189,7 +189,8 @@ def test_visits_outside_the_plan_are_numbered_behind_the_planned_one(small: Smal
     small.specify(
         "sdtm/vs.yml",
         (small.folder / "sdtm/vs.yml").read_text()
-        + "  planned_number: {assign_visit: VISIT, take: VISITNUM, type: Num}\n  planned_name: {assign_visit: VISIT, take: VISIT}\n",
+        + "  planned_number: {assign_visit: VISIT, take: VISITNUM, type: Num}\n"
+        + "  planned_name: {assign_visit: VISIT, take: VISIT}\n",
     )
     extra = "".join(f"001,Extra visit,2024-03-{day:02d}\n" for day in range(20, 9, -1))  # 11 visits, the last first
     small.drop(
@@ -224,7 +225,8 @@ def test_visits_outside_the_plan_are_numbered_behind_the_planned_one(small: Smal
 def test_values_of_the_whole_study_ranges_and_texts(small: SmallStudy) -> None:
     small.specify(
         "tables/ts.csv",
-        "PARM,NAME,VALUE\nSSTDTC,Study Start Date,\nACTSUB,Actual Number of Subjects,\nDCUTDTC,Data Cutoff Date,\nRANDOM,Trial is Randomized,N\n",
+        "PARM,NAME,VALUE\nSSTDTC,Study Start Date,\n"
+        "ACTSUB,Actual Number of Subjects,\nDCUTDTC,Data Cutoff Date,\nRANDOM,Trial is Randomized,N\n",
     )
     small.specify(
         "sdtm/ts.yml",
@@ -240,7 +242,8 @@ def test_values_of_the_whole_study_ranges_and_texts(small: SmallStudy) -> None:
     small.change(
         "sdtm/ex.yml",
         "  EXDOSU:",
-        "  EXGRPID: {compose: '{EXTRT} {EXDOSE} mg'}\n  EXDOSTXT: {lookup_range: LEVEL, table: doses, by: {DRUG: EXTRT}, number: EXDOSE}\n  EXDOSU:",
+        "  EXGRPID: {compose: '{EXTRT} {EXDOSE} mg'}\n"
+        "  EXDOSTXT: {lookup_range: LEVEL, table: doses, by: {DRUG: EXTRT}, number: EXDOSE}\n  EXDOSU:",
     )
     small.change("sdtm/vs.yml", "  VSDY:", "  VSCLSIG: {flag_within: VSDTC, after: EX.EXSTDTC, hours: 24}\n  VSDY:")
     sdtm = map_landing(small.load(), small.landing, small.home)
