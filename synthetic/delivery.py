@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
 
-from .edc import build_forms, csv_bytes
+from .edc import build_forms
 from .lis import build_lis, text_bytes
+from .pages import csv_bytes
 from .protocol import BLOCK_SIZE, LABEL, STUDY
 from .truth import build_truth, truth_bytes
 from .world import simulate

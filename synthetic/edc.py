@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 from .adverse_events import FATAL, AdverseEvent
+from .care_forms import EventState, care_pages, certificate_pages, event_state
+from .pages import Record, Table, clock, day_text, entry_time, iso, minute, page, record_key, yes
 from .protocol import LABEL, SITE
 from .scores import KPS_TEXT
 from .world import Decision, Subject, World
@@ -48,80 +46,37 @@ FORMS: dict[str, tuple[str, ...]] = {
     "EOS": ("eosdat", "eos_status", "eos_reason", "lastcontdat", "n_attempts"),
     "DEATH": ("dthdat", "dthcat", "dthcause", "dthcause_zh", "dthloc", "autopsy"),
     "DSMB": ("scope", "cohort", "meetdat", "cutoffdat", "outcome", "n_observed21", "n_dlt"),
+    "ELIG": ("iedat", "iecat", "iecode", "ietext", "ieresp", "iever"),
+    "MH": ("mhterm", "mhterm_zh", "mhcat", "mhevdtyp", "mhdecomp", "mhstdat", "mhendat", "mhongo"),
+    "ALCOHOL": ("alcdat", "alcper", "alctype", "alcgday", "alcfreq", "alcstdat", "alcendat", "alcongo"),
+    "COA": (
+        "lot", "coano", "donorid", "passage", "cryo", "mfgdtm", "reldtm", "expdtm", "viab_pct",
+        "viab_limit", "endotoxin", "sterility", "mycoplasma", "identity", "released",
+    ),
+    "SAE": (
+        "saeno", "ae_no", "saeterm", "saestdat", "saegr", "saerel", "saerelnst", "saeout", "saeendat",
+        "saesdth", "saeslife", "saeshosp", "saesdisab", "saescong", "saesmie", "saeawdtm", "saerepdtm",
+        "reptype",
+    ),
+    "CONMED": (
+        "cmtrt", "cmtrt_zh", "cmcat", "cmindc", "cmae_no", "cmmh_no", "cmdose", "cmdosu", "cmdosfrq",
+        "cmroute", "cmstdat", "cmsttim", "cmendat", "cmongo",
+    ),
+    "PROC": ("prtrt", "prtrt_zh", "prcat", "prindc", "prae_no", "prmh_no", "prstdat", "prendat", "prvol_ml"),
+    "LABEDC": ("lbdat", "lbtim", "lbitem", "lbtest", "lbval", "lbunit", "lbclsig"),
+    "DV": ("dvcat", "dvdecod", "dvterm", "dvstdat", "dvendat", "dvimp", "dvepi", "dvref"),
 }  # fmt: skip
 """Columns of each form between the common head and tail."""
 
-MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 VERIFIED_AFTER_DAYS = 30
 CONSENT_VERSIONS = ((date(2023, 1, 1), "V1.1", date(2022, 12, 15)), (date.min, "V1.0", date(2022, 5, 20)))
 
 
-@dataclass(frozen=True)
-class Record:
-    """One page of one form: when it was entered and last changed, and its values as text."""
-
-    form: str
-    record_id: str
-    subj: str
-    visit: str
-    entered: datetime
-    modified: datetime
-    values: tuple[str, ...]
-
-
-@dataclass
-class Table:
-    """A file's content as text, ready to be written or altered: the layer where later versions lay faults."""
-
-    name: str
-    columns: tuple[str, ...]
-    rows: list[list[str]]
-
-
-def day_text(day: date | None) -> str:
-    """Return ``13JUN2022``, or an empty string."""
-    return "" if day is None else f"{day.day:02d}{MONTHS[day.month - 1]}{day.year:04d}"
-
-
-def iso(day: date | None) -> str:
-    """Return ``2022-06-13``, or an empty string."""
-    return "" if day is None else day.isoformat()
-
-
-def clock(moment: datetime | None) -> str:
-    """Return ``08:05``, or an empty string."""
-    return "" if moment is None else f"{moment.hour:02d}:{moment.minute:02d}"
-
-
-def minute(moment: datetime) -> str:
-    """Return ``2022-06-20 09:30``."""
-    return f"{moment.date().isoformat()} {clock(moment)}"
-
-
-def yes(value: bool) -> str:
-    """Return ``Y`` or ``N``."""
-    return "Y" if value else "N"
-
-
-def entry_time(record_id: str, day: date) -> datetime:
-    """When a page about ``day`` was entered: one to three days later, settled by the record id alone."""
-    code = zlib.crc32(record_id.encode("ascii"))
-    at = time(13 + (code >> 4) % 5, (code >> 8) % 60, (code >> 16) % 60)
-    return datetime.combine(day + timedelta(days=1 + code % 3), at)
-
-
-def _page(form: str, subject: Subject, number: int, visit: str, day: date, *values: object) -> Record:
-    record_id = f"{form}-{subject.subj}-{number:02d}"
-    entered = entry_time(record_id, day)
-    text = tuple("" if value is None else str(value) for value in values)
-    return Record(form, record_id, subject.subj, visit, entered, entered, text)
-
-
 def _demography(subject: Subject) -> Iterator[Record]:
     day = subject.consented.date()
-    yield _page(
+    yield page(
         "DM",
-        subject,
+        subject.subj,
         1,
         "SCREENING",
         day,
@@ -139,14 +94,14 @@ def _demography(subject: Subject) -> Iterator[Record]:
 def _consent(subject: Subject) -> Iterator[Record]:
     day = subject.consented.date()
     version, dated = next((name, dated) for since, name, dated in CONSENT_VERSIONS if day >= since)
-    yield _page("IC", subject, 1, "SCREENING", day, day_text(day), clock(subject.consented), version, iso(dated))
+    yield page("IC", subject.subj, 1, "SCREENING", day, day_text(day), clock(subject.consented), version, iso(dated))
 
 
 def _enrolment(subject: Subject) -> Iterator[Record]:
     failed = None if subject.enrolled else subject.screened + timedelta(days=1)
-    yield _page(
+    yield page(
         "ENROL",
-        subject,
+        subject.subj,
         1,
         "SCREENING",
         subject.enrolled or failed or subject.screened,
@@ -162,9 +117,9 @@ def _enrolment(subject: Subject) -> Iterator[Record]:
 def _visits(subject: Subject) -> Iterator[Record]:
     for number, visit in enumerate(subject.visits, start=1):
         last = visit.day if visit.occurred else None
-        yield _page(
+        yield page(
             "VISIT",
-            subject,
+            subject.subj,
             number,
             visit.planned.name,
             visit.day,
@@ -179,9 +134,9 @@ def _visits(subject: Subject) -> Iterator[Record]:
 
 def _vitals(subject: Subject) -> Iterator[Record]:
     for number, vital in enumerate(subject.vitals, start=1):
-        yield _page(
+        yield page(
             "VITALS",
-            subject,
+            subject.subj,
             number,
             vital.visit,
             vital.at.date(),
@@ -213,9 +168,9 @@ def _doses(subject: Subject) -> Iterator[Record]:
                 dose.interrupted,
                 dose.adjustment,
             )
-        yield _page(
+        yield page(
             "DOSE",
-            subject,
+            subject.subj,
             dose.number,
             dose.visit,
             dose.day,
@@ -228,47 +183,30 @@ def _doses(subject: Subject) -> Iterator[Record]:
         )
 
 
-def adverse_event_id(subject: Subject, number: int) -> str:
-    """Record id of a subject's event, numbered from 1 in order of onset."""
-    return f"AE-{subject.subj}-{number:02d}"
-
-
 def _events(subject: Subject, extracted: datetime) -> Iterator[Record]:
     for number, event in enumerate(subject.events, start=1):
-        record_id = adverse_event_id(subject, number)
-        entered = entry_time(record_id, event.start)
-        closed = max(entered, entry_time(f"{record_id}-END", event.end)) if event.end else None
-        known = closed is not None and closed <= extracted
-        modified = closed if known and closed is not None else entered
-        yield Record("AE", record_id, subject.subj, "", entered, modified, _event_values(event, known))
+        state = event_state(subject, number, extracted)
+        key = record_key("AE", subject.subj, number)
+        yield Record("AE", key, subject.subj, "", state.entered, state.modified, _event_values(event, state))
 
 
-def _event_values(event: AdverseEvent, known: bool) -> tuple[str, ...]:
-    """Values of an event; until its end is known it is ongoing and not yet fatal."""
-    outcome = event.outcome if known else "NOT RECOVERED/NOT RESOLVED"
-    fatal = outcome == FATAL
-    grade = event.grade if fatal else min(event.grade, 4)
+def _event_values(event: AdverseEvent, state: EventState) -> tuple[str, ...]:
     return (
         event.kind.term,
         event.kind.term_zh,
         event.kind.ctcae,
         event.kind.soc,
-        str(grade),
+        str(state.grade),
         day_text(event.start),
         clock(event.moment),
-        day_text(event.end if known else None),
-        yes(not known),
+        day_text(state.end),
+        yes(not state.closed),
         yes(event.serious),
-        yes(fatal),
-        yes(event.serious and grade == 4),
-        yes(event.serious),
-        "N",
-        "N",
-        "N",
+        *state.seriousness,
         event.causality,
         event.causality_routine,
         event.action,
-        outcome,
+        state.outcome,
         yes(event.dlt),
         yes(event.treated),
     )
@@ -277,24 +215,24 @@ def _event_values(event: AdverseEvent, known: bool) -> tuple[str, ...]:
 def _assessments(subject: Subject) -> Iterator[Record]:
     for number, score in enumerate(subject.assessments, start=1):
         items = [part for text, points in score.items for part in (text, points)]
-        at = (subject, number, score.visit, score.day, iso(score.day))
-        yield _page("CHILDPUGH", *at, *items, score.total, score.grade)
-        yield _page("KPS", *at, score.karnofsky, KPS_TEXT[score.karnofsky])
-        yield _page("HE", *at, f"GRADE {score.west_haven}")
-        yield _page("MELD", *at, score.meld)
+        at = (subject.subj, number, score.visit, score.day, iso(score.day))
+        yield page("CHILDPUGH", *at, *items, score.total, score.grade)
+        yield page("KPS", *at, score.karnofsky, KPS_TEXT[score.karnofsky])
+        yield page("HE", *at, f"GRADE {score.west_haven}")
+        yield page("MELD", *at, score.meld)
 
 
 def _auditc(subject: Subject) -> Iterator[Record]:
     for number, form in enumerate(subject.auditc, start=1):
-        yield _page("AUDITC", subject, number, form.visit, form.day, day_text(form.day), *form.items)
+        yield page("AUDITC", subject.subj, number, form.visit, form.day, day_text(form.day), *form.items)
 
 
 def _endings(subject: Subject) -> Iterator[Record]:
     treatment, study = subject.end_of_treatment, subject.end_of_study
     if treatment is not None:
-        yield _page(
+        yield page(
             "EOT",
-            subject,
+            subject.subj,
             1,
             "",
             treatment.day,
@@ -304,9 +242,9 @@ def _endings(subject: Subject) -> Iterator[Record]:
             len(subject.given),
         )
     if study is not None:
-        yield _page(
+        yield page(
             "EOS",
-            subject,
+            subject.subj,
             1,
             "",
             study.day,
@@ -319,9 +257,9 @@ def _endings(subject: Subject) -> Iterator[Record]:
     if subject.death is not None:
         fatal = next(event for event in subject.events if event.outcome == FATAL)
         place = "HOME" if fatal.kind.ctcae.startswith("Neoplasms") else "HOSPITAL"
-        yield _page(
+        yield page(
             "DEATH",
-            subject,
+            subject.subj,
             1,
             "",
             subject.death,
@@ -363,16 +301,19 @@ SUBJECT_FORMS: tuple[Callable[[Subject], Iterator[Record]], ...] = (
 
 def records(world: World, extracted: datetime) -> Iterator[Record]:
     """Yield every page entered at or before the extract time, subject by subject."""
-    pages = [_decision(decision) for decision in world.decisions]
-    yield from (page for page in pages if page.entered <= extracted)
+    yield from (one for one in _all_records(world, extracted) if one.entered <= extracted)
+
+
+def _all_records(world: World, extracted: datetime) -> Iterator[Record]:
+    yield from (_decision(decision) for decision in world.decisions)
+    yield from certificate_pages(world)
     for subject in world.subjects:
         for form in SUBJECT_FORMS:
-            yield from (page for page in form(subject) if page.entered <= extracted)
-        yield from (page for page in _events(subject, extracted) if page.entered <= extracted)
+            yield from form(subject)
+        yield from _events(subject, extracted)
+        yield from care_pages(subject, extracted)
         if subject.decision is not None:
-            page = _decision(subject.decision)
-            if page.entered <= extracted:
-                yield page
+            yield _decision(subject.decision)
 
 
 def build_forms(world: World, extracted: datetime) -> dict[str, Table]:
@@ -380,18 +321,9 @@ def build_forms(world: World, extracted: datetime) -> dict[str, Table]:
     stamp = f"{extracted:%Y%m%dT%H%M}"
     tables = {form: Table(f"UCMSC_{form}_{stamp}.csv", HEAD + columns + TAIL, []) for form, columns in FORMS.items()}
     verified = extracted - timedelta(days=VERIFIED_AFTER_DAYS)
-    for page in records(world, extracted):
-        status = "VERIFIED" if page.modified <= verified else "COMPLETE"
-        head = [page.form, page.record_id, page.subj, page.visit, status]
-        stamps = [page.entered.isoformat(), page.modified.isoformat(), "N"]
-        tables[page.form].rows.append([*head, *stamps, *page.values, LABEL])
+    for one in records(world, extracted):
+        status = "VERIFIED" if one.modified <= verified else "COMPLETE"
+        head = [one.form, one.record_id, one.subj, one.visit, status]
+        stamps = [one.entered.isoformat(), one.modified.isoformat(), "N"]
+        tables[one.form].rows.append([*head, *stamps, *one.values, LABEL])
     return tables
-
-
-def csv_bytes(table: Table) -> bytes:
-    """Return the file's bytes: UTF-8 with BOM, comma, CRLF, quotes only where needed."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(table.columns)
-    writer.writerows(table.rows)
-    return b"\xef\xbb\xbf" + text.getvalue().encode("utf-8")

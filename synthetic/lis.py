@@ -6,7 +6,7 @@ import zlib
 from datetime import date, datetime, timedelta
 
 from .analytes import ANALYTES, PANELS, Analyte, Panel, reference_range
-from .edc import Table
+from .pages import Table
 from .protocol import DOSE_VISITS, LABEL
 from .world import Sample, Subject, World
 

@@ -6,10 +6,13 @@ every other draw as it was.
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 
-SUBJECT = 1
 BLOCK = 0
+SUBJECT = 1
+LOT = 2
 
 PURPOSES = {
     "plan": 1,
@@ -31,6 +34,12 @@ PURPOSES = {
     "clock times": 17,
     "screening": 18,
     "dose-limiting toxicity": 19,
+    "history": 20,
+    "drinking": 21,
+    "medication": 22,
+    "procedures": 23,
+    "safety report": 24,
+    "deviations": 25,
 }
 """Purpose to number. Append only: a changed number changes every extract."""
 
@@ -44,4 +53,10 @@ def subject_stream(seed: int, serial: int, purpose: str, index: int = 0) -> np.r
 def block_stream(seed: int, block: int, purpose: str) -> np.random.Generator:
     """Return the stream of one block of 48 screened subjects (``block`` counts from 0) for one purpose."""
     key = (BLOCK, block, PURPOSES[purpose], 0)
+    return np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=key))
+
+
+def lot_stream(seed: int, lot: str) -> np.random.Generator:
+    """Return the stream of one lot of cells, whoever receives it."""
+    key = (LOT, zlib.crc32(lot.encode("ascii")))
     return np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=key))

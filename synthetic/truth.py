@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 
-from .edc import Table, adverse_event_id, iso, yes
+from .care_forms import case_number, lots_of, report_times
+from .history import CRITERIA, FAILED_CRITERION
+from .pages import Table, iso, record_key, yes
 from .world import Dose, Subject, World
 
 
@@ -58,7 +61,7 @@ def build_truth(world: World, forms: Mapping[str, Table], lis: Table) -> list[Ta
             row = [subj, str(dose.number), _stamp(dose.start), f"{dose.weight:.1f}", f"{dose.cells:.1f}"]
             doses.append([*row, f"{dose.cells / dose.weight:.3f}"])
         for number, event in enumerate(subject.events, start=1):
-            if adverse_event_id(subject, number) not in known:
+            if record_key("AE", subject.subj, number) not in known:
                 continue
             if event.dlt:
                 elapsed = (event.start - subject.given[0].day).days
@@ -93,9 +96,60 @@ def build_truth(world: World, forms: Mapping[str, Table], lis: Table) -> list[Ta
                 if item.record in known
             ],
         ),
+        *_care_truth(world, people, known),
         Table("form_counts.csv", ("form", "file", "rows"), counts),
     ]
 
+
+def _care_truth(world: World, people: list[Subject], known: set[str]) -> list[Table]:
+    """Tables of criteria not met, serious events, treatments, procedures, deviations, relapses and lots."""
+    tables = {name: Table(f"{name}.csv", columns, []) for name, columns in CARE.items()}
+
+    def add(table: str, record: str, *values: object) -> None:
+        if record in known:
+            tables[table].rows.append([record, *("" if value is None else str(value) for value in values)])
+
+    for subject in people:
+        subj = subject.subj
+        failed = FAILED_CRITERION.get(subject.plan.failure or "")
+        for number, (code, _) in enumerate(CRITERIA, start=1):
+            if code == failed:
+                add("criteria_not_met", record_key("ELIG", subj, number), subj, code)
+        serious = [number for number, event in enumerate(subject.events, start=1) if event.serious]
+        for case, number in enumerate(serious, start=1):
+            aware, reported = report_times(subject, number)
+            hours = f"{(reported - aware).total_seconds() / 3600:.2f}"
+            event = record_key("AE", subj, number)
+            add("serious_events", record_key("SAE", subj, case), subj, case_number(subject, case), event, hours)
+        for number, course in enumerate(subject.medications, start=1):
+            if course.event:
+                event = record_key("AE", subj, course.event)
+                add("treatments", record_key("CONMED", subj, number), subj, event, course.drug.name)
+        for number, done in enumerate(subject.procedures, start=1):
+            event = record_key("AE", subj, done.event) if done.event else ""
+            add("procedures", record_key("PROC", subj, number), subj, done.category, iso(done.start), event)
+        for number, deviation in enumerate(subject.deviations, start=1):
+            about = record_key(deviation.form, subj, deviation.number)
+            add("deviations", record_key("DV", subj, number), subj, deviation.kind, yes(deviation.important), about)
+        for number, told in enumerate(subject.drinking, start=1):
+            if told.period == "RELAPSE":
+                add("relapses", record_key("ALCOHOL", subj, number), subj, told.start, told.visit)
+    infused = Counter(dose.lot for subject in people for dose in _given(subject, known))
+    for lot in lots_of(world):
+        add("lots", f"COA-{lot}", lot, infused[lot])
+    return list(tables.values())
+
+
+CARE = {
+    "criteria_not_met": ("record_id", "subj", "criterion"),
+    "serious_events": ("record_id", "subj", "case_number", "ae_record_id", "hours_to_report"),
+    "treatments": ("record_id", "subj", "ae_record_id", "drug"),
+    "procedures": ("record_id", "subj", "category", "start", "ae_record_id"),
+    "deviations": ("record_id", "subj", "kind", "important", "about_record_id"),
+    "relapses": ("record_id", "subj", "relapse", "found_at"),
+    "lots": ("record_id", "lot", "infusions"),
+}
+"""Columns of the tables about care and safety, by name."""
 
 SUBJECTS = (
     "subj",

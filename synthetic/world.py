@@ -14,6 +14,15 @@ import numpy as np
 
 from .adverse_events import AdverseEvent, Journey, lab_events, simulate_events
 from .analytes import BY_CODE
+from .care import (
+    Deviation,
+    Medication,
+    Procedure,
+    find_deviations,
+    simulate_medications,
+    simulate_procedures,
+)
+from .history import Condition, Drinking, simulate_drinking, simulate_history
 from .labs import (
     SCREENING_CEILINGS,
     Effects,
@@ -173,6 +182,7 @@ class Ending:
 class Subject:
     """One screened person with everything that happens to them."""
 
+    seed: int
     plan: SubjectPlan
     mrn: str
     name: str
@@ -191,6 +201,11 @@ class Subject:
     vitals: list[Vital] = field(default_factory=list)
     assessments: list[Assessment] = field(default_factory=list)
     auditc: list[AuditC] = field(default_factory=list)
+    conditions: list[Condition] = field(default_factory=list)
+    drinking: list[Drinking] = field(default_factory=list)
+    medications: list[Medication] = field(default_factory=list)
+    procedures: list[Procedure] = field(default_factory=list)
+    deviations: list[Deviation] = field(default_factory=list)
     decision: Decision | None = None
     end_of_treatment: Ending | None = None
     end_of_study: Ending | None = None
@@ -287,7 +302,35 @@ def simulate_subject(seed: int, plan: SubjectPlan, profile: Profile) -> Subject:
     subject.assessments = _assessments(seed, subject, profile)
     subject.auditc = _auditc(seed, subject)
     subject.vitals = _vitals(seed, subject, weights)
+    _care(seed, subject)
     return subject
+
+
+def _care(seed: int, subject: Subject) -> None:
+    """Add what surrounds the study: history, drinking, drugs, procedures, deviations."""
+    plan, consent = subject.plan, subject.consented.date()
+    screening = subject.assessments[0]
+    subject.conditions = simulate_history(
+        seed,
+        plan.serial,
+        consent=consent,
+        failure=plan.failure,
+        ascites=screening.items[1][1] > 1,
+        encephalopathy=screening.west_haven > 0,
+    )
+    subject.drinking = simulate_drinking(
+        seed,
+        plan.serial,
+        age=subject.age,
+        screened=subject.screened,
+        consent=consent,
+        drank_last_year=any(subject.auditc[0].items),
+        relapse=_relapse_day(seed, subject),
+        interviews=[(form.day, form.visit) for form in subject.auditc[1:]],
+    )
+    subject.medications = simulate_medications(seed, subject)
+    subject.procedures = simulate_procedures(seed, subject)
+    subject.deviations = find_deviations(subject)
 
 
 def _person(seed: int, plan: SubjectPlan, profile: Profile) -> Subject:
@@ -309,6 +352,7 @@ def _person(seed: int, plan: SubjectPlan, profile: Profile) -> Subject:
     if eligible is not None and plan.first_dose is not None:
         enrolled = min(eligible + timedelta(days=int(draws[5] * 2)), plan.first_dose - timedelta(days=1))
     return Subject(
+        seed=seed,
         plan=plan,
         mrn=str(FIRST_MRN + plan.serial),
         name="模拟*" + MASKED_NAMES[int(draws[6] * 10)],
