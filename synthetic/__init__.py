@@ -3,6 +3,6 @@
 See README.md for the files, their columns and their formats.
 """
 
-from .delivery import Delivery, generate
+from .delivery import Delivery, Formats, generate, generate_series
 
-__all__ = ["Delivery", "generate"]
+__all__ = ["Delivery", "Formats", "generate", "generate_series"]

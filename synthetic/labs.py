@@ -48,9 +48,12 @@ SCREENING_CEILINGS = {"ALB": 34.8, "INR": 1.82}
 """Eligible subjects have albumin < 35 g/L and prothrombin activity > 40 % until the first infusion."""
 
 
-def simulate_profile(seed: int, serial: int, *, female: bool, failure: str | None) -> Profile:
-    """Draw a subject's levels; a screen failure for a laboratory reason has the level that fails."""
-    severity = float(subject_stream(seed, serial, "severity").standard_normal())
+def simulate_profile(seed: int, serial: int, *, female: bool, failure: str | None, shift: float = 0.0) -> Profile:
+    """Draw a subject's levels; a screen failure for a laboratory reason has the level that fails.
+
+    ``shift`` moves the latent severity, in its standard deviations.
+    """
+    severity = float(subject_stream(seed, serial, "severity").standard_normal()) + shift
     levels: dict[str, float] = {}
     noise: dict[str, Floats] = {}
     for analyte in ANALYTES:

@@ -57,6 +57,10 @@ FIRST_MRN = 9_900_000
 MAX_SUBJECTS = 99_999
 """Hospital numbers stay inside the invented range."""
 
+PLAUSIBLE = "plausible"
+SEVERITIES = {PLAUSIBLE: 0.0, "high": 1.3}
+"""Shift of the latent severity, in its standard deviations: MELD about 14, and about 17 (10 to 25)."""
+
 STOP_REASONS = {
     "DSMB": ("DSMB DID NOT CLEAR REPEAT ADMINISTRATION", "DSMB DECISION"),
     "SUBJECT": ("SUBJECT DECLINED REPEAT ADMINISTRATION", "WITHDRAWAL BY SUBJECT"),
@@ -236,16 +240,24 @@ class World:
     decisions: list[Decision]
 
 
-def simulate(seed: int, subjects: int = BLOCK_SIZE) -> World:
-    """Simulate the first ``subjects`` screening numbers (whole blocks of 48 are drawn, then cut)."""
+def simulate(seed: int, subjects: int = BLOCK_SIZE, severity: str = PLAUSIBLE) -> World:
+    """Simulate the first ``subjects`` screening numbers (whole blocks of 48 are drawn, then cut).
+
+    ``severity`` is one of ``SEVERITIES``: it moves every subject's latent severity, and nothing by dose.
+    """
+    if severity not in SEVERITIES:
+        raise ValueError(f"severity is one of {tuple(SEVERITIES)}; got {severity}")
     if seed < 0 or not 1 <= subjects <= MAX_SUBJECTS:
         raise ValueError(f"seed must be 0 or more and subjects 1 to {MAX_SUBJECTS}; got {seed} and {subjects}")
     people: list[Subject] = []
+    shift = SEVERITIES[severity]
     for block in range(-(-subjects // BLOCK_SIZE)):
         plans = plan_block(seed, block)
         females = {plan.serial: _is_female(seed, plan.serial) for plan in plans}
         profiles = {
-            plan.serial: simulate_profile(seed, plan.serial, female=females[plan.serial], failure=plan.failure)
+            plan.serial: simulate_profile(
+                seed, plan.serial, female=females[plan.serial], failure=plan.failure, shift=shift
+            )
             for plan in plans
         }
         meld_of = {serial: own_meld(profile) for serial, profile in profiles.items()}

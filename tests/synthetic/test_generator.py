@@ -251,6 +251,33 @@ def test_recorded_scores_follow_from_the_samples(world: World) -> None:
             assert score.meld == expected
 
 
+def test_severity_moves_scores_and_leaves_plans_and_eligibility() -> None:
+    """Ranges of the study's design: MELD about 13.5 by default, 10 to 25 and Child-Pugh B or C as a stress profile."""
+    plausible, high = simulate(SEED), simulate(SEED, severity="high")
+    baselines = []
+    for world in (plausible, high):
+        first = [subject.assessments[0] for subject in world.subjects if subject.given]
+        baselines.append([score.meld for score in first])
+        assert all(sample.values["PTA"] > 40 for s in world.subjects if s.given for sample in s.samples[:2])
+    usual, ill = (sum(melds) / len(melds) for melds in baselines)
+    assert 12 <= usual <= 15 < ill <= 19
+    assert min(baselines[1]) >= 10
+    assert max(baselines[1]) <= 25
+    for one, other in zip(plausible.subjects, high.subjects, strict=True):
+        assert one.plan.first_dose == other.plan.first_dose
+        assert (one.age, one.female, one.mrn) == (other.age, other.female, other.mrn)
+    with pytest.raises(ValueError, match="severity is one of"):
+        simulate(SEED, severity="mild")
+
+
+def test_the_dose_changes_no_laboratory_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = simulate(SEED)
+    monkeypatch.setattr("synthetic.world.COHORTS", tuple(replace(cohort, dose=10 * cohort.dose) for cohort in COHORTS))
+    after = simulate(SEED)
+    assert [subject.samples for subject in after.subjects] == [subject.samples for subject in before.subjects]
+    assert after.subjects != before.subjects
+
+
 @pytest.mark.parametrize(
     ("bilirubin", "inr", "creatinine", "expected"),
     [
