@@ -1,18 +1,31 @@
-"""Command line: ``python -m synthetic --out DIR``; see ``--help``."""
+"""Command line: ``python -m synthetic --out DIR`` and ``python -m synthetic faults``; see ``--help``."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from datetime import date
 from pathlib import Path
 
 from .delivery import DEFAULT_SEED, EDC_FORMATS, FINAL_CUT_OFF, LAB_FORMATS, Formats, generate, generate_series
+from .faults import Faults, apply_faults, expected_bytes
 from .protocol import BLOCK_SIZE, LABEL
 from .world import PLAUSIBLE, SEVERITIES
 
+EXPECTED = "expected_findings.csv"
+"""Truth of planted faults."""
+
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write ``landing/`` and ``truth/`` below the given folder, or below ``S1`` to ``S4`` in it."""
+    """Write ``landing/`` and ``truth/`` below the given folder, or below ``S1`` to ``S4`` in it; or plant faults."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["faults"]:
+        _faults(given[1:])
+    else:
+        _generate(given)
+
+
+def _generate(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m synthetic", description=f"Raw extracts of a simulated study. {LABEL}"
     )
@@ -26,6 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--severity", choices=tuple(SEVERITIES), default=PLAUSIBLE, help="how ill the subjects are")
     parser.add_argument("--edc", choices=EDC_FORMATS, default="csv", help="format of the forms")
     parser.add_argument("--lab", choices=LAB_FORMATS, default="text", help="format of the laboratory results")
+    parser.add_argument("--faults", metavar="FILE", help="plant these faults: a list's path, or messy")
     options = parser.parse_args(arguments)
     study = {"seed": options.seed, "subjects": options.subjects, "copies": options.copies}
     formats = Formats(edc=options.edc, lab=options.lab)
@@ -39,10 +53,41 @@ def main(arguments: list[str] | None = None) -> None:
             deliveries = [
                 generate(landing, **study, cut_off=options.cut_off, severity=options.severity, formats=formats)
             ]
+        if options.faults:
+            faults = Faults.read(options.faults)
+            for delivery in deliveries:
+                cut = delivery.landing.parent.name if options.series else None
+                expected = apply_faults(faults, delivery.landing, cut)
+                (delivery.truth / EXPECTED).write_bytes(expected_bytes(expected))
     except ValueError as fault:
         parser.error(str(fault))
     for delivery in deliveries:
         print(f"{LABEL}: {len(delivery.rows)} files, {sum(delivery.rows.values())} rows in {delivery.landing}")
+
+
+def _faults(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m synthetic faults", description="Plant faults written as data.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    apply = commands.add_parser("apply", help="plant a list of faults in a landing folder, in place")
+    apply.add_argument("--landing", type=Path, required=True)
+    apply.add_argument("--cut", help="plant as of this extract (S1 to S4); without it every fault is planted")
+    apply.add_argument("--expected", type=Path, help="write the findings that must and may follow to this CSV")
+    check = commands.add_parser("check", help="read a list and say what is wrong with it")
+    for command in (apply, check):
+        command.add_argument("--faults", required=True, metavar="FILE", help="a list's path, or messy")
+    options = parser.parse_args(arguments)
+    try:
+        faults = Faults.read(options.faults)
+        if options.command == "check":
+            print(f"{len(faults.faults)} faults")
+            return
+        expected = apply_faults(faults, options.landing, options.cut)
+    except ValueError as fault:
+        parser.error(str(fault))
+    if options.expected:
+        options.expected.write_bytes(expected_bytes(expected))
+    planted = {one.fault for one in expected if one.state == "planted"}
+    print(f"{LABEL}: {len(planted)} faults with expected findings planted in {options.landing}")
 
 
 if __name__ == "__main__":

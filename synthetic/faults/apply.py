@@ -1,0 +1,103 @@
+"""Plants a list of faults in a landing folder and tells which findings must follow."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from .landing import FaultError, Landing
+from .model import Fault, Faults
+from .operations import Row, RowOperation, read_time
+
+CORRECTED_BEFORE = timedelta(days=20)
+"""A correction of a form is entered so long before the extract that shows it."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A finding that a planted fault must raise (or may, without keys)."""
+
+    fault: str
+    check: str
+    state: str
+    necessity: str
+    rule: str
+    file: str
+    keys: str
+
+
+COLUMNS = ("fault", "check", "state", "necessity", "rule", "file", "keys")
+
+
+def apply_faults(faults: Faults, landing: Path, cut: str | None = None) -> list[Expected]:
+    """Plant the faults in the folder (in place) as of extract ``cut`` and return the findings expected.
+
+    Nothing is written if one fault cannot be planted: FaultError says which and why.
+    """
+    folder = Landing.open(landing)
+    folder.row_keys = dict(faults.keys)
+    expected: list[Expected] = []
+    for fault in faults.faults:
+        state = fault.state(cut)
+        if state == "absent":
+            continue
+        folder.salt = fault.id
+        try:
+            expected += _plant(fault, folder) if state == "planted" else _cure(fault, folder)
+        except FaultError as error:
+            raise FaultError(f"{fault.id}: {error}") from error
+    folder.write()
+    return expected
+
+
+def _plant(fault: Fault, landing: Landing) -> list[Expected]:
+    if fault.manifest == "keep":
+        landing.kept |= {landing.find(step.file) for step in fault.steps if step.kind not in ("add_file",)}
+    touched: list[tuple[str, Row]] = []
+    for step in fault.steps:
+        touched += [(step.file, row) for row in step.apply(landing)]
+    out: list[Expected] = []
+    for one in fault.must:
+        found = [(file, {**{key: row[key] for key in one.keys if key in row}, **one.at}) for file, row in touched]
+        if not one.keys:
+            found = [(fault.steps[0].file, one.at)]
+        texts = {(file, json.dumps(keys, ensure_ascii=False, sort_keys=True)): None for file, keys in found}
+        out += [Expected(fault.id, fault.check, "planted", "must", one.rule, file, keys) for file, keys in texts]
+    file = fault.steps[0].file
+    out += [Expected(fault.id, fault.check, "planted", "may", rule, file, "{}") for rule in fault.may]
+    return out
+
+
+def _cure(fault: Fault, landing: Landing) -> list[Expected]:
+    """Apply the cure; a form's row that was wrong before is at least modified since."""
+    for step in fault.cure:
+        step.apply(landing)
+    if not fault.cure:
+        for step in fault.steps:
+            if isinstance(step, RowOperation):
+                _touch(step, landing)
+    return [Expected(fault.id, fault.check, "cured", "", one.rule, fault.steps[0].file, "{}") for one in fault.must]
+
+
+def _touch(step: RowOperation, landing: Landing) -> None:
+    name = landing.find(step.file)
+    table = landing.table(name)
+    extracted = read_time(str(landing.manifest.get("extracted_at", "")).replace("T", " "))
+    if "modified_ts" not in table.columns or extracted is None:
+        return
+    corrected = datetime.combine((extracted[0] - CORRECTED_BEFORE).date(), datetime.min.time()).replace(hour=10)
+    for row in step.select(landing, table, name):
+        row["modified_ts"] = max(row["modified_ts"], corrected.isoformat())
+
+
+def expected_bytes(expected: list[Expected]) -> bytes:
+    """The expected findings as CSV: UTF-8, comma, LF."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([getattr(one, column) for column in COLUMNS] for one in expected)
+    return text.getvalue().encode("utf-8")
