@@ -26,7 +26,7 @@ class Record:
 
 @dataclass
 class Table:
-    """A file's content as text, ready to be written or altered: the layer where later versions lay faults."""
+    """A file as text: its name, columns and rows."""
 
     name: str
     columns: tuple[str, ...]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .landing import BOM, DelimitedFile, FaultError, Landing
 
@@ -50,9 +50,12 @@ def read_time(text: str) -> tuple[datetime, Callable[[datetime], str]] | None:
         if not found:
             continue
         part = {"h": "0", "n": "0", "s": "0", **found.groupdict()}
-        month = MONTHS.index(part["b"]) + 1 if "b" in part else int(part["m"])
-        clock = time(int(part["h"]), int(part["n"]), int(part["s"]))
-        return datetime.combine(date(int(part["y"]), month, int(part["d"])), clock), write
+        month = MONTHS.index(part["b"]) + 1 if part.get("b") in MONTHS else int(part.get("m", 0))
+        try:
+            clock = time(int(part["h"]), int(part["n"]), int(part["s"]))
+            return datetime.combine(date(int(part["y"]), month, int(part["d"])), clock), write
+        except ValueError:
+            return None
     return None
 
 
@@ -139,6 +142,12 @@ class RowOperation(Operation):
     share: float | None = Field(default=None, gt=0, le=1)
     each: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _one_choice(self) -> RowOperation:
+        if self.share is not None and self.pick is not None:
+            raise ValueError("a choice is by share or by pick")
+        return self
+
     def apply(self, landing: Landing) -> list[Row]:
         """Change the selected rows."""
         name = landing.find(self.file)
@@ -149,7 +158,7 @@ class RowOperation(Operation):
         return before
 
     def select(self, landing: Landing, table: DelimitedFile, name: str) -> list[Row]:
-        """The rows meant; FaultError if there are none or a column is not the file's."""
+        """The rows meant; FaultError if none fits or a column is not the file's. A small share may be no row."""
         unknown = (set(self.where) | set(self.each)) - set(table.columns)
         if unknown:
             raise FaultError(f"{name} has no column {', '.join(sorted(unknown))}")
@@ -159,9 +168,10 @@ class RowOperation(Operation):
             key = tuple(row.get(column, "") for column in self.each or landing.keys_of(self.file, table))
             groups.setdefault(key, []).append(row)
         chosen = list(groups.items())
-        if self.share is not None:
+        if chosen and self.share is not None:
             share = self.share
             chosen = [(key, rows) for key, rows in chosen if _chance(landing.salt, key) < share]
+            return [row for _, rows in chosen for row in rows]
         if self.pick is not None:
             if "entered_ts" in table.columns:
                 chosen.sort(key=lambda group: group[1][0]["entered_ts"])
@@ -242,11 +252,12 @@ class WidenText(RowOperation):
 
 
 class ChangeUnit(RowOperation):
-    """Give a number in another unit: times ``factor``, with ``decimals``; ``unit: null`` keeps the old unit's name."""
+    """Give a number in another unit: times ``factor`` plus ``offset``; without ``unit`` the old unit's name stays."""
 
     kind: Literal["change_unit"]
     column: str
-    factor: float
+    factor: float = 1.0
+    offset: float = 0.0
     decimals: int = Field(ge=0)
     unit_column: str | None = None
     unit: str | None = None
@@ -260,7 +271,7 @@ class ChangeUnit(RowOperation):
             for column in (self.column, self.range_column):
                 if column:
                     row[column] = number.sub(
-                        lambda found: f"{float(found[0]) * self.factor:.{self.decimals}f}", row[column]
+                        lambda found: f"{float(found[0]) * self.factor + self.offset:.{self.decimals}f}", row[column]
                     )
             if self.unit_column and self.unit is not None:
                 row[self.unit_column] = self.unit
@@ -568,16 +579,25 @@ STAMP = re.compile(r"(\d{8})([T_])(\d{4})")
 
 
 class ResendFile(Operation):
-    """Send a file again so many days later, outside the manifest; ``steps`` change the copy.
+    """Send a file again so many days later, outside the manifest; ``changes`` change the copy.
 
-    The copy's name carries the later time. With ``instead`` the first one did not come: a late file.
+    The copy's name carries the later time; a change needs no ``file``. With ``instead`` the first one did
+    not come: a late file.
     """
 
     kind: Literal["resend_file"]
     days: int = 1
     minutes: int = 0
     instead: bool = False
-    steps: tuple[AnyOperation, ...] = ()
+    changes: tuple[AnyOperation, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_this_file(cls, value: object) -> object:
+        """A change is one of the copy."""
+        if not isinstance(value, dict) or "changes" not in value:
+            return value
+        return {**value, "changes": [{"file": value.get("file"), **change} for change in value["changes"]]}
 
     def apply(self, landing: Landing) -> list[Row]:
         """Copy the file and change the copy."""
@@ -590,8 +610,8 @@ class ResendFile(Operation):
         content = landing.drop(name) if self.instead else landing.bytes_of(name)
         landing.put(copy, content)
         rows: list[Row] = []
-        for step in self.steps:
-            rows += step.model_copy(update={"file": copy}).apply(landing)
+        for change in self.changes:
+            rows += change.model_copy(update={"file": copy}).apply(landing)
         return rows
 
 

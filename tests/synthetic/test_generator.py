@@ -89,7 +89,7 @@ def test_the_package_reads_no_clock_no_locale_and_no_global_chance() -> None:
         "hash",
     }
     modules = {"random", "time", "locale", "uuid", "secrets"}
-    sources = sorted(PACKAGE.glob("*.py"))
+    sources = sorted(PACKAGE.rglob("*.py"))
     assert len(sources) > 5
     for source in sources:
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
