@@ -25,7 +25,7 @@ LABELLED = re.compile(r"([^\s:;,]+)\s*:\s*([^:]*?)(?=[\s;,]+[^\s:;,]+\s*:|[\s;,]
 class Reading(NamedTuple):
     """A result as read: its text (None where there is none), a flag that stood in it, why it was not done.
 
-    `rule` is the line of the table that was used, 0 where the text is a plain or a censored number.
+    `rule` is the line of the table that was used, 0 where the text is taken as it was written.
     """
 
     result: str | None
@@ -97,7 +97,7 @@ class ResultTexts:
                 result = _number(_decimal(str(result)))
                 if result is None:
                     return None
-            return Reading(result, match.expand(form.flag) or None, None, form.line)
+            return Reading(result, match.expand(form.flag) or None, None, 0 if result == plain else form.line)
         return None
 
 

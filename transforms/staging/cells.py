@@ -99,7 +99,7 @@ def withhold_identifiers(rows: _Rows, identifiers: Identifiers) -> None:
         values = rows.frame[name]
         for kind, positions in identifiers.found(text.texts_of(values), known).items():
             codes = values.cat.codes.to_numpy()
-            mask = rows.not_released("direct_identifier", name, rows.open() & np.isin(codes, positions))
+            mask = rows.open() & np.isin(codes, positions)
             if not mask.any():
                 continue
             rows.find(
@@ -108,7 +108,7 @@ def withhold_identifiers(rows: _Rows, identifiers: Identifiers) -> None:
                 name,
                 mask,
                 f"the text holds {kind}, where no identifier belongs; it is left out of everything but raw",
-                "Have it removed at the source; release the rows if it is no identifier, or set `scan: false`",
+                "Have it removed at the source; if the column's values only look like identifiers, set `scan: false`",
                 cause=kind,
             )
             left = text.column(np.where(mask, text.MISSING, rows.frame[name].cat.codes.to_numpy()),
@@ -207,7 +207,7 @@ def _results(rows: _Rows, name: str, contract: ResultColumn, table: Table) -> No
                 Severity.INFORMATION,
                 name,
                 mask,
-                f"results that are no plain number were read as line {line} of {table.file} says",
+                f"results were read as line {line} of {table.file} says, not as they are written",
                 "Nothing, if that line reads them rightly",
                 cause=forms.name_of(line),
             )

@@ -210,7 +210,8 @@ class _Checker:
         try:
             read(table)
         except ValueError as error:
-            yield Fault(table.file, *str(error).split(": ", 1), "Correct the row")
+            line, _, problem = str(error).partition(": ")
+            yield Fault(table.file, line, problem, "Correct the row")
 
     def dataset(self, dataset: DatasetFile) -> Iterator[Fault]:
         study, file = self.study, self.study.files[dataset.name]

@@ -143,9 +143,7 @@ def with_versions(links: pa.Table, versions: pa.Table) -> pa.Table:
     behind: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for row in versions.to_pylist():
         behind.setdefault((row["sha256"], row["line"]), []).append(row)
-    raw = links.filter(
-        pc.and_(pc.equal(links["kind"], "raw"), pc.is_in(links["sha256"], versions["sha256"].unique().combine_chunks()))
-    )
+    raw = links.filter(pc.and_(pc.equal(links["kind"], "raw"), pc.is_in(links["sha256"], versions["sha256"].unique())))
     lines = pa.array(sorted({line for _, line in behind}), pa.int32())
     found = []
     for link in raw.filter(pc.is_in(raw["line"], lines)).to_pylist():
