@@ -48,7 +48,6 @@ def faults(small: SmallStudy) -> tuple[Fault, ...]:
         ("sources/vitals.yml", "VISIT: {}", "VISIT: {codelist: visit}", "columns.VISIT", "no codelist 'visit'", "Known: sex"),
         ("sources/vitals.yml", "SYSBP: {type: number}", "SYSBP: {type: result}", "columns.SYSBP", "type result needs 'result'", ""),
         ("sources/vitals.yml", "SYSBP: {type: number}", "SYSBP: {type: result, result: {texts: forms}}", "columns.SYSBP", "no table 'forms'", "vs_units"),
-        ("sources/vitals.yml", "SYSBP: {type: number}", "SYSBP: {type: result, result: {texts: visits}}", "header", "lacks PATTERN", "Add the column"),
         ("sources/vitals.yml", "SYSBP: {type: number}", "SYSBP: {type: result, result: {texts: visits, reason: WHY}}", "columns.SYSBP.result.reason", "'WHY' is no made column", "made: true"),
         ("sources/vitals.yml", "WEIGHT_UNIT: {}", "WEIGHT_UNIT: {type: unit, unit: {table: vs_units, by: {VSTESTCD: TEST}, of: WEIGHT}}", "columns.WEIGHT_UNIT", "names no column: 'TEST'", ""),
         ("sources/vitals.yml", "WEIGHT_UNIT: {}", "WEIGHT_UNIT: {range: {by: VISIT, labels: [A]}}", "columns.WEIGHT_UNIT", "type text takes no 'range'", ""),

@@ -78,19 +78,30 @@ FORMS: dict[str, Form] = {
     "below a limit": Form(
         "CRP", {RESULT: "<5"},
         {"LBORRES": "<5", "LBSTRESC": "<5", "LBSTRESN": None, "LBLLOD": "5"}),
-    "below a limit with places": Form("CRP", {RESULT: "<0.10"}, {"LBORRES": "<0.10", "LBSTRESN": None, "LBLLOD": "0.10"}),
-    "above a limit": Form("AFP", {RESULT: ">2000"}, {"LBORRES": ">2000", "LBSTRESC": ">2000", "LBSTRESN": None, "LBLLOD": None}),
+    "below a limit with places": Form(
+        "CRP", {RESULT: "<0.10"},
+        {"LBORRES": "<0.10", "LBSTRESN": None, "LBLLOD": "0.10"}),
+    "above a limit": Form(
+        "AFP", {RESULT: ">2000"},
+        {"LBORRES": ">2000", "LBSTRESC": ">2000", "LBSTRESN": None, "LBLLOD": None}),
     "at least": Form("AFP", {RESULT: "≥1000"}, {"LBORRES": ">=1000", "LBSTRESC": ">=1000", "LBSTRESN": None}),
     "full-width below": Form(
         "CRP", {RESULT: "＜５"}, {"LBORRES": "<5", "LBSTRESC": "<5", "LBLLOD": "5"}, {"text_normalised": SAID}),
-    "arrow": Form("ALT", {RESULT: "85.3↑", FLAG: ""}, {"LBORRES": "85.3", "LBSTRESN": 85.3}, {"result_read_by_table": SAID}),
-    "arrow after a blank": Form("AST", {RESULT: "12.3 ↓", FLAG: ""}, {"LBORRES": "12.3"}, {"result_read_by_table": SAID}),
+    "arrow": Form(
+        "ALT", {RESULT: "85.3↑", FLAG: ""},
+        {"LBORRES": "85.3", "LBSTRESN": 85.3}, {"result_read_by_table": SAID}),
+    "arrow after a blank": Form(
+        "AST", {RESULT: "12.3 ↓", FLAG: ""},
+        {"LBORRES": "12.3"}, {"result_read_by_table": SAID}),
     "arrow against the flag": Form(
         "GGT", {RESULT: "85.3↑", FLAG: "↓"}, {"LBORRES": "85.3"},
         {"result_read_by_table": SAID, "flag_contradicts": "answer"}),
     "full-width comma": Form("K", {RESULT: "4，3"}, None, {"unreadable_result": HELD}),
-    "ideographic full stop": Form("K", {RESULT: "４。３"}, {"LBORRES": "4.3", "LBSTRESN": 4.3}, {"text_normalised": SAID}),
-    "negative": Form("AFP", {RESULT: "阴性(-)", UNIT: ""}, {"LBORRES": "阴性", "LBSTRESC": "NEGATIVE", "LBSTRESN": None, "LBORRESU": None},
+    "ideographic full stop": Form("K", {RESULT: "４。３"},
+        {"LBORRES": "4.3", "LBSTRESN": 4.3}, {"text_normalised": SAID}),
+    "negative": Form(
+        "AFP", {RESULT: "阴性(-)", UNIT: ""},
+        {"LBORRES": "阴性", "LBSTRESC": "NEGATIVE", "LBSTRESN": None, "LBORRESU": None},
         {"result_read_by_table": SAID}),
     "positive": Form("AFP", {RESULT: "阳性", UNIT: ""}, {"LBSTRESC": "POSITIVE", "LBSTRESN": None}),
     "grade": Form("AFP", {RESULT: "3+", UNIT: ""}, {"LBSTRESC": "3+", "LBSTRESN": None}),

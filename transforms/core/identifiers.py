@@ -52,4 +52,4 @@ def known_free(written: str, known: Collection[str]) -> bool:
 
 def telling(identifiers: Collection[str]) -> frozenset[str]:
     """The identifiers that name a person: not masked and not so short that they may be anything."""
-    return frozenset(one for one in identifiers if "*" not in one and (len(one) >= SHORTEST or not one.isascii()))
+    return frozenset(one for one in identifiers if "*" not in one and len(one) >= (SHORTEST if one.isascii() else 2))
