@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from transforms import findings, ingest, snapshot
+from transforms import findings, ingest, pipeline, snapshot
 from transforms.sdtm.engine import map_study
 from transforms.staging.stage import RawFile, stage
 from transforms.study import Study, graph
@@ -27,10 +27,13 @@ def main(raw: Path, out: Path, wanted: str) -> None:
     datasets = {name for name, _ in graph.order(needs, [node for node in needs if node[0] == wanted])}
     sources = {group.source for name in datasets for group in study.datasets[name].records if group.source}
     staged = {}
+    identifiers = pipeline.direct_identifiers()
     for name in sorted(sources):
         source = study.sources[name]
         extract = ingest.read_extract(source, raw / source.files, source.files)
-        staged[name] = stage(source, [RawFile(source.files, "", extract)], cut_off="2015-12-31")
+        staged[name] = stage(
+            source, [RawFile(source.files, "", extract)], cut_off="2015-12-31", identifiers=identifiers
+        )
     sources_read = {name: snapshot.staged_source(snapshot.staged_table(study, one)) for name, one in staged.items()}
     mapped = map_study(study, sources_read, only=[wanted], cut_off="2015-12-31")
     dataset = mapped.datasets[wanted]

@@ -269,7 +269,7 @@ def _refused(entry: Received, refusal: FileRefusedError) -> Received:
 
 def read_extract(source: Source, path: Path, name: str) -> Extract:
     """Read one extract under its contract."""
-    return read_delimited(path, name, Layout(source.encoding, source.delimiter, source.quote, tuple(source.columns)))
+    return read_delimited(path, name, Layout(source.encoding, source.delimiter, source.quote, source.extract_columns))
 
 
 def ordered(received: Iterable[Received], source: str) -> list[Received]:

@@ -22,6 +22,8 @@ from transforms import operations, snapshot
 from transforms.adam.engine import derive_study
 from transforms.adam.output import to_arrow
 from transforms.core import dates
+from transforms.core.identifiers import Identifiers
+from transforms.core.tables import read_table
 from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
 from transforms.findings import Explanation, Finding, RawPlace, Severity
 from transforms.ingest import Ingested, ingest, ordered, read_extract
@@ -293,6 +295,7 @@ def stage_sources(
         building.write(f"staged/{name}", snapshot.staged_table(study, source))
     building.write("parts/staged.findings", findings_module.to_arrow(found))
     building.write("parts/staged.accounts", snapshot.staging_accounts(account))
+    building.write("versions", snapshot.versions_table(staged.values()))
 
 
 def _covered(where: Home, opening: Mapping[str, Any]) -> list[Received]:
@@ -352,6 +355,7 @@ def stage_all(
                 )
             )
     staged: dict[str, Staged] = {}
+    identifiers = direct_identifiers()
     for name, source in study.sources.items():
         identities = None
         if source.identity is not None:
@@ -360,10 +364,25 @@ def stage_all(
                 study.sources[link.source], files[link.source], link.column, link.subject
             )
             found.extend(problems)
-        staged[name] = stage(source, files[name], cut_off=cut_off, identities=identities, released=freed.get(name))
+        staged[name] = stage(
+            source,
+            files[name],
+            cut_off=cut_off,
+            identities=identities,
+            released=freed.get(name),
+            tables=study.tables,
+            codelists=study.codelists,
+            identifiers=identifiers,
+        )
     for one in staged.values():
         found.extend(one.findings)
     return staged, found, account
+
+
+def direct_identifiers() -> Identifiers:
+    """What a direct identifier of a person looks like, as the table that studies share says."""
+    file = "expectations/tables/direct_identifiers.csv"
+    return Identifiers.read(read_table(ROOT / file, file))
 
 
 def check_staged(
@@ -398,9 +417,8 @@ def check_staged(
 
 def _finding(breach: Breach, places: tuple[RawPlace, ...]) -> Finding:
     rule = breach.rule
-    return Finding(
-        rule.id, rule.severity, breach.dataset, breach.variable, rule.message, rule.remedy, places, breach.cause
-    )
+    message = f"{rule.message}: {breach.told}" if breach.told else rule.message
+    return Finding(rule.id, rule.severity, breach.dataset, breach.variable, message, rule.remedy, places, breach.cause)
 
 
 class _StagedSources(Mapping[str, StagedSource]):
@@ -459,7 +477,7 @@ def finish_sdtm(study: Study, building: Building) -> None:
     for name in names:
         tables.append(building.read(f"parts/sdtm/{name}.records"))
         tables.append(lineage.numbered(building.read(f"parts/sdtm/{name}.values"), ids))
-    links = pa.concat_tables(tables)
+    links = lineage.with_versions(pa.concat_tables(tables), building.read("versions"))
     building.write("parts/sdtm.lineage", links)
     frames = {name.upper(): building.frame(f"sdtm/{name}") for name in names}
     building.write("parts/sdtm.findings", _checked(frames, rule_book(study).sdtm, links))

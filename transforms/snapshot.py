@@ -49,6 +49,26 @@ def staged_table(study: Study, source: Staged) -> pa.Table:
     return table
 
 
+def versions_table(sources: Iterable[Staged]) -> pa.Table:
+    """What stands behind staged lines; the columns are those of `lineage.VERSIONS`."""
+    rows = [
+        {
+            "source": source.source,
+            "file": one.place.file,
+            "sha256": one.place.sha256,
+            "line": one.place.lines[0],
+            "rule": one.behind.rule,
+            "column": one.behind.column or None,
+            "behind_file": one.behind.place.file,
+            "behind_sha256": one.behind.place.sha256 or None,
+            "behind_line": one.behind.place.lines[0],
+        }
+        for source in sources
+        for one in source.versions
+    ]
+    return pa.Table.from_pylist(rows, schema=lineage.VERSIONS)
+
+
 def staged_source(table: pa.Table) -> StagedSource:
     """The accepted rows of a source as the engine takes them, from what `staged_table` wrote."""
     files = table.select([FILE, SHA256]).to_pandas(strings_to_categorical=True)

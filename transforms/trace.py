@@ -22,7 +22,10 @@ ONE_PER_SUBJECT = ("DM", "ADSL")
 
 @dataclass(frozen=True)
 class Leaf:
-    """An end of the way: a line of a raw file (with the columns read), or a place in the specification."""
+    """An end of the way: a line of a raw file (with the columns read), or a place in the specification.
+
+    `kind` is `raw`, `superseded` (the raw line of an earlier version) or `specification`.
+    """
 
     kind: str
     file: str
@@ -151,6 +154,10 @@ class Tracer:
         leaves = []
         joined = {link["source_variable"] for link in own if link["kind"] == "raw"} - {None}
         for link in own:
+            if link["kind"] == "correction":
+                if link["source_variable"] in {_column_of(name, link) for name in rule["collected"]}:
+                    leaves.append(Leaf("specification", link["source"], link["line"], ("FROM", "TO")))
+                continue
             if link["source_variable"] in joined:
                 named = tuple(
                     name.partition(".")[2] for name in rule["collected"] if _joined(name) == link["source_variable"]
@@ -166,7 +173,7 @@ class Tracer:
             entry = tuple(name.split(".")[-1] for name in rule["collected"] if name.startswith("each."))
             if columns:
                 leaves.append(Leaf(link["kind"], link["source"], link["line"], columns, link["sha256"] or ""))
-            if entry:
+            if entry and link["kind"] != "superseded":
                 named = tuple(name for name in entry if name != "value")
                 leaves.append(Leaf("specification", link["entry_file"], link["entry_line"], named))
         return leaves

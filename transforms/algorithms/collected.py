@@ -207,6 +207,50 @@ class AssignPart(Algorithm):
 
 
 @register
+class AssignByPattern(Algorithm):
+    """What a remark says, by the first pattern found in it: `assign_by_pattern: REMARK, table: remarks`.
+
+    The table has a column PATTERN (a regular expression for a part of the text) and one named as the variable, whose
+    empty cell means that the remark says nothing of it. A remark in which no pattern is found is a question; the
+    record stays without the value.
+    """
+
+    word: ClassVar[str] = "assign_by_pattern"
+    main: ClassVar[str] = "column"
+    column: str
+    table: str
+
+    def collected_inputs(self) -> Sequence[str]:
+        return (self.column, *self.when)
+
+    def tables(self) -> Mapping[str, Sequence[str]]:
+        return {self.table: ("PATTERN",)}
+
+    def apply(self, scope: Scope) -> Outcome:
+        table = scope.table(self.table)
+        rules = [
+            (re.compile(pattern), value)
+            for pattern, value in zip(table.values("PATTERN"), table.values(scope.target.name), strict=True)
+        ]
+        values = scope.collected(self.column)
+        found = [
+            next((value for pattern, value in rules if pattern.search(text.narrow(one))), None)
+            for one in text.texts_of(values)
+        ]
+        codes = values.cat.codes.to_numpy()
+        unread = np.array([*(one is None for one in found), False], dtype=bool)[codes]
+        problem = Problem(
+            "remark_not_read",
+            Severity.ANSWER,
+            unread,
+            f"a remark says something for which {table.file} has no pattern; {scope.target.name} stays empty",
+            f"Add a pattern to {table.file}, with an empty {scope.target.name} where it says nothing of it",
+        )
+        outcome = typed(text.column(codes, found, scope.index), scope)
+        return Outcome(outcome.values, (*((problem,) if unread.any() else ()), *outcome.problems))
+
+
+@register
 class AssignVisit(Algorithm):
     """VISIT, VISITNUM or VISITDY of a collected visit name, by the study's visit table and unscheduled rule.
 

@@ -36,16 +36,22 @@ TOKENS = {
     "ss": r"(?P<second>\d{2})",
 }
 TOKEN = re.compile("|".join(sorted(TOKENS, key=len, reverse=True)))
+# The number a spreadsheet shows for a date that lost its format: days since 1899-12-30, and the part of the day.
+EXCEL_SERIAL = "EXCELSERIAL"
+EXCEL_NUMBER = re.compile(r"(?P<days>[1-9]\d{4})(?P<part>\.\d+)?")
+EXCEL_BEGIN = datetime.datetime(1899, 12, 30)  # noqa: DTZ001 (SDTM dates have no zone)
 SECONDS_PER_DAY = 86_400
 EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 @lru_cache(maxsize=256)
 def layout_pattern(layout: str) -> re.Pattern[str]:
-    """The regular expression of a layout such as `DD-Mon-YYYY` or `YYYY-MM-DDThh:mm`.
+    """The regular expression of a layout such as `DD-Mon-YYYY` or `YYYY-MM-DDThh:mm`, or of EXCELSERIAL.
 
     Raises ValueError for a layout without a year (unless it is a time of day) or with a repeated part.
     """
+    if layout == EXCEL_SERIAL:
+        return EXCEL_NUMBER
     if not TOKEN.search(layout):
         raise ValueError(f"layout {layout!r} holds no date or time part")
     pattern, position = "", 0
@@ -69,10 +75,18 @@ def to_iso(collected: str, layouts: tuple[str, ...]) -> str | None:
     for layout in layouts:
         match = layout_pattern(layout).fullmatch(stripped)
         if match:
-            iso = _assemble(match.groupdict())
+            iso = _excel(match) if layout == EXCEL_SERIAL else _assemble(match.groupdict())
             if iso is not None:
                 return iso
     return None
+
+
+def _excel(match: re.Match[str]) -> str:
+    """The date of a spreadsheet's number (1900 date system), with its time to the minute where it has one."""
+    day = EXCEL_BEGIN + datetime.timedelta(days=int(match["days"]))
+    if match["part"] is None:
+        return day.date().isoformat()
+    return (day + datetime.timedelta(minutes=round(float(match["part"]) * 1440))).isoformat(timespec="minutes")
 
 
 def _assemble(parts: dict[str, str | None]) -> str | None:

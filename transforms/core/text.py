@@ -15,6 +15,18 @@ import pandas as pd
 import pyarrow as pa
 
 MISSING = -1
+# Full-width forms of ASCII, and what a Chinese keyboard gives for a blank, a full stop, `<` and `>`.
+NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
+    0x3000: " ", 0x00A0: " ", 0x202F: " ", 0x3002: ".", 0xFE64: "<", 0xFE65: ">", 0x200B: None, 0xFEFF: None,
+}  # fmt: skip
+
+
+def narrow(written: str) -> str:
+    """The text with full-width characters and unusual blanks in their ordinary form, blanks at both ends dropped.
+
+    A full-width comma becomes a plain one; whether that is a decimal point is not decided here.
+    """
+    return written if written.isascii() else written.translate(NARROW).strip()
 
 
 def column(codes: np.ndarray, texts: Sequence[str | None], index: pd.Index) -> pd.Series:

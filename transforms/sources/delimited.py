@@ -9,8 +9,8 @@ from __future__ import annotations
 import codecs
 import csv
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Extract:
 
     `short_or_long` are lines whose number of fields is not the header's, `blank` lines without any text,
     `extra` header names the contract does not know. `ended` is False where the last line has no line break.
+    `padded` says, by column, in which rows blanks at the ends of the value were dropped.
     """
 
     frame: pd.DataFrame
@@ -41,6 +42,7 @@ class Extract:
     blank: tuple[int, ...]
     extra: tuple[str, ...]
     ended: bool = True
+    padded: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,16 +103,15 @@ def read_delimited(path: Path, shown: str, layout: Layout) -> Extract:
     _refuse_open_quotes(shown, physical, valid, scan)
     uneven = tuple(int(line) for line in physical[~valid])
     lines = physical[valid].astype(np.int64)
-    frame = pd.DataFrame(
-        {name: _text_column(table.column(name)) for name in layout.columns},
-        index=pd.RangeIndex(table.num_rows),
-    )
+    read = {name: _text_column(table.column(name)) for name in layout.columns}
+    frame = pd.DataFrame({name: values for name, (values, _) in read.items()}, index=pd.RangeIndex(table.num_rows))
     empty = frame.isna().all(axis=1).to_numpy()
     blank = tuple(int(line) for line in lines[empty])
+    padded = {name: np.flatnonzero(mask[~empty]) for name, (_, mask) in read.items() if mask is not None}
     if empty.any():
         frame, lines = frame[~empty].reset_index(drop=True), lines[~empty]
     extra = tuple(name for name in header if name not in layout.columns)
-    return Extract(frame, lines, uneven, blank, extra, scan.ended)
+    return Extract(frame, lines, uneven, blank, extra, scan.ended, padded)
 
 
 def _scan(path: Path, shown: str, layout: Layout) -> _Scan:
@@ -236,8 +237,8 @@ def _row_lines(
     return np.array(starts[1 : total + 1])
 
 
-def _text_column(chunks: pa.ChunkedArray) -> pd.Series:
-    """A dictionary-encoded Arrow column as a text column, blanks at both ends dropped."""
+def _text_column(chunks: pa.ChunkedArray) -> tuple[pd.Series, np.ndarray | None]:
+    """A dictionary-encoded Arrow column as a text column, and the rows where blanks at the ends were dropped."""
     unified = chunks.unify_dictionaries()
     texts = unified.chunk(0).dictionary.to_pylist() if unified.num_chunks else []
     codes = (
@@ -245,4 +246,8 @@ def _text_column(chunks: pa.ChunkedArray) -> pd.Series:
         if unified.num_chunks
         else np.empty(0, dtype=np.int32)
     )
-    return text.column(codes, [value.strip() for value in texts], pd.RangeIndex(len(codes)))
+    stripped = [value.strip() for value in texts]
+    values = text.column(codes, stripped, pd.RangeIndex(len(codes)))
+    # A field of blanks only is an empty one, and nothing of it is lost.
+    changed = np.array([bool(new) and new != old for old, new in zip(texts, stripped, strict=True)], dtype=bool)
+    return values, changed[codes] if changed.any() else None

@@ -12,14 +12,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from transforms.algorithms.base import StudyCodelist
 from transforms.core import conditions, dates, numbers, text
+from transforms.core.identifiers import Identifiers
+from transforms.core.tables import Table
 from transforms.findings import Finding, RawPlace, Severity
 from transforms.sources.delimited import Extract
+from transforms.staging import cells, revisions
+from transforms.staging.versions import Behind, Version
+from transforms.study.corrections import CORRECTIONS, corrections_of
 from transforms.study.models import Column, Source
 
+LABORATORY = ("result", "unit", "range")
 OUTCOMES = ("accepted", "quarantined", "superseded", "duplicate", "excluded")
-# What a person may release: the row is taken, and a value that cannot be read is left missing.
-RELEASABLE = ("unreadable_", "duplicate_key")
 RELEASED = "released_row"
 
 Released = Mapping[str, Mapping[str, frozenset[int]]]
@@ -58,6 +63,7 @@ class Staged:
     subjects: pd.Series
     account: tuple[AccountLine, ...] = ()
     findings: tuple[Finding, ...] = ()
+    versions: tuple[Version, ...] = ()
 
     def places(self, rows: np.ndarray) -> tuple[RawPlace, ...]:
         """Raw places of some rows (positions)."""
@@ -82,6 +88,7 @@ class _Rows:
     rule: np.ndarray
     released: Released
     findings: list[Finding] = field(default_factory=list)
+    behind: list[Behind] = field(default_factory=list)
 
     def not_released(self, rule: str, column: str, mask: np.ndarray) -> np.ndarray:
         """The rows of `mask` that nobody released from quarantine; those released are said."""
@@ -102,6 +109,17 @@ class _Rows:
     def open(self) -> np.ndarray:
         accepted: np.ndarray = self.outcome == "accepted"
         return accepted
+
+    def place(self, row: int) -> RawPlace:
+        """File and line of one row."""
+        file = self.files[self.file_codes[row]]
+        return RawPlace(file.name, (int(self.lines[row]),), file.sha256)
+
+    def link(self, rows: np.ndarray, by: np.ndarray) -> None:
+        """Say for superseded rows which row stands in their place."""
+        self.behind.extend(
+            Behind(str(self.rule[old]), int(new), self.place(old)) for old, new in zip(rows, by, strict=True)
+        )
 
     def settle(self, mask: np.ndarray, outcome: str, rule: str) -> None:
         self.outcome[mask] = outcome
@@ -137,20 +155,30 @@ def stage(
     cut_off: str,
     identities: Mapping[str, str] | None = None,
     released: Released | None = None,
+    tables: Mapping[str, Table] | None = None,
+    codelists: Mapping[str, StudyCodelist] | None = None,
+    identifiers: Identifiers | None = None,
 ) -> Staged:
     """Stage the files of one source, given in the order in which they were extracted.
 
     A `full` source is its last file; an `incremental` one is all of them, a later row of the same record
     id superseding an earlier one. `identities` maps a hospital identifier to a subject where the contract
     has an identity. Dates after `cut_off` (ISO) are findings. `released` holds, by rule and sha256 of the
-    file, the lines that a person released from quarantine.
+    file, the lines that a person released from quarantine. `tables` and `codelists` are the study's, as far as the
+    contract names them; `identifiers` are looked for in every text.
     """
     used = tuple(files) if source.delivery == "incremental" else tuple(files[-1:])
     rows = _gather(source, used, released or {})
     _uneven_rows(rows)
     _file_findings(rows)
+    cells.correct(rows, corrections_of((tables or {}).get(CORRECTIONS), source.source))
     _excluded(rows)
     _equal_rows(rows)
+    if identifiers is not None:
+        cells.withhold_identifiers(rows, identifiers)
+    cells.normalise(rows, codelists or {})
+    _revisions(rows)
+    cells.laboratory(rows, tables or {})
     _types(rows, cut_off)
     subjects = _subjects(rows, identities)
     _record_ids(rows)
@@ -165,6 +193,7 @@ def stage(
         subjects=subjects[keep].reset_index(drop=True),
         account=_account(rows),
         findings=tuple(rows.findings),
+        versions=tuple(Version(rows.place(one.row), one) for one in rows.behind),
     )
 
 
@@ -178,23 +207,39 @@ def identity_map(
     used = tuple(files) if source.delivery == "incremental" else tuple(files[-1:])
     rows = _gather(source, used, {})
     _excluded(rows)
-    known = rows.open() & rows.frame[column].notna().to_numpy() & rows.frame[subject].notna().to_numpy()
-    pairs = pd.DataFrame({"id": rows.frame[column].astype(object), "subject": rows.frame[subject].astype(object)})[
-        known
-    ].drop_duplicates()
+    both = {"id": text.map_text(rows.frame[column], text.narrow), "subject": rows.frame[subject]}
+    known = rows.open() & both["id"].notna().to_numpy() & both["subject"].notna().to_numpy()
+    own = pd.DataFrame({name: one.astype(object) for name, one in both.items()})[known]
+    pairs = own.drop_duplicates()
     bad = pairs["id"].duplicated(keep=False) | pairs["subject"].duplicated(keep=False)
     result = dict(zip(pairs["id"][~bad], pairs["subject"][~bad], strict=True))
-    if bad.any():
-        mask = known & rows.frame[subject].isin(pairs["subject"][bad]).to_numpy()
+    for subjects in _persons(pairs[bad]):
+        # The cause is hashed: subjects may stand there, hospital numbers are short enough to be found by trial.
         rows.find(
             "identity_not_one_to_one",
             Severity.CRITICAL,
             subject,
-            mask,
+            known & text.map_flag(both["subject"], lambda one, own=subjects: one in own),  # type: ignore[misc]
             "a hospital identifier belongs to several subjects, or a subject has several",
             "Ask the site which pair is right; until then rows of these persons are quarantined",
+            cause="\x1f".join(sorted(subjects)),
         )
     return result, rows.findings
+
+
+def _persons(pairs: pd.DataFrame) -> list[set[str]]:
+    """Subjects that share identifiers, directly or through others, together."""
+    groups: list[tuple[set[str], set[str]]] = []
+    for identifier, subject in pairs.itertuples(index=False):
+        ids, subjects = {identifier}, {subject}
+        apart = []
+        for group in groups:
+            if group[0] & ids or group[1] & subjects:
+                ids, subjects = ids | group[0], subjects | group[1]
+            else:
+                apart.append(group)
+        groups = [*apart, (ids, subjects)]
+    return [subjects for _, subjects in groups]
 
 
 def quarantine(
@@ -258,7 +303,7 @@ def _released_rows(
 
 
 def _gather(source: Source, files: tuple[RawFile, ...], released: Released) -> _Rows:
-    columns = list(source.columns)
+    columns = source.extract_columns
     extracts = [file.extract for file in files]
     if len(extracts) == 1:
         frame = extracts[0].frame
@@ -271,6 +316,8 @@ def _gather(source: Source, files: tuple[RawFile, ...], released: Released) -> _
             },
             index=index,
         )
+    made = {name: text.missing(frame.index) for name, column in source.columns.items() if column.made}
+    frame = frame.assign(**made) if made else frame
     sizes = [len(extract.frame) for extract in extracts]
     lines = np.concatenate([extract.lines for extract in extracts]) if extracts else np.empty(0, dtype=np.int64)
     outcome = np.full(len(frame), "accepted", dtype=object)
@@ -379,12 +426,74 @@ def _equal_rows(rows: _Rows) -> None:
     )
 
 
+def _revisions(rows: _Rows) -> None:
+    """One version of each record: the last final one; the others are superseded by it, or held where it is in doubt."""
+    rule = rows.source.revisions
+    if rule is None:
+        return
+    open_rows = np.flatnonzero(rows.open())
+    here = rows.frame.iloc[open_rows]
+    meaning = {
+        **dict.fromkeys((*rule.final, *rule.corrected), revisions.FINAL),
+        **dict.fromkeys(rule.preliminary, revisions.PRELIMINARY),
+        **dict.fromkeys(rule.cancelled, revisions.CANCELLED),
+    }
+    number = text.map_number(here[rule.number], lambda one: numbers.parse_number(text.narrow(one))).to_numpy()
+    state = text.map_number(here[rule.status], lambda one: meaning.get(text.narrow(one), revisions.UNKNOWN))
+    states = state.fillna(revisions.UNKNOWN).to_numpy().astype(np.int64)
+    records = text.combination_codes([here[name] for name in rule.key])
+    found = revisions.standing(records, number, states, rows.file_codes[open_rows])
+    columns = f"{rule.number}, {rule.status}"
+    for fate, (outcome, name) in revisions.OUTCOMES.items():
+        mask = np.zeros(len(rows.frame), dtype=bool)
+        mask[open_rows[found.fate == fate]] = True
+        if outcome == "quarantined":
+            mask = rows.not_released(name, columns, mask)
+        rows.settle(mask, outcome, name)
+        if fate in REVISION_FINDINGS and mask.any():
+            severity, message, remedy = REVISION_FINDINGS[fate]
+            rows.find(name, severity, columns, mask, message, remedy, held=outcome == "quarantined")
+    linked = np.flatnonzero(found.by >= 0)
+    rows.link(open_rows[linked], open_rows[found.by[linked]])
+    if rule.flag is not None:
+        replaced = found.by[(found.fate == revisions.EARLIER) & (states == revisions.FINAL)]
+        corrected = text.map_flag(here[rule.status], lambda one: text.narrow(one) in rule.corrected)
+        corrected[replaced] = True
+        codes = np.full(len(rows.frame), text.MISSING)
+        codes[open_rows[corrected]] = 0
+        rows.frame = rows.frame.assign(**{rule.flag: text.column(codes, ["Y"], rows.frame.index)})
+
+
+REVISION_FINDINGS = {
+    revisions.PENDING: (
+        Severity.INFORMATION,
+        "only a preliminary version has come so far; it is left out",
+        "Nothing, if the final version follows; otherwise ask the sender for it",
+    ),
+    revisions.CANCELS: (
+        Severity.INFORMATION,
+        "the record was cancelled at the source; no version of it is taken",
+        "Nothing, or ask the sender why",
+    ),
+    revisions.AMBIGUOUS: (
+        Severity.CRITICAL,
+        "several different final versions carry the same revision, so none can be trusted",
+        "Ask the sender which version is right",
+    ),
+    revisions.UNREADABLE: (
+        Severity.CRITICAL,
+        "a version without a readable revision and a known status: which version is the last cannot be said",
+        "Ask the sender for revision and status, or add the status to the source contract",
+    ),
+}
+
+
 def _types(rows: _Rows, cut_off: str) -> None:
     for name, column in rows.source.columns.items():
         if column.identifier:
             continue
         values = rows.frame[name]
-        if column.type != "text":
+        if column.type not in {"text", *LABORATORY}:
             read = _reader(column)
             canonical = text.map_text(values, read)
             bad = rows.open() & values.notna().to_numpy() & canonical.isna().to_numpy()
@@ -402,6 +511,8 @@ def _types(rows: _Rows, cut_off: str) -> None:
                     "Have the value corrected at the source, or add its layout to the source contract",
                     held=True,
                 )
+            if column.default_midnight:
+                rows.frame = rows.frame.assign(**{name: _without_midnight(rows, name, canonical)})
             if any("DD" in layout and "YYYY" in layout for layout in column.layouts):
                 partial = rows.open() & text.map_flag(canonical, lambda value: len(value) < 10)
                 if partial.any():
@@ -437,16 +548,35 @@ def _types(rows: _Rows, cut_off: str) -> None:
                 )
 
 
+def _without_midnight(rows: _Rows, name: str, canonical: pd.Series) -> pd.Series:
+    """Times of 00:00 dropped and said: the source writes them where the time is unknown."""
+    unknown = rows.open() & text.map_flag(canonical, lambda value: value[10:] in MIDNIGHT)
+    if not unknown.any():
+        return canonical
+    rows.find(
+        "time_unknown",
+        Severity.INFORMATION,
+        name,
+        unknown,
+        "the time is 00:00, which this source writes where it is unknown; the date stays without time",
+        "Ask the site for the time where it matters",
+    )
+    return text.map_text(canonical, lambda value: value[:10] if value[10:] in MIDNIGHT else value)
+
+
+MIDNIGHT = ("T00:00", "T00:00:00")
+
+
 def _reader(column: Column) -> Callable[[str], str | None]:
     if column.type == "number":
-        return numbers.canonical_number
+        return lambda value: numbers.canonical_number(text.narrow(value))
     if column.type == "integer":
         return _integer
-    return lambda value: dates.to_iso(value, column.layouts)
+    return lambda value: dates.to_iso(text.narrow(value), column.layouts)
 
 
 def _integer(value: str) -> str | None:
-    plain = numbers.canonical_number(value)
+    plain = numbers.canonical_number(text.narrow(value))
     return plain if plain is not None and "." not in plain else None
 
 
@@ -457,7 +587,7 @@ def _subjects(rows: _Rows, identities: Mapping[str, str] | None) -> pd.Series:
     """
     if rows.source.subject is None:
         return text.missing(rows.frame.index)
-    identifiers = rows.frame[rows.source.subject]
+    identifiers = text.map_text(rows.frame[rows.source.subject], text.narrow)
     linked = rows.source.identity is not None
     subjects = text.translate(identifiers, identities or {}) if linked else identifiers
     lost = rows.open() & subjects.isna().to_numpy()
@@ -485,8 +615,13 @@ def _record_ids(rows: _Rows) -> None:
     keys = pd.DataFrame({"record": codes, "file": rows.file_codes[open_rows]})
     latest = keys.groupby("record")["file"].transform("max").to_numpy()
     old = np.zeros(len(rows.frame), dtype=bool)
-    old[open_rows[keys["file"].to_numpy() < latest]] = True
+    before = np.flatnonzero(keys["file"].to_numpy() < latest)
+    old[open_rows[before]] = True
     rows.settle(old, "superseded", "later_file")
+    if len(before):
+        standing = keys[keys["file"] == latest].groupby("record").head(1)
+        by = pd.Series(standing.index.to_numpy(), index=standing["record"].to_numpy())
+        rows.link(open_rows[before], open_rows[by.reindex(codes[before]).to_numpy()])
     twice = np.zeros(len(rows.frame), dtype=bool)
     twice[open_rows[keys.duplicated(keep=False).to_numpy() & (keys["file"].to_numpy() == latest)]] = True
     twice = rows.not_released("duplicate_key", ", ".join(rows.source.record_id), twice)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from transforms.algorithms.base import Algorithm, fold
 from transforms.algorithms.collected import (
+    AssignByPattern,
     AssignCt,
     AssignDatetime,
     AssignFromTable,
@@ -18,11 +20,14 @@ from transforms.algorithms.collected import (
 )
 from transforms.algorithms.results import Standardize
 from transforms.algorithms.values import Lookup
+from transforms.core.results import COLUMNS as RESULT_COLUMNS
+from transforms.core.results import ResultTexts
 from transforms.core.tables import Table
+from transforms.core.units import UNIT, Units
 from transforms.errors import Fault
 from transforms.standards import VariableStandard
-from transforms.study import check_analyses, graph
-from transforms.study.models import DatasetFile, Group, Relation, Variable
+from transforms.study import check_analyses, corrections, graph
+from transforms.study.models import Column, DatasetFile, Group, Relation, Source, Variable
 
 if TYPE_CHECKING:
     from transforms.study.load import Study
@@ -117,6 +122,7 @@ class _Checker:
                 "subject": (source.subject,) if source.subject is not None else (),
                 "record_id": source.record_id,
                 "exclude": tuple(name for exclusion in source.exclude for name in exclusion.where),
+                "revisions": source.revisions.columns if source.revisions else (),
             }
             for place, columns in named.items():
                 for column in columns:
@@ -124,6 +130,9 @@ class _Checker:
                         yield Fault(file, place, f"names no column: {column!r}", self.suggest(column, source.columns))
                     elif source.columns[column].identifier and not (place == "subject" and source.identity):
                         yield Fault(file, place, f"{column!r} is an identifier", "Use another column, or an identity")
+            yield from self.made(file, source)
+            for column, contract in source.columns.items():
+                yield from self.read_with(file, source, column, contract)
             identity = source.identity
             if identity is not None:
                 other = self.study.sources.get(identity.source)
@@ -145,6 +154,64 @@ class _Checker:
                                 f"{identity.source} has no column {column!r}",
                                 self.suggest(column, other.columns),
                             )
+
+        table = self.study.tables.get(corrections.CORRECTIONS)
+        if table is not None and not self.unreadable:
+            yield from corrections.faults_of(table, self.study.sources)
+
+    def made(self, file: str, source: Source) -> Iterator[Fault]:
+        """Each made column is written by one place of the contract, and each such place writes a made column."""
+        makers = source.makers()
+        for place, name in makers.items():
+            if name not in source.columns or not source.columns[name].made:
+                yield Fault(file, place, f"{name!r} is no made column", "Declare it under columns with `made: true`")
+        for name, column in source.columns.items():
+            count = list(makers.values()).count(name)
+            if column.made and count != 1:
+                yield Fault(file, f"columns.{name}", f"{count} places write it", "Name it in one place, or remove it")
+
+    def read_with(self, file: str, source: Source, name: str, column: Column) -> Iterator[Fault]:
+        """The codelist, tables and other columns with which a column is read."""
+        place = f"columns.{name}"
+        if column.codelist is not None and column.codelist not in self.study.codelists:
+            yield Fault(
+                file, place, f"no codelist {column.codelist!r}", self.suggest(column.codelist, self.study.codelists)
+            )
+        others: list[str] = []
+        if column.result is not None:
+            others = [column.result.flag] if column.result.flag else []
+            yield from self.usable(file, place, column.result.texts, RESULT_COLUMNS, ResultTexts.read)
+        if column.unit is not None:
+            listed = column.unit.listed
+            others = [column.unit.analyte, column.unit.of]
+            yield from self.usable(
+                file, place, column.unit.table, (listed, UNIT), lambda table: Units.read(table, listed)
+            )
+        if column.range is not None:
+            others = [column.range.by]
+        for other in others:
+            if other not in source.columns:
+                yield Fault(file, place, f"names no column: {other!r}", self.suggest(other, source.columns))
+            elif source.columns[other].identifier or source.columns[other].made:
+                yield Fault(file, place, f"{other!r} is an identifier, or made", "Use another column")
+
+    def usable(
+        self, file: str, place: str, name: str, columns: Iterable[str], read: Callable[[Table], object]
+    ) -> Iterator[Fault]:
+        """A table that a column is read with is there, has its columns and can be used."""
+        table = self.study.tables.get(name)
+        if table is None:
+            yield Fault(file, place, f"no table {name!r}", self.suggest(name, self.study.tables))
+            return
+        lost = [one for one in columns if one not in table.columns]
+        if lost:
+            yield Fault(table.file, "header", f"lacks {', '.join(lost)}", "Add the column")
+            return
+        try:
+            read(table)
+        except ValueError as error:
+            line, _, problem = str(error).partition(": ")
+            yield Fault(table.file, line, problem, "Correct the row")
 
     def dataset(self, dataset: DatasetFile) -> Iterator[Fault]:
         study, file = self.study, self.study.files[dataset.name]
@@ -388,6 +455,8 @@ class _Checker:
                             f"{column!r} of {one.source} is {source.columns[column].type}, not a date",
                             "Declare its type and layouts in the source contract",
                         )
+        if isinstance(algorithm, AssignByPattern) and algorithm.table in self.study.tables:
+            yield from self.patterns(file, name, self.study.tables[algorithm.table], definition)
         if definition.is_datetime and isinstance(algorithm, AssignNoCt):
             yield Fault(file, name, "is a date and takes assign_datetime", "Write assign_datetime")
         if isinstance(algorithm, AssignFromTable | Lookup) and definition.codelists:
@@ -396,6 +465,19 @@ class _Checker:
                 for value, line in zip(table.values(algorithm.value), table.lines, strict=True):
                     if value:
                         yield from self.term(value, definition.codelists, table.file, f"line {line}, {algorithm.value}")
+
+    def patterns(self, file: str, name: str, table: Table, definition: VariableStandard) -> Iterator[Fault]:
+        """A table of patterns has readable patterns and, in the variable's column, terms of its codelists."""
+        if not {"PATTERN", name} <= set(table.columns):
+            yield Fault(file, name, f"{table.file} needs columns PATTERN, {name}", "Add the column")
+            return
+        for pattern, value, line in zip(table.values("PATTERN"), table.values(name), table.lines, strict=True):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                yield Fault(table.file, f"line {line}", str(error), "Correct the pattern")
+            if value and definition.codelists:
+                yield from self.term(value, definition.codelists, table.file, f"line {line}, {name}")
 
     def reference(self, dataset: DatasetFile, place: str, reference: str, known: set[str]) -> Iterator[Fault]:
         file = self.study.files[dataset.name]
@@ -461,6 +543,9 @@ class _Checker:
             return
         for name, source in self.study.sources.items():
             technical = {*source.record_id, *(one for exclusion in source.exclude for one in exclusion.where)}
+            technical |= set(source.revisions.columns if source.revisions else ())
+            for contract in source.columns.values():
+                technical |= {contract.range.by} if contract.range else set()
             for other in self.study.sources.values():
                 if other.identity is not None and other.identity.source == name:
                     technical |= {other.identity.column, other.identity.subject}

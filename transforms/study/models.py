@@ -39,16 +39,66 @@ class Placement(Frozen):
     profiles: tuple[str, ...]
 
 
+class ResultColumn(Frozen):
+    """How results are read: `texts` is the table of their forms, `flag` the column that takes a flag found in one.
+
+    `reason` is the made column that says why there is no result.
+    """
+
+    texts: str
+    flag: str | None = None
+    reason: str | None = None
+
+
+class UnitColumn(Frozen):
+    """How units are read: `table` lists the units of each analyte, `of` is the result's column.
+
+    `by` has one entry: the table's column with the analyte, and the extract's.
+    """
+
+    table: str
+    by: dict[str, str] = Field(min_length=1, max_length=1)
+    of: str
+
+    @property
+    def listed(self) -> str:
+        """The table's column with the analyte."""
+        return next(iter(self.by))
+
+    @property
+    def analyte(self) -> str:
+        """The extract's column with the analyte."""
+        return self.by[self.listed]
+
+
+class RangeColumn(Frozen):
+    """Which part of a reference range with parts is a row's: that whose label is the value of the column `by`."""
+
+    by: str
+    labels: tuple[str, ...] = Field(min_length=1)
+
+
 class Column(Frozen):
     """One column of an extract.
 
     `text` is taken as it is; `integer` and `number` are written plainly (`63.0` is 63); `date`, `datetime`
-    and `time` are read by their layouts into ISO 8601. `not_submitted` says why the column is in no dataset.
-    `identifier` marks what may identify a person: it never leaves the raw store.
+    and `time` are read by their layouts into ISO 8601; `result`, `unit` and `range` are a laboratory's.
+    `codelist` turns each text into its term, `narrow` full-width characters into ordinary ones. With
+    `default_midnight` a time of 00:00 means that the time is unknown. `not_submitted` says why the column is in no
+    dataset. `identifier` marks what may identify a person: it never leaves the raw store; other texts are searched
+    for identifiers unless `scan` is false. A `made` column is not in the extract: staging writes it.
     """
 
-    type: Literal["text", "integer", "number", "date", "datetime", "time"] = "text"
+    type: Literal["text", "integer", "number", "date", "datetime", "time", "result", "unit", "range"] = "text"
     layouts: tuple[str, ...] = ()
+    default_midnight: bool = False
+    result: ResultColumn | None = None
+    unit: UnitColumn | None = None
+    range: RangeColumn | None = None
+    codelist: str | None = None
+    narrow: bool = False
+    scan: bool = True
+    made: bool = False
     required: bool = False
     identifier: bool = False
     not_submitted: str | None = None
@@ -65,6 +115,21 @@ class Column(Frozen):
     def _layouts_fit(self) -> Column:
         if (self.type in {"date", "datetime", "time"}) != bool(self.layouts):
             raise ValueError(f"type {self.type} {'needs' if not self.layouts else 'takes no'} layouts")
+        return self
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Column:
+        for kind, needed in (("result", True), ("unit", True), ("range", False)):
+            if getattr(self, kind) is not None and self.type != kind:
+                raise ValueError(f"type {self.type} takes no {kind!r}")
+            if needed and self.type == kind and getattr(self, kind) is None:
+                raise ValueError(f"type {kind} needs {kind!r}")
+        if self.codelist is not None and (self.type != "text" or self.identifier):
+            raise ValueError("only a text that is no identifier goes through a codelist")
+        if self.default_midnight and self.type != "datetime":
+            raise ValueError("default_midnight is for a datetime")
+        if self.made and (self.type != "text" or self.identifier or self.required or self.codelist):
+            raise ValueError("a made column is a text that nothing is asked of")
         return self
 
 
@@ -87,6 +152,35 @@ class Identity(Frozen):
     source: str
     column: str
     subject: str
+
+
+class Revisions(Frozen):
+    """Several versions of one record in a source, and which of them stands.
+
+    `key` names the columns of what is revised, `number` that of the revision, `status` that of its state; the other
+    fields say which states mean what. `flag` is the made column that is `Y` where a corrected version stands.
+    """
+
+    key: tuple[str, ...] = Field(min_length=1)
+    number: str
+    status: str
+    final: tuple[str, ...] = Field(min_length=1)
+    corrected: tuple[str, ...] = ()
+    preliminary: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
+    flag: str | None = None
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> Revisions:
+        states = [*self.final, *self.corrected, *self.preliminary, *self.cancelled]
+        if len(set(states)) < len(states):
+            raise ValueError("a state has one meaning")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads."""
+        return (*self.key, self.number, self.status)
 
 
 class Source(Frozen):
@@ -112,8 +206,22 @@ class Source(Frozen):
     exclude: tuple[Exclusion, ...] = ()
     subject: str | None = None
     identity: Identity | None = None
+    revisions: Revisions | None = None
     shared_columns: str | None = None
     columns: dict[str, Column]
+
+    @property
+    def extract_columns(self) -> tuple[str, ...]:
+        """The columns that the extract itself holds."""
+        return tuple(name for name, column in self.columns.items() if not column.made)
+
+    def makers(self) -> dict[str, str]:
+        """What the contract writes into other columns: the column that is written, by the place that says so."""
+        found = {"revisions.flag": self.revisions.flag if self.revisions else None}
+        for name, column in self.columns.items():
+            if column.result is not None:
+                found[f"columns.{name}.result.reason"] = column.result.reason
+        return {place: name for place, name in found.items() if name is not None}
 
     @field_validator("delimiter", "quote")
     @classmethod

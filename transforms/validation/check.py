@@ -37,7 +37,8 @@ class CheckFailedError(CairnError):
 class Breach:
     """Rows (sorted positions in the frame given) on which a rule does not hold; none for a breach of the frame.
 
-    `cause` tells breaches of one rule apart (the term, the test): it may be collected text and is only hashed.
+    `cause` tells breaches of one rule apart (the term, the test): it may be collected text and is only hashed. `told`
+    is what a table of the specification adds to the rule's message.
     """
 
     rule: Rule
@@ -45,6 +46,7 @@ class Breach:
     variable: str
     rows: np.ndarray
     cause: str = ""
+    told: str = ""
 
 
 def check(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]]) -> tuple[Breach, ...]:
@@ -200,15 +202,17 @@ class _Part:
         mask[self.bad] = True
         found = np.flatnonzero(mask[self.codes])
         rows = found if self.rows is None else self.rows[found]
-        if not rule.per or not len(rows):
+        split = (*rule.per, *((rule.tell,) if rule.tell else ()))
+        if not split or not len(rows):
             yield Breach(rule, name, rule.said, rows)
             return
         self.frame.prepare(rule)
-        columns = [self.frame.column(one).iloc[rows] for one in rule.per]
+        columns = [self.frame.column(one).iloc[rows] for one in split]
         codes, keys = text.combinations(columns)
         for code, key in enumerate(keys):
-            cause = "\x1f".join("" if one is None else _said(one) for one in key)
-            yield Breach(rule, name, rule.said, rows[codes == code], cause)
+            said = ["" if one is None else _said(one) for one in key]
+            told = said[-1] if rule.tell else ""
+            yield Breach(rule, name, rule.said, rows[codes == code], "\x1f".join(said), told)
 
 
 def _said(value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -404,16 +404,19 @@ class Flags(Prepared):
         return pd.Series(total, index=scope.index)
 
 
-class Lookup(Prepared):
-    """The number in a table's column found by the values of columns, and by fixed ones; missing without a row."""
+class FromTable(Prepared):
+    """Base of what stands in a table's column, found by the values of columns, and by fixed ones."""
 
-    word: ClassVar[str] = "lookup"
-    kind: ClassVar[Kind] = "number"
-    lookup: str
+    own_value: ClassVar[bool] = True
     table: str
     by: dict[str, str] = Field(min_length=1)
     fixed: dict[str, str] = {}
-    found: Mapping[tuple[str, ...], float] = Field(default={}, repr=False)
+    found: Mapping[tuple[str, ...], Any] = Field(default={}, repr=False)
+
+    @property
+    def wanted(self) -> str:
+        """The table's column."""
+        return str(getattr(self, self.word))
 
     def inputs(self) -> Sequence[str]:
         """See the base."""
@@ -423,20 +426,51 @@ class Lookup(Prepared):
         """See the base."""
         return ("by",)
 
-    def resolved(self, table: Table) -> Lookup:
-        """With the numbers of the study's table."""
-        keyed = table.keyed((*self.by, *self.fixed), self.lookup)
-        parsed = {key: numbers.parse_number(value) for key, value in keyed.items()}
-        return self.model_copy(update={"found": {key: one for key, one in parsed.items() if one is not None}})
+    def taken(self, cell: str) -> Any:
+        """What a cell of the table stands for; None for nothing."""
+        raise NotImplementedError
+
+    def resolved(self, table: Table) -> Self:
+        """With what stands in the table."""
+        keyed = table.keyed((*self.by, *self.fixed), self.wanted)
+        taken = {key: self.taken(cell) for key, cell in keyed.items()}
+        return self.model_copy(update={"found": {key: one for key, one in taken.items() if one is not None}})
+
+    def find(self, *key: object) -> Any:
+        """What stands in the row of a key."""
+        return self.found.get((*("" if part is None else str(part) for part in key), *self.fixed.values()))
+
+
+class Lookup(FromTable):
+    """The number in a table's column found by the values of columns, and by fixed ones; missing without a row."""
+
+    word: ClassVar[str] = "lookup"
+    kind: ClassVar[Kind] = "number"
+    lookup: str
+
+    def taken(self, cell: str) -> float | None:
+        """See the base."""
+        return numbers.parse_number(cell)
 
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
-        fixed = tuple(self.fixed.values())
+        return text.map_rows_number([scope.column(name) for name in self.by.values()], self.find)
 
-        def find(*key: object) -> float | None:
-            return self.found.get((*("" if part is None else str(part) for part in key), *fixed))
 
-        return text.map_rows_number([scope.column(name) for name in self.by.values()], find)
+class Cell(FromTable):
+    """The text in a table's column, found in the same way; a text of the specification, which a rule may tell."""
+
+    word: ClassVar[str] = "cell"
+    kind: ClassVar[Kind] = "text"
+    cell: str
+
+    def taken(self, cell: str) -> str | None:
+        """See the base."""
+        return cell or None
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        return text.map_rows([scope.column(name) for name in self.by.values()], self.find)
 
 
 class Present(Prepared):
@@ -567,7 +601,7 @@ WORDS: dict[str, type[Prepared]] = {
     kind.word: kind
     for kind in (
         Number, Text, Part, Bytes, Day, Begin, End, Rounded, Sum, Difference, Product, Quotient, Margin, Inside,
-        Lookup, Pick, Flags, Present, Count, Distinct, Rank,
+        Lookup, Cell, Pick, Flags, Present, Count, Distinct, Rank,
     )
 }  # fmt: skip
 

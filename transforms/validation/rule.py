@@ -21,9 +21,10 @@ class Rule(BaseModel):
 
     `expectation` and `kwargs` are Great Expectations'; columns named there are the frame's own or those that
     `columns` prepares. Only rows on which `where` holds are checked. `per` splits what is found: one cause for each
-    combination of values of these columns. `hold` keeps a staged row back (then `releasable` says whether a person
-    may let it through); `finding` only says it. `lenient` marks a rule for a class of ADaM datasets: it is left out
-    where the dataset has not all its columns.
+    combination of values of these columns. `tell` names a prepared `cell` whose text, which is the specification's and
+    no one's data, ends the message; each text is a finding of its own. `hold` keeps a staged row back (then
+    `releasable` says whether a person may let it through); `finding` only says it. `lenient` marks a rule for a class
+    of ADaM datasets: it is left out where the dataset has not all its columns.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -40,6 +41,7 @@ class Rule(BaseModel):
     columns: dict[str, Prepared] = {}
     where: dict[str, Test] = {}
     per: tuple[str, ...] = ()
+    tell: str = ""
     variable: str = ""
     action: Literal["finding", "hold"] = "finding"
     releasable: bool = False

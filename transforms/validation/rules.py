@@ -20,7 +20,7 @@ from transforms.core.tables import read_table
 from transforms.errors import ConfigurationError, Fault
 from transforms.study import Study, graph
 from transforms.study.yaml import read_yaml
-from transforms.validation.columns import Kind, Lookup
+from transforms.validation.columns import Cell, FromTable, Kind
 from transforms.validation.expectations import KNOWN
 from transforms.validation.rule import Rule
 from transforms.validation.structure import structural_rules, terms
@@ -366,7 +366,7 @@ class _Binder:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in known:
                 self.fault(file, place, f"prepared column {name!r}", "Write a lower-case name that no column has")
             for source in one.inputs():
-                column(source, one.takes if not (isinstance(one, Lookup)) else None)
+                column(source, one.takes if not (isinstance(one, FromTable)) else None)
             for other, names in one.others().items():
                 there = self.sdtm_columns.get(other, {})
                 if not there:
@@ -374,12 +374,12 @@ class _Binder:
                 for source in names if there else ():
                     if source not in there:
                         self.unknown(file, place, f"{other} has no column {source!r}", source, there)
-            if isinstance(one, Lookup):
+            if isinstance(one, FromTable):
                 table = self.tables.get(one.table)
                 if table is None:
                     self.unknown(file, place, f"there is no table {one.table!r}", one.table, self.tables)
                 else:
-                    for cell in (one.lookup, *one.by, *one.fixed):
+                    for cell in (one.wanted, *one.by, *one.fixed):
                         if cell not in table.columns:
                             self.unknown(file, place, f"{table.file} has no column {cell!r}", cell, table.columns)
             kinds[name] = one.kind
@@ -387,6 +387,8 @@ class _Binder:
             column(name, "number" if KNOWN[rule.expectation].numbers else None)
         for name in (*rule.where, *rule.per):
             column(name, None)
+        if rule.tell and not isinstance(rule.columns.get(rule.tell), Cell):
+            self.fault(file, place, f"tell names {rule.tell!r}", "Name a `cell` of columns: only tables are told")
         self.values(rule, file, place)
         return len(self.faults) == before
 
@@ -410,7 +412,7 @@ class _Binder:
     def resolved(self, rule: Rule) -> Rule:
         """The rule with the terms and limits it refers to."""
         columns = {
-            name: one.resolved(self.tables[one.table]) if isinstance(one, Lookup) else one
+            name: one.resolved(self.tables[one.table]) if isinstance(one, FromTable) else one
             for name, one in rule.columns.items()
         }
         kwargs = dict(rule.kwargs)

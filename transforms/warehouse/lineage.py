@@ -1,17 +1,19 @@
 """Lineage: for every record the raw lines it is from, for every value taken elsewhere the record it is from.
 
 One row per link. `kind` is `raw` (a line of a delivered file), `specification` (a line of a table of the study)
-or `record` (a record of another dataset, for the named variable). `record` and `line` count from 1.
-`source_variable` is the variable taken from another record where it is one, or the source whose line a record
-reads besides its own; `part` is the position of the
-record group in the dataset's specification. Where a wide row was spread, `entry_column` is the column the record
-was made of, and `entry_file` and `entry_line` are the row of the table that says so.
+or `record` (a record of another dataset, for the named variable). What stands behind a raw line follows it:
+`superseded` (the line of an earlier version) and `correction` (the line of the table that corrected the column
+`source_variable`). `record` and `line` count from 1. `source_variable` is otherwise the variable taken from another
+record, or the source whose line a record reads besides its own; `part` is the position of the record group in the
+dataset's specification. Where a wide row was spread, `entry_column` is the column the record was made of, and
+`entry_file` and `entry_line` are the row of the table that says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +36,21 @@ SCHEMA = pa.schema(
         ("entry_column", pa.string()),
         ("entry_file", pa.string()),
         ("entry_line", pa.int32()),
+    ]
+)
+
+# What stands behind a line that was taken: `rule` is the account's, or `correction` with its column.
+VERSIONS = pa.schema(
+    [
+        ("source", pa.string()),
+        ("file", pa.string()),
+        ("sha256", pa.string()),
+        ("line", pa.int64()),
+        ("rule", pa.string()),
+        ("column", pa.string()),
+        ("behind_file", pa.string()),
+        ("behind_sha256", pa.string()),
+        ("behind_line", pa.int64()),
     ]
 )
 
@@ -142,6 +159,24 @@ def numbered(links: pa.Table, record_ids: Mapping[str, np.ndarray]) -> pa.Table:
         line[here] = numbers[line[here]]
     position = links.schema.get_field_index("line")
     return links.set_column(position, SCHEMA.field("line"), pa.array(line)).filter(pa.array(line > 0))
+
+
+def with_versions(links: pa.Table, versions: pa.Table) -> pa.Table:
+    """Links of records with what stands behind the raw lines they lead to; `versions` has the columns of VERSIONS."""
+    if not versions.num_rows:
+        return links
+    behind: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in versions.to_pylist():
+        behind.setdefault((row["sha256"], row["line"]), []).append(row)
+    raw = links.filter(pc.and_(pc.equal(links["kind"], "raw"), pc.is_in(links["sha256"], versions["sha256"].unique())))
+    lines = pa.array(sorted({line for _, line in behind}), pa.int32())
+    found = []
+    for link in raw.filter(pc.is_in(raw["line"], lines)).to_pylist():
+        for row in behind.get((link["sha256"], link["line"]), ()):
+            place = {"source": row["behind_file"], "sha256": row["behind_sha256"], "line": row["behind_line"]}
+            kind = "correction" if row["column"] else "superseded"
+            found.append({**link, **place, "kind": kind, "source_variable": row["column"]})
+    return pa.concat_tables([links, pa.Table.from_pylist(found, schema=SCHEMA)])
 
 
 def places(table: pa.Table, dataset: str, records: np.ndarray) -> tuple[RawPlace, ...]:
