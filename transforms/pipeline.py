@@ -37,7 +37,7 @@ from transforms.validation.rules import Rule, rule_book
 from transforms.validation.rules import explanations as rule_book_explanations
 from transforms.warehouse import lineage
 from transforms.warehouse.building import Building
-from transforms.warehouse.decisions import Decision, DecisionLog, DecisionLogError, digest, locked, released
+from transforms.warehouse.decisions import Decision, DecisionLog, DecisionLogError, digest, digests, locked, released
 from transforms.warehouse.postgres import Database, Kind, Table
 from transforms.warehouse.publications import Publication, PublicationLog, anchor, anchored
 from transforms.warehouse.raw_store import RawStore, Received
@@ -45,7 +45,8 @@ from transforms.warehouse.snapshots import MANIFEST, Snapshots, content_hash, id
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS: tuple[Kind, ...] = ("sdtm", "adam", "results")
-CODE = ("transforms", "sql", "expectations", "requirements.lock", "cdisc_mappings/standards")
+CODE = ("transforms", "sql", "expectations", "requirements.lock")
+TERMINOLOGY = ("cdisc_mappings/standards",)
 CODE_SUFFIXES = (".py", ".sql", ".yml", ".csv", ".lock", ".j2")
 
 
@@ -263,6 +264,7 @@ def inputs_of(
         "standards": study.file.standards.model_dump(),
         "cut_off": cut_off,
         "code": content_hash(ROOT, CODE, CODE_SUFFIXES),
+        "terminology": content_hash(ROOT, TERMINOLOGY, CODE_SUFFIXES),
     }
 
 
@@ -521,8 +523,11 @@ def close(study: Study, where: Home, building: Building) -> None:
     building.write("specification", snapshot.specification_table(study))
     severities = found["severity"].to_pylist()
     received = {(entry.source, entry.sha256): entry for entry in _covered(where, opening)}
+    decisions = where.decisions.entries()[: opening["decisions"]]
     manifest = {
         **identity,
+        **snapshot.described(study),
+        "decided": list(digests(decisions)),
         "snapshot_id": opening["snapshot_id"],
         "studyid": study.file.studyid,
         "files": [

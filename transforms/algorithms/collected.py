@@ -212,6 +212,7 @@ class AssignVisit(Algorithm):
 
     word: ClassVar[str] = "assign_visit"
     main: ClassVar[str] = "column"
+    reads_visits: ClassVar[bool] = True
     column: str
 
     def collected_inputs(self) -> Sequence[str]:
