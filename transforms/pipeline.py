@@ -22,10 +22,10 @@ from transforms import operations, snapshot
 from transforms.adam.engine import derive_study
 from transforms.adam.output import to_arrow
 from transforms.core import dates
+from transforms.differences import Difference, Side, source_comparison
 from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
 from transforms.findings import Explanation, Finding, RawPlace, Severity
 from transforms.ingest import Ingested, ingest, ordered, read_extract
-from transforms.reporting.changes import changes_between
 from transforms.reporting.delivery import delivery_report, page_name
 from transforms.sdtm.engine import StagedSource, map_study
 from transforms.sources.delimited import Extract
@@ -39,7 +39,7 @@ from transforms.warehouse import lineage
 from transforms.warehouse.building import Building
 from transforms.warehouse.decisions import Decision, DecisionLog, DecisionLogError, digest, digests, locked, released
 from transforms.warehouse.postgres import Database, Kind, Table
-from transforms.warehouse.publications import Publication, PublicationLog, anchor, anchored
+from transforms.warehouse.publications import Publication, PublicationLog, anchor, anchored, named_snapshot
 from transforms.warehouse.raw_store import RawStore, Received
 from transforms.warehouse.snapshots import MANIFEST, Snapshots, content_hash, identify, write_json
 
@@ -640,8 +640,12 @@ def write_report(study: Study, where: Home, run_id: str, waiting: Sequence[str] 
     )
     before, after = (where.snapshots.path(one) if one else None for one in (facts.previous_id, facts.snapshot_id))
     if before is not None and after is not None and before.is_dir() and after.is_dir():
-        keys = {name: keys_of(study, name) for name in (*study.datasets, *study.analyses)}
-        facts = replace(facts, changes=changes_between(_datasets(before), _datasets(after), keys))
+        told = Difference(Side(before), Side(after), where.decisions.entries())
+        facts = replace(
+            facts,
+            changes=[one.summary() for one in told.comparisons.values()],
+            source_changes=[source_comparison(told.before, told.after, name).summary() for name in told.sources],
+        )
     where.reports.mkdir(parents=True, exist_ok=True)
     path = where.reports / page_name(run_id)
     partial = path.with_name(f".{path.name}")
@@ -650,5 +654,10 @@ def write_report(study: Study, where: Home, run_id: str, waiting: Sequence[str] 
     return path
 
 
-def _datasets(folder: Path) -> dict[str, pa.Table]:
-    return {path.stem.upper(): pq.read_table(path) for kind in KINDS for path in (folder / kind).glob("*.parquet")}
+def difference(where: Home, before: str, after: str) -> Difference:
+    """Two snapshots compared, each named as people name it. Raises UsageError for an unknown one."""
+    publications, listed = where.publications.entries(), where.snapshots.listed()
+    one, two = (
+        Side(where.snapshots.path(named_snapshot(name, publications, listed, where.study))) for name in (before, after)
+    )
+    return Difference(one, two, where.decisions.entries())

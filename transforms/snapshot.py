@@ -158,7 +158,7 @@ def described(study: Study) -> dict[str, object]:
     `specification_files` is the sha256 of each file, `sources` what identifies a row of each source, `records` what
     identifies a record of each dataset and which source each of its record groups reads.
     """
-    datasets = {**study.datasets, **study.analyses}
+    datasets: dict[str, DatasetFile | analyses.AnalysisFile] = {**study.datasets, **study.analyses}
     return {
         "specification_files": dict(study.specification_files),
         "sources": {
