@@ -195,6 +195,12 @@ class Difference:
         """Every dataset compared, by name."""
         names = {*self.before.datasets, *self.after.datasets}
         keys = {name: [one for side in (self.after, self.before) if (one := side.keys(name))] for name in names}
+        unknown = sorted(name for name in names if not keys[name] and not name.startswith(("SUPP", "RELREC")))
+        if unknown:
+            raise UsageError(
+                f"neither snapshot says the natural key of {', '.join(unknown)}: an earlier version made them. "
+                "Run the study again, and compare what is published then"
+            )
         return {one.name: one for one in compare(self.before.datasets, self.after.datasets, keys)}
 
     @cached_property

@@ -21,7 +21,7 @@ from transforms import findings as findings_module
 from transforms import operations, snapshot
 from transforms.adam.engine import derive_study
 from transforms.adam.output import to_arrow
-from transforms.core import dates
+from transforms.core import dates, text
 from transforms.differences import Difference, Side, source_comparison
 from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
 from transforms.findings import Explanation, Finding, RawPlace, Severity
@@ -31,6 +31,7 @@ from transforms.sdtm.engine import StagedSource, map_study
 from transforms.sources.delimited import Extract
 from transforms.staging.stage import AccountLine, RawFile, Staged, identity_map, quarantine, stage
 from transforms.study import Study
+from transforms.study.models import Source
 from transforms.study.yaml import read_yaml
 from transforms.validation.check import Breach, check
 from transforms.validation.rules import Rule, rule_book
@@ -317,6 +318,7 @@ def stage_all(
     for name, source in study.sources.items():
         own = ordered(received, name)
         used = own if source.delivery == "incremental" else own[-1:]
+        found.extend(late_files(name, own))
         account.extend(
             AccountLine(name, entry.file, entry.sha256, "superseded", "later_file", entry.rows)
             for entry in own
@@ -330,6 +332,10 @@ def stage_all(
             )
             for entry in used
         ]
+        if source.delivery == "full" and files[name]:
+            earlier = {one.sha256: one for one in own[:-1] if one.sha256 != files[name][0].sha256}
+            read = (read_extract(source, store.path(one.sha256), one.file) for one in earlier.values())
+            found.extend(disappeared(source, files[name][0], read, list(earlier.values())))
         unordered = {entry.file for entry in own if not entry.extracted_at}
         if source.delivery == "full" and len(unordered) > 1:
             found.append(
@@ -366,6 +372,100 @@ def stage_all(
     for one in staged.values():
         found.extend(one.findings)
     return staged, found, account
+
+
+def late_files(source: str, own: Sequence[Received]) -> list[Finding]:
+    """Files of a source that came after one with a later extract time; `own` are in the order of extraction.
+
+    Which version stands follows the extract time. A new version under the same name that says it is older is asked
+    about, since sender and file contradict each other.
+    """
+    found = []
+    for entry in own:
+        earlier = [one for one in own if one.number < entry.number]
+        newer = [one for one in earlier if (one.extracted_at or "") > (entry.extracted_at or "")]
+        if not entry.extracted_at or not newer:
+            continue
+        place = (RawPlace(entry.file, (), entry.sha256),)
+        if any(one.file == entry.file for one in newer):
+            found.append(
+                Finding(
+                    "extract_time_backwards",
+                    Severity.ANSWER,
+                    source,
+                    "",
+                    f"{entry.file} came again with other content and an earlier extract time; the later extract stands",
+                    "Ask the sender which version is right, and have it sent with its own extract time",
+                    place,
+                    entry.sha256,
+                )
+            )
+        else:
+            found.append(
+                Finding(
+                    "late_file",
+                    Severity.INFORMATION,
+                    source,
+                    "",
+                    f"{entry.file} came after {newer[-1].file}, which was extracted later; "
+                    "which rows stand follows the extract time",
+                    "Nothing, unless the sender expected the late file to stand",
+                    place,
+                    entry.sha256,
+                )
+            )
+    return found
+
+
+def disappeared(
+    source: Source, last: RawFile, earlier: Iterable[Extract], entries: Sequence[Received]
+) -> list[Finding]:
+    """Rows and subjects that earlier files of a full source have and the one that stands lacks.
+
+    All earlier files count, so that a loss does not close itself with the next delivery that repeats it.
+    """
+    found = []
+    place = (RawPlace(last.name, (), last.sha256),)
+    rows = len(last.extract.lines) + len(last.extract.short_or_long)
+    most = max((one.rows for one in entries), default=0)
+    if most and rows < most * (1 - source.rows_may_drop):
+        found.append(
+            Finding(
+                "rows_dropped",
+                Severity.CRITICAL,
+                source.source,
+                "",
+                f"{last.name} holds {rows} rows, an earlier full delivery held {most}; "
+                f"a drop of {source.rows_may_drop:.0%} is allowed",
+                "Ask the sender whether the extract is whole; send it again, or waive this with the sender's reason",
+                place,
+                last.sha256,
+            )
+        )
+    here = set(text.used_texts(last.extract.frame[source.subject]))
+    seen: set[str] = set()
+    places = []
+    for entry, extract in reversed(list(zip(entries, earlier, strict=True))):
+        subjects = extract.frame[source.subject]
+        gone = set(text.used_texts(subjects)) - here - seen
+        if gone:
+            seen |= gone
+            lines = extract.lines[subjects.isin(gone).to_numpy()]
+            places.append(RawPlace(entry.file, tuple(int(line) for line in np.sort(lines)), entry.sha256))
+    if seen:
+        found.append(
+            Finding(
+                "subject_disappeared",
+                Severity.CRITICAL,
+                source.source,
+                source.subject,
+                f"{len(seen)} subject(s) of earlier full deliveries, last seen in the lines named, have no row in "
+                f"{last.name}",
+                "Ask the sender for the whole extract, or waive this with the sender's reason",
+                tuple(places),
+            )
+        )
+    return found
 
 
 def check_staged(
@@ -641,11 +741,12 @@ def write_report(study: Study, where: Home, run_id: str, waiting: Sequence[str] 
     before, after = (where.snapshots.path(one) if one else None for one in (facts.previous_id, facts.snapshot_id))
     if before is not None and after is not None and before.is_dir() and after.is_dir():
         told = Difference(Side(before), Side(after), where.decisions.entries())
-        facts = replace(
-            facts,
-            changes=[one.summary() for one in told.comparisons.values()],
-            source_changes=[source_comparison(told.before, told.after, name).summary() for name in told.sources],
-        )
+        if all("records" in side.manifest for side in (told.before, told.after)):
+            facts = replace(
+                facts,
+                changes=[one.summary() for one in told.comparisons.values()],
+                source_changes=[source_comparison(told.before, told.after, name).summary() for name in told.sources],
+            )
     where.reports.mkdir(parents=True, exist_ok=True)
     path = where.reports / page_name(run_id)
     partial = path.with_name(f".{path.name}")

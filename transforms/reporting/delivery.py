@@ -130,6 +130,7 @@ def view(facts: DeliveryFacts) -> dict[str, Any]:
         "closed": [_finding(one) for one in facts.closed],
         "held": _held(facts),
         "movements": movements,
+        "source_moves": movement_lines(DeliveryFacts("", "", "", None, "", True, "", changes=facts.source_changes)),
         "moved": [one for one in movements if one["moved"] and facts.previous_id],
         "still": [one for one in movements if not (one["moved"] and facts.previous_id)],
         "study_word": shlex.quote(facts.study),

@@ -21,6 +21,7 @@ OUTCOMES = ("accepted", "quarantined", "superseded", "duplicate", "excluded")
 # What a person may release: the row is taken, and a value that cannot be read is left missing.
 RELEASABLE = ("unreadable_", "duplicate_key")
 RELEASED = "released_row"
+DELETED = "deleted_in_source"
 
 Released = Mapping[str, Mapping[str, frozenset[int]]]
 
@@ -348,6 +349,10 @@ def _file_findings(rows: _Rows) -> None:
 
 
 def _excluded(rows: _Rows) -> None:
+    deleted = rows.source.deleted
+    if deleted is not None:
+        gone = text.map_flag(rows.frame[deleted.column], lambda value: value == deleted.value)
+        rows.settle(rows.open() & gone, "excluded", DELETED)
     for exclusion in rows.source.exclude:
         gone = conditions.rows(exclusion.where, lambda name: rows.frame[name], rows.frame.index)
         rows.settle(rows.open() & gone, "excluded", exclusion.rule)
@@ -472,18 +477,23 @@ def _subjects(rows: _Rows, identities: Mapping[str, str] | None) -> pd.Series:
 
 
 def _record_ids(rows: _Rows) -> None:
-    """One row per record id: a later file supersedes an earlier one; twice in one file holds both."""
+    """One row per record id: a later file supersedes an earlier one; twice in one file holds both.
+
+    A row that says its record was deleted supersedes the record's rows of earlier files too.
+    """
     if not rows.source.record_id:
         return
-    open_rows = np.flatnonzero(rows.open())
+    open_rows = np.flatnonzero(rows.open() | (rows.rule == DELETED))
     codes = text.combination_codes([rows.frame[name].iloc[open_rows] for name in rows.source.record_id])
     keys = pd.DataFrame({"record": codes, "file": rows.file_codes[open_rows]})
     latest = keys.groupby("record")["file"].transform("max").to_numpy()
     old = np.zeros(len(rows.frame), dtype=bool)
     old[open_rows[keys["file"].to_numpy() < latest]] = True
-    rows.settle(old, "superseded", "later_file")
+    rows.settle(old & rows.open(), "superseded", "later_file")
+    keys["live"] = rows.open()[open_rows]
     twice = np.zeros(len(rows.frame), dtype=bool)
     twice[open_rows[keys.duplicated(keep=False).to_numpy() & (keys["file"].to_numpy() == latest)]] = True
+    twice &= rows.open()
     twice = rows.not_released("duplicate_key", ", ".join(rows.source.record_id), twice)
     if twice.any():
         rows.settle(twice, "quarantined", "duplicate_key")

@@ -116,6 +116,7 @@ class _Checker:
             named = {
                 "subject": (source.subject,),
                 "record_id": source.record_id,
+                "deleted": (source.deleted.column,) if source.deleted else (),
                 "exclude": tuple(name for exclusion in source.exclude for name in exclusion.where),
             }
             for place, columns in named.items():
@@ -124,6 +125,13 @@ class _Checker:
                         yield Fault(file, place, f"names no column: {column!r}", self.suggest(column, source.columns))
                     elif source.columns[column].identifier and not (place == "subject" and source.identity):
                         yield Fault(file, place, f"{column!r} is an identifier", "Use another column, or an identity")
+            if source.deleted and source.delivery == "incremental" and not source.record_id:
+                yield Fault(
+                    file,
+                    "deleted",
+                    "an incremental source without record_id cannot say which record was deleted",
+                    "Name the columns of its record_id",
+                )
             identity = source.identity
             if identity is not None:
                 other = self.study.sources.get(identity.source)
@@ -428,6 +436,8 @@ class _Checker:
             return
         for name, source in self.study.sources.items():
             technical = {*source.record_id, *(one for exclusion in source.exclude for one in exclusion.where)}
+            if source.deleted is not None:
+                technical.add(source.deleted.column)
             for other in self.study.sources.values():
                 if other.identity is not None and other.identity.source == name:
                     technical |= {other.identity.column, other.identity.subject}
