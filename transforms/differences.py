@@ -96,6 +96,13 @@ class Side:
             self._staged[source] = pq.read_table(path)
         return self._staged.get(source)
 
+    @cached_property
+    def held(self) -> set[tuple[str, int]]:
+        """The raw lines (sha256, line) that findings hold."""
+        found = pq.read_table(self.folder / "findings.parquet", columns=["held", "places"]).to_pylist()
+        places = [place for one in found if one["held"] for place in one["places"]]
+        return {(place["sha256"], line) for place in places for line in place["lines"]}
+
     def records(self, dataset: str) -> dict[str, Any]:
         """What the manifest says of a dataset's records; empty where the snapshot lacks it."""
         found: dict[str, Any] = self.manifest.get("records", {}).get(dataset, {})
@@ -269,7 +276,7 @@ class Difference:
 
     @cached_property
     def _offsets(self) -> dict[str, int]:
-        """A witness is a slot of any dataset: its number counts on from those of the datasets before."""
+        """A witness is a slot of any dataset; its number counts on from those of the datasets before it."""
         offsets, total = {}, 0
         for name, comparison in self.comparisons.items():
             offsets[name] = total
@@ -360,11 +367,12 @@ class Difference:
 
     def _marks(self, dataset: str) -> Marks:
         size = self.comparisons[dataset].size
-        return np.zeros(size, dtype=np.uint8), np.full(size, -1, dtype=np.int64)
+        return np.zeros(size, dtype=np.uint8), np.full((size, 2), -1, dtype=np.int64)
 
     def value_marks(self, dataset: str, variable: str) -> Marks:
-        """Per slot the causes (bits) of a variable's change, 0 where it is equal, and the slot that is evidence.
+        """Per slot the causes (bits) of a variable's change, 0 where it is equal, and the evidence.
 
+        The evidence is two slots of any dataset, one for each snapshot, -1 for none.
         For a variable that is not submitted, or that one snapshot lacks, they are the causes it would have.
         """
         key = ("value", dataset, variable)
@@ -375,7 +383,7 @@ class Difference:
                 else (
                     self._marks(dataset)
                     if dataset in self.comparisons
-                    else (np.zeros(0, np.uint8), np.zeros(0, np.int64))
+                    else (np.zeros(0, np.uint8), np.zeros((0, 2), np.int64))
                 )
             )
             return found
@@ -437,7 +445,7 @@ class Difference:
             same = (one.shas[left[here]] == two.shas[right[here]]) & (one.lines[left[here]] == two.lines[right[here]])
             mask[focus[here[~same]]] |= np.uint8(DATA | rewritten)
             mask[focus[here[same]]] |= np.uint8((SPECIFICATION | CODE) & self.differing)
-            witness[focus[here]] = self._offsets[dataset] + focus[here]
+            witness[focus[here]] = (self._offsets[dataset] + focus[here])[:, None]
         if self._named:
             pairs = [(one, left), (two, right)]
             named = np.array(
@@ -549,12 +557,14 @@ class Difference:
         subjects = self.subject_codes(other)
         known = np.flatnonzero((subjects >= 0) & (marks[0] > 0))
         causes = np.zeros(len(self._subjects) + 1, dtype=np.uint8)
-        evidence = np.full(len(self._subjects) + 1, -1, dtype=np.int64)
+        evidence = np.full((len(self._subjects) + 1, 2), -1, dtype=np.int64)
         np.bitwise_or.at(causes, subjects[known], marks[0][known])
-        evidence[subjects[known]] = marks[1][known]
+        for side in (0, 1):
+            told = known[marks[1][known, side] >= 0]
+            evidence[subjects[told], side] = marks[1][told, side]
         own = self.subject_codes(dataset)[focus]
         found = np.where(own >= 0, causes[own], 0).astype(np.uint8)
-        _take(mask, witness, focus, (found, np.where(own >= 0, evidence[own], -1)), np.arange(len(focus)))
+        _take(mask, witness, focus, (found, np.where((own >= 0)[:, None], evidence[own], -1)), np.arange(len(focus)))
 
     def _unexplained(
         self, dataset: str, variable: str, focus: np.ndarray, mask: np.ndarray, witness: np.ndarray
@@ -633,15 +643,19 @@ class Difference:
             kept = np.where(staged >= 0, same[staged] if len(same) else False, False)
             used = other.used(source)
             taken = np.array([sha in used for sha in rows.shas[records[here]]], dtype=bool)
+            if source in self.sources:
+                # A row that its file still holds, and no finding, was replaced or deleted by another file.
+                places = zip(rows.shas[records[here]], rows.lines[records[here]].tolist(), strict=True)
+                taken &= np.array([place in other.held for place in places], dtype=bool)
             moved = slots[here[~kept & ~taken]]
             mask[moved] |= np.uint8(DATA)
-            witness[moved] = self._offsets[dataset] + moved
+            witness[moved, position] = self._offsets[dataset] + moved
         if self._named:
             named = np.array(
                 [(rows.shas[one], int(rows.lines[one])) in self._named for one in records.tolist()], dtype=bool
             )
             mask[slots[named]] |= np.uint8(DECISIONS)
-            witness[slots[named]] = self._offsets[dataset] + slots[named]
+            witness[slots[named], position] = self._offsets[dataset] + slots[named]
         links = side.links.get(dataset)
         if links is None:
             return
@@ -658,6 +672,9 @@ class Difference:
         if dataset.startswith("SUPP"):
             self._take_qualifiers(dataset, slots, mask, witness)
             slots = slots[mask[slots] == 0]
+        if "DM" in self.comparisons and dataset != "DM":
+            self._take_subject(dataset, slots, mask, witness, "DM", self.record_marks("DM"))
+            slots = slots[mask[slots] == 0]
         rewritten = self._rewritten(dataset)
         names = {variable for side in self._sides() for owner, variable in side.rules if owner == dataset}
         written = [
@@ -672,20 +689,19 @@ class Difference:
         contracts = {str(one) for side in self._sides() for one in side.records(dataset).get("sources", ()) if one}
         if written[0] != written[1] or records[0] != records[1] or any(map(self._contract_differs, contracts)):
             mask[slots] |= np.uint8(rewritten)
-        for name in sorted({"DM", *self._read_datasets(dataset)} & set(self.comparisons) - {dataset}):
-            open_ones = slots[mask[slots] == 0]
-            if len(open_ones):
-                marks = self.record_marks(name) if name == "DM" else self.any_marks(name)
-                self._take_subject(dataset, open_ones, mask, witness, name, marks)
+        for other, variable in sorted(self._read_elsewhere(dataset)):
+            if len(slots) and other in self.comparisons:
+                self._take_subject(dataset, slots, mask, witness, other, self.value_marks(other, variable))
         mask[slots[mask[slots] == 0]] = np.uint8(self._possible)
 
-    def _read_datasets(self, dataset: str) -> set[str]:
-        """The datasets that the rules of a dataset read."""
-        found: set[str] = set()
+    def _read_elsewhere(self, dataset: str) -> set[tuple[str, str]]:
+        """The variables of other datasets that the rules of a dataset read."""
+        found: set[tuple[str, str]] = set()
         for side in self._sides():
             for (owner, _), rules in side.rules.items():
                 if owner == dataset:
-                    found |= {one.partition(".")[0] for rule in rules for one in rule["inputs"] if "." in one}
+                    reads = [one.partition(".") for rule in rules for one in rule["inputs"]]
+                    found |= {(other, name) for other, dot, name in reads if dot and other != dataset}
         return found
 
     def _take_qualifiers(self, dataset: str, slots: np.ndarray, mask: np.ndarray, witness: np.ndarray) -> None:
@@ -803,10 +819,13 @@ class Difference:
         if variable is not None:
             values = [_plain(one.datasets[comparison.name][variable].take(at[slots])) for one, at in sides]
         for number, slot in enumerate(slots.tolist()):
-            evidence = int(marks[1][slot])
-            if evidence < 0:
-                evidence = self._offsets[comparison.name] + slot
-            places = [self.place(one, evidence) or (None, None) for one, _ in sides]
+            evidence = marks[1][slot].tolist()
+            if max(evidence) < 0:
+                evidence = [self._offsets[comparison.name] + slot] * 2
+            places = [
+                (self.place(one, witness) if witness >= 0 else None) or (None, None)
+                for (one, _), witness in zip(sides, evidence, strict=True)
+            ]
             yield _row(
                 comparison.name,
                 word,
@@ -888,9 +907,10 @@ def cause_counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]
 def _take(mask: np.ndarray, witness: np.ndarray, slots: np.ndarray, marks: Marks, there: np.ndarray) -> None:
     """Add the causes of other slots to some slots, and their evidence where there is none yet."""
     np.bitwise_or.at(mask, slots, marks[0][there])
-    found = marks[1][there]
-    fresh = (witness[slots] < 0) & (found >= 0)
-    witness[slots[fresh]] = found[fresh]
+    for side in (0, 1):
+        found = marks[1][there, side]
+        fresh = (witness[slots, side] < 0) & (found >= 0)
+        witness[slots[fresh], side] = found[fresh]
 
 
 def _words(bits: int) -> str:

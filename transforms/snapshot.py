@@ -132,7 +132,7 @@ def specification_table(study: Study) -> pa.Table:
                         list(dict.fromkeys(algorithm.collected_inputs())),
                         list(dict.fromkeys(algorithm.variable_inputs())),
                         file,
-                        fingerprints.of_rule(study, definition, group),
+                        fingerprints.of_rule(study, definition, dataset.records if group is None else [group]),
                     )
                 )
     rows.extend(specification_rows(study))

@@ -207,3 +207,38 @@ def test_an_earlier_snapshot_is_as_it_was_after_later_drops(small: SmallStudy) -
     small.drop("vitals.csv", VITALS.replace("140,150", "141,150"))
     small.run()
     assert contents(Path(before.path)) == kept
+
+
+def test_two_cuts_of_the_reference_study(tmp_path: Path) -> None:
+    """Expected deletions, additions and changes are counted in the synthetic files themselves, by record id."""
+    from datetime import date
+
+    from synthetic import generate
+    from transforms import pipeline
+    from transforms.differences import source_comparison
+    from transforms.study import Study
+
+    study = Study.load("ucmsc_dac")
+    forms: list[dict[str, str]] = []
+    for cut in (date(2023, 6, 30), date(2023, 9, 30)):
+        landing = tmp_path / f"{cut:%Y%m%d}"
+        generate(landing, cut_off=cut, subjects=12, truth=tmp_path / "truth")
+        [file] = landing.glob("UCMSC_VITALS_*.csv")
+        table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        forms.append({row["record_id"]: row.to_json() for _, row in table.iterrows()})
+        pipeline.run(study, landing=landing, home=tmp_path / "home")
+    told = difference(Home(tmp_path / "home", study.name), "previous", "current")
+    assert list(told.inputs) == ["data", "cut-off"]
+    compared = source_comparison(told.before, told.after, "vitals").summary()
+    assert compared["added"] == len(forms[1].keys() - forms[0].keys()) > 0
+    assert compared["removed"] == len(forms[0].keys() - forms[1].keys())
+    assert compared["changed"] == sum(forms[0][one] != forms[1][one] for one in forms[0].keys() & forms[1].keys())
+    rows = [row for one, within in told.select("VS") for row in told.rows(one, within)]
+    assert rows
+    assert {row["cause"] for row in rows} == {"data"}
+    subjects = {row["subject"] for row in rows}
+    for name in ("VS", "LB"):
+        old, new = (side.datasets[name].to_pandas().set_index("USUBJID") for side in (told.before, told.after))
+        changed = subjects | {row["subject"] for one, within in told.select(name) for row in told.rows(one, within)}
+        still = sorted(set(old.index) & set(new.index) - changed)
+        pd.testing.assert_frame_equal(old.loc[still], new.loc[still])

@@ -19,15 +19,21 @@ if TYPE_CHECKING:
 LENGTH = 16
 
 
-def of_rule(study: Study, definition: Variable | Derivation, group: Group | None = None) -> str:
-    """The fingerprint of what fills a variable; `group` is the record group whose table spreads its records."""
+def of_rule(study: Study, definition: Variable | Derivation, groups: Iterable[Group] = ()) -> str:
+    """The fingerprint of what fills a variable; `groups` are the record groups it is written for.
+
+    A collected value of a group that reads a table is a cell of it, and so is `each.NAME` where a table spreads rows.
+    """
     algorithm = definition.algorithm
     tables = set(algorithm.tables())
     if algorithm.reads_visits:
         tables.add(study.file.visits.table)
-    spread = any(name.startswith("each.") for name in algorithm.collected_inputs())
-    if spread and group is not None and group.for_each is not None:
-        tables.add(group.for_each.table)
+    if not algorithm.derived:
+        spread = any(name.startswith("each.") for name in algorithm.collected_inputs())
+        for group in groups:
+            tables |= {
+                name for name in (group.table, group.for_each.table if group.for_each and spread else None) if name
+            }
     codelists = [
         (name, sorted(study.codelists[name].terms.items()))
         for name in sorted(algorithm.study_codelists())
