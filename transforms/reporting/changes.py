@@ -108,11 +108,6 @@ class _Paired:
     pair_after: np.ndarray
 
 
-def changes_between(before: Tables, after: Tables, keys: Mapping[str, Keys]) -> list[dict[str, Any]]:
-    """The summary of each `Comparison` of `compare`, sorted by dataset."""
-    return [one.summary() for one in compare(before, after, keys)]
-
-
 def compare(before: Tables, after: Tables, keys: Mapping[str, Keys]) -> list[Comparison]:
     """Compare the datasets of two snapshots by natural keys; sorted by name.
 

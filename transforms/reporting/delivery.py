@@ -45,7 +45,7 @@ class DeliveryFacts:
     that came twice is there twice, as it is in the accounts.
     `accounts` are rows of `snapshot.ACCOUNT`; `quarantine` rows have file, line, rule, finding_id, releasable.
     `findings` and `closed` have the fields of `findings.Finding` and why, cause, who, status, opened, change.
-    `datasets` gives records now and in the snapshot before (None: new). `changes` is what `changes_between` returns,
+    `datasets` gives records now and in the snapshot before (None: new). `changes` are summaries of `changes.compare`,
     `source_changes` the same of the accepted rows of each source whose files changed.
     `waiting` are files in landing that still grow. `label` is written over the page, for synthetic data for example.
     """
