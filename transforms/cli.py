@@ -530,6 +530,96 @@ def _show_step(out: Console, step: Any, depth: int = 0) -> None:
 
 
 @app.command()
+def diff(
+    study: StudyName,
+    before: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="An id, the beginning of one, current, previous.")],
+    after: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="What to compare it with.")],
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only this subject: USUBJID, or its last part.")] = None,
+    source: Annotated[str | None, typer.Option(help="The rows of this source instead, by record id.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write every difference to a CSV file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what differs between two snapshots, by dataset, record and variable, and what caused it."""
+    from transforms import differences, pipeline
+    from transforms.reporting import listing
+
+    home, _ = _current(study)
+    if source is not None and (dataset is not None or subject is not None):
+        raise UsageError("--source shows rows of a source; leave --dataset and --subject out")
+    told = pipeline.difference(home, before, after)
+    if source is not None:
+        compared = differences.source_comparison(told.before, told.after, source)
+        parts = [(compared.summary(), list(differences.source_rows(told.before, told.after, compared)))]
+    else:
+        parts = [(one.summary(), list(told.rows(one, within))) for one, within in told.select(dataset, subject)]
+    if csv is not None:
+        csv.write_text(
+            listing.to_csv((row for _, rows in parts for row in rows), differences.ROW_COLUMNS), encoding="utf-8-sig"
+        )
+    if as_json:
+        _print_json(
+            {
+                "study": home.study,
+                "before": told.before.manifest["snapshot_id"],
+                "after": told.after.manifest["snapshot_id"],
+                "inputs": told.inputs,
+                "datasets": [summary | {"causes": differences.cause_counts(rows)} for summary, rows in parts],
+                "changes": [row for _, rows in parts for row in rows],
+            }
+        )
+        return
+    _show_difference(told, parts)
+    if csv is not None:
+        _out().print(f"{sum(len(rows) for _, rows in parts)} difference(s) written to {csv}")
+
+
+SHOWN_DIFFERENCES = 20
+
+
+def _show_difference(told: Any, parts: list[tuple[dict[str, Any], list[dict[str, Any]]]]) -> None:
+    from transforms import differences
+
+    out = _out()
+    one, two = (side.manifest for side in (told.before, told.after))
+    out.print(f"{one['snapshot_id']} (cut-off {one['cut_off']}) to {two['snapshot_id']} (cut-off {two['cut_off']})")
+    for cause, what in told.inputs.items():
+        more = f" and {len(what) - 8} more" if len(what) > 8 else ""
+        out.print(f"  {cause}: {'; '.join(what[:8])}{more}", markup=False)
+    quiet = []
+    for summary, rows in parts:
+        counts = {name: summary[name] for name in ("added", "removed", "changed", "renumbered") if summary[name]}
+        if not rows and not counts:
+            quiet.append(summary["dataset"])
+            continue
+        line = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        out.print(f"\n[bold]{summary['dataset']}[/bold]  {line or 'as asked'}")
+        for kind, causes in differences.cause_counts(rows).items():
+            said = ", ".join(f"{count:,} by {cause}" for cause, count in causes.items() if cause)
+            if said:
+                out.print(f"  {kind}: {said}", markup=False)
+        for row in rows[:SHOWN_DIFFERENCES]:
+            out.print(f"    {_difference_line(row)}", markup=False)
+        if len(rows) > SHOWN_DIFFERENCES:
+            out.print(f"    and {len(rows) - SHOWN_DIFFERENCES:,} more; --csv FILE or --json shows them all")
+    if quiet:
+        out.print(f"\nNo difference: {', '.join(quiet)}")
+
+
+def _difference_line(row: dict[str, Any]) -> str:
+    key = " ".join(f"{name}={value}" for name, value in (row["key"] or {}).items() if value is not None)
+    value = f" {row['variable']}" if row["variable"] else ""
+    if row["change"] == "changed":
+        value += f": {row['before']} to {row['after']}"
+    places = [
+        f"{row[f'file_{side}']}:{row[f'line_{side}']}" if row[f"file_{side}"] else "-" for side in ("before", "after")
+    ]
+    where = "" if places == ["-", "-"] else f"  [{places[0]} to {places[1]}]"
+    cause = f"  {row['cause']}" if row["cause"] else ""
+    return f"{row['change']} {key or row['subject'] or ''}{value}{cause}{where}"
+
+
+@app.command()
 def snapshots(
     study: StudyName,
     action: Annotated[str | None, typer.Argument(metavar="[prune]", help="prune: delete old snapshots.")] = None,

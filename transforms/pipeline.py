@@ -21,33 +21,35 @@ from transforms import findings as findings_module
 from transforms import operations, snapshot
 from transforms.adam.engine import derive_study
 from transforms.adam.output import to_arrow
-from transforms.core import dates
+from transforms.core import dates, text
 from transforms.core.identifiers import Identifiers
 from transforms.core.tables import read_table
+from transforms.differences import Difference, Side, source_comparison
 from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
 from transforms.findings import Explanation, Finding, RawPlace, Severity
 from transforms.ingest import Ingested, ingest, ordered, read_extract
-from transforms.reporting.changes import changes_between
 from transforms.reporting.delivery import delivery_report, page_name
 from transforms.sdtm.engine import StagedSource, map_study
 from transforms.sources.delimited import Extract
 from transforms.staging.stage import AccountLine, RawFile, Staged, identity_map, quarantine, stage
 from transforms.study import Study
+from transforms.study.models import Source
 from transforms.study.yaml import read_yaml
 from transforms.validation.check import Breach, check
 from transforms.validation.rules import Rule, rule_book
 from transforms.validation.rules import explanations as rule_book_explanations
 from transforms.warehouse import lineage
 from transforms.warehouse.building import Building
-from transforms.warehouse.decisions import Decision, DecisionLog, DecisionLogError, digest, locked, released
+from transforms.warehouse.decisions import Decision, DecisionLog, DecisionLogError, digest, digests, locked, released
 from transforms.warehouse.postgres import Database, Kind, Table
-from transforms.warehouse.publications import Publication, PublicationLog, anchor, anchored
+from transforms.warehouse.publications import Publication, PublicationLog, anchor, anchored, named_snapshot
 from transforms.warehouse.raw_store import RawStore, Received
 from transforms.warehouse.snapshots import MANIFEST, Snapshots, content_hash, identify, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS: tuple[Kind, ...] = ("sdtm", "adam", "results")
-CODE = ("transforms", "sql", "expectations", "requirements.lock", "cdisc_mappings/standards")
+CODE = ("transforms", "sql", "expectations", "requirements.lock")
+TERMINOLOGY = ("cdisc_mappings/standards",)
 CODE_SUFFIXES = (".py", ".sql", ".yml", ".csv", ".lock", ".j2")
 
 
@@ -265,6 +267,7 @@ def inputs_of(
         "standards": study.file.standards.model_dump(),
         "cut_off": cut_off,
         "code": content_hash(ROOT, CODE, CODE_SUFFIXES),
+        "terminology": content_hash(ROOT, TERMINOLOGY, CODE_SUFFIXES),
     }
 
 
@@ -318,6 +321,7 @@ def stage_all(
     for name, source in study.sources.items():
         own = ordered(received, name)
         used = own if source.delivery == "incremental" else own[-1:]
+        found.extend(late_files(name, own))
         account.extend(
             AccountLine(name, entry.file, entry.sha256, "superseded", "later_file", entry.rows)
             for entry in own
@@ -331,6 +335,10 @@ def stage_all(
             )
             for entry in used
         ]
+        if source.delivery == "full" and files[name]:
+            earlier = {one.sha256: one for one in own[:-1] if one.sha256 != files[name][0].sha256}
+            read = (read_extract(source, store.path(one.sha256), one.file) for one in earlier.values())
+            found.extend(disappeared(source, files[name][0], read, list(earlier.values())))
         unordered = {entry.file for entry in own if not entry.extracted_at}
         if source.delivery == "full" and len(unordered) > 1:
             found.append(
@@ -383,6 +391,102 @@ def direct_identifiers() -> Identifiers:
     """What a direct identifier of a person looks like, as the table that studies share says."""
     file = "expectations/tables/direct_identifiers.csv"
     return Identifiers.read(read_table(ROOT / file, file))
+
+
+def late_files(source: str, own: Sequence[Received]) -> list[Finding]:
+    """Files of a source that came after one with a later extract time; `own` are in the order of extraction.
+
+    Which version stands follows the extract time. A new version under the same name that says it is older is asked
+    about, since sender and file contradict each other.
+    """
+    found = []
+    for entry in own:
+        earlier = [one for one in own if one.number < entry.number]
+        newer = [one for one in earlier if (one.extracted_at or "") > (entry.extracted_at or "")]
+        if not entry.extracted_at or not newer:
+            continue
+        place = (RawPlace(entry.file, (), entry.sha256),)
+        if any(one.file == entry.file for one in newer):
+            found.append(
+                Finding(
+                    "extract_time_backwards",
+                    Severity.ANSWER,
+                    source,
+                    "",
+                    f"{entry.file} came again with other content and an earlier extract time; the later extract stands",
+                    "Ask the sender which version is right, and have it sent with its own extract time",
+                    place,
+                    entry.sha256,
+                )
+            )
+        else:
+            found.append(
+                Finding(
+                    "late_file",
+                    Severity.INFORMATION,
+                    source,
+                    "",
+                    f"{entry.file} came after {newer[-1].file}, which was extracted later; "
+                    "which rows stand follows the extract time",
+                    "Nothing, unless the sender expected the late file to stand",
+                    place,
+                    entry.sha256,
+                )
+            )
+    return found
+
+
+def disappeared(
+    source: Source, last: RawFile, earlier: Iterable[Extract], entries: Sequence[Received]
+) -> list[Finding]:
+    """Rows and subjects that earlier files of a full source have and the one that stands lacks.
+
+    All earlier files count, so that a loss does not close itself with the next delivery that repeats it.
+    """
+    found = []
+    place = (RawPlace(last.name, (), last.sha256),)
+    rows = len(last.extract.lines) + len(last.extract.short_or_long)
+    most = max((one.rows for one in entries), default=0)
+    if most and rows < most * (1 - source.rows_may_drop):
+        found.append(
+            Finding(
+                "rows_dropped",
+                Severity.CRITICAL,
+                source.source,
+                "",
+                f"{last.name} holds {rows} rows, an earlier full delivery held {most}; "
+                f"a drop of {source.rows_may_drop:.0%} is allowed",
+                "Ask the sender whether the extract is whole; send it again, or waive this with the sender's reason",
+                place,
+                last.sha256,
+            )
+        )
+    if source.subject is None:
+        return found
+    here = set(text.used_texts(last.extract.frame[source.subject]))
+    seen: set[str] = set()
+    places = []
+    for entry, extract in reversed(list(zip(entries, earlier, strict=True))):
+        subjects = extract.frame[source.subject]
+        gone = set(text.used_texts(subjects)) - here - seen
+        if gone:
+            seen |= gone
+            lines = extract.lines[subjects.isin(gone).to_numpy()]
+            places.append(RawPlace(entry.file, tuple(int(line) for line in np.sort(lines)), entry.sha256))
+    if seen:
+        found.append(
+            Finding(
+                "subject_disappeared",
+                Severity.CRITICAL,
+                source.source,
+                source.subject,
+                f"{len(seen)} subject(s) of earlier full deliveries, last seen in the lines named, have no row in "
+                f"{last.name}",
+                "Ask the sender for the whole extract, or waive this with the sender's reason",
+                tuple(places),
+            )
+        )
+    return found
 
 
 def check_staged(
@@ -539,8 +643,11 @@ def close(study: Study, where: Home, building: Building) -> None:
     building.write("specification", snapshot.specification_table(study))
     severities = found["severity"].to_pylist()
     received = {(entry.source, entry.sha256): entry for entry in _covered(where, opening)}
+    decisions = where.decisions.entries()[: opening["decisions"]]
     manifest = {
         **identity,
+        **snapshot.described(study),
+        "decided": list(digests(decisions)),
         "snapshot_id": opening["snapshot_id"],
         "studyid": study.file.studyid,
         "files": [
@@ -653,8 +760,13 @@ def write_report(study: Study, where: Home, run_id: str, waiting: Sequence[str] 
     )
     before, after = (where.snapshots.path(one) if one else None for one in (facts.previous_id, facts.snapshot_id))
     if before is not None and after is not None and before.is_dir() and after.is_dir():
-        keys = {name: keys_of(study, name) for name in (*study.datasets, *study.analyses)}
-        facts = replace(facts, changes=changes_between(_datasets(before), _datasets(after), keys))
+        told = Difference(Side(before), Side(after), where.decisions.entries())
+        if all("records" in side.manifest for side in (told.before, told.after)):
+            facts = replace(
+                facts,
+                changes=[one.summary() for one in told.comparisons.values()],
+                source_changes=[source_comparison(told.before, told.after, name).summary() for name in told.sources],
+            )
     where.reports.mkdir(parents=True, exist_ok=True)
     path = where.reports / page_name(run_id)
     partial = path.with_name(f".{path.name}")
@@ -663,5 +775,10 @@ def write_report(study: Study, where: Home, run_id: str, waiting: Sequence[str] 
     return path
 
 
-def _datasets(folder: Path) -> dict[str, pa.Table]:
-    return {path.stem.upper(): pq.read_table(path) for kind in KINDS for path in (folder / kind).glob("*.parquet")}
+def difference(where: Home, before: str, after: str) -> Difference:
+    """Two snapshots compared, each named as people name it. Raises UsageError for an unknown one."""
+    publications, listed = where.publications.entries(), where.snapshots.listed()
+    one, two = (
+        Side(where.snapshots.path(named_snapshot(name, publications, listed, where.study))) for name in (before, after)
+    )
+    return Difference(one, two, where.decisions.entries())

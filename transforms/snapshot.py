@@ -12,7 +12,7 @@ from transforms.core import text
 from transforms.sdtm.engine import StagedSource
 from transforms.sdtm.records import Dataset, MappingLine
 from transforms.staging.stage import AccountLine, Staged
-from transforms.study import Study, analyses, graph
+from transforms.study import Study, analyses, fingerprints, graph
 from transforms.study.analyses import AUTOMATIC, CUT_OFF, ONE_PER_SUBJECT
 from transforms.study.models import DatasetFile
 from transforms.warehouse import lineage, parquet
@@ -121,7 +121,10 @@ def value_lineage(dataset: Dataset) -> pa.Table:
 
 
 def specification_table(study: Study) -> pa.Table:
-    """What fills each variable, as written: rule, collected columns, variables read, and where it stands."""
+    """What fills each variable, as written: rule, collected columns, variables read, and where it stands.
+
+    `fingerprint` differs wherever the rule, or a table or codelist it reads, does.
+    """
     rows: list[dict[str, object]] = []
     for name, dataset in study.datasets.items():
         file = study.files[name]
@@ -154,6 +157,7 @@ def specification_table(study: Study) -> pa.Table:
                         list(dict.fromkeys(algorithm.collected_inputs())),
                         list(dict.fromkeys(algorithm.variable_inputs())),
                         file,
+                        fingerprints.of_rule(study, definition, dataset.records if group is None else [group]),
                     )
                 )
     rows.extend(specification_rows(study))
@@ -167,9 +171,39 @@ def specification_table(study: Study) -> pa.Table:
             ("collected", pa.list_(pa.string())),
             ("inputs", pa.list_(pa.string())),
             ("file", pa.string()),
+            ("fingerprint", pa.string()),
         ]
     )
     return pa.Table.from_pylist(rows, schema=schema)
+
+
+def described(study: Study) -> dict[str, object]:
+    """What a manifest says of the specification, so that snapshots can be compared from their own files.
+
+    `specification_files` is the sha256 of each file, `sources` what identifies a row of each source, `records` what
+    identifies a record of each dataset and which source each of its record groups reads.
+    """
+    datasets: dict[str, DatasetFile | analyses.AnalysisFile] = {**study.datasets, **study.analyses}
+    return {
+        "specification_files": dict(study.specification_files),
+        "sources": {
+            name: {
+                "delivery": source.delivery,
+                "record_id": list(source.record_id),
+                "fingerprint": fingerprints.of_source(source),
+            }
+            for name, source in study.sources.items()
+        },
+        "records": {
+            name: {
+                "keys": list(file.keys),
+                "sources": [group.source for group in file.records],
+                "file": study.files[name],
+                "fingerprint": fingerprints.of_records(study, file),
+            }
+            for name, file in datasets.items()
+        },
+    }
 
 
 def _automatic_rules(study: Study, dataset: DatasetFile, file: str) -> Iterator[dict[str, object]]:
@@ -213,6 +247,7 @@ def _rule(
     collected: list[str],
     inputs: list[str],
     file: str,
+    fingerprint: str | None = None,
 ) -> dict[str, object]:
     return {
         "dataset": dataset,
@@ -223,6 +258,7 @@ def _rule(
         "collected": collected,
         "inputs": inputs,
         "file": file,
+        "fingerprint": fingerprint or fingerprints.of_text(rule),
     }
 
 
@@ -304,7 +340,8 @@ def specification_rows(study: Study) -> list[dict[str, object]]:
             algorithm = derivation.algorithm
             kind = "derived" if algorithm.derived else "collected"
             inputs = list(analyses.inputs(derivation))
-            rows.append(_rule(name, variable, None, kind, algorithm.says(), [], inputs, where))
+            fingerprint = fingerprints.of_rule(study, derivation)
+            rows.append(_rule(name, variable, None, kind, algorithm.says(), [], inputs, where, fingerprint))
     return rows
 
 

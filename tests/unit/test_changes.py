@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.reporting.changes import changes_between
+from transforms.reporting.changes import Keys, Tables, compare
 
 KEYS = {"LB": ("USUBJID", "LBTESTCD", "LBDTC"), "DM": ("USUBJID",)}
+
+
+def changes_between(before: Tables, after: Tables, keys: Mapping[str, Keys]) -> list[dict[str, Any]]:
+    return [one.summary() for one in compare(before, after, keys)]
 
 
 def lab(rows: list[tuple[str, str, str, str | None]]) -> pa.Table:
@@ -154,6 +161,15 @@ def test_the_inputs_stay_as_they_were() -> None:
     changes_between({"LB": before}, {"LB": after}, KEYS)
     assert before.equals(lab(BEFORE))
     pd.testing.assert_frame_equal(after, kept)
+
+
+def test_keys_of_both_specifications_are_tried_in_turn() -> None:
+    """The date left the key: records that the later key cannot pair are paired by the earlier one."""
+    before = lab([("S1", "ALB", "2024-01-01", "40"), ("S2", "ALB", "2024-01-02", "41")])
+    after = lab([("S1", "ALB", "2024-01-09", "40"), ("S2", "ALX", "2024-01-02", "41")])
+    [line] = changes_between({"LB": before}, {"LB": after}, {"LB": [("USUBJID", "LBTESTCD"), ("USUBJID", "LBDTC")]})
+    assert (line["added"], line["removed"], line["changed"]) == (0, 0, 2)
+    assert line["variables"] == {"LBDTC": 1, "LBTESTCD": 1}
 
 
 def test_a_dataset_without_keys_is_refused() -> None:

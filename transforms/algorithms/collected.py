@@ -260,6 +260,7 @@ class AssignVisit(Algorithm):
 
     word: ClassVar[str] = "assign_visit"
     main: ClassVar[str] = "column"
+    reads_visits: ClassVar[bool] = True
     column: str
     take: Literal["VISIT", "VISITNUM", "VISITDY"] | None = None
 

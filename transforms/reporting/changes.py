@@ -18,8 +18,82 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Tables = Mapping[str, pa.Table | pd.DataFrame]
+Keys = Sequence[str] | Sequence[Sequence[str]]
 POINTER_KEYS = ("RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL", "QNAM", "RELID")
 ROOM = 1 << 62
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One dataset in two snapshots. A slot is a record of either, or of both: its rows there, -1 where it is absent.
+
+    Slots stand in the order of the earlier snapshot, those added at the end. `changed` says per variable in which
+    slots of both its value differs; variables equal everywhere, and sequence numbers, are left out.
+    """
+
+    name: str
+    before: pa.Table | None
+    after: pa.Table | None
+    rows_before: np.ndarray
+    rows_after: np.ndarray
+    changed: Mapping[str, np.ndarray]
+    renumbered: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """The number of slots."""
+        return len(self.rows_before)
+
+    @property
+    def added(self) -> np.ndarray:
+        """True for records that the later snapshot alone has."""
+        result: np.ndarray = self.rows_before < 0
+        return result
+
+    @property
+    def removed(self) -> np.ndarray:
+        """True for records that the earlier snapshot alone has."""
+        result: np.ndarray = self.rows_after < 0
+        return result
+
+    @property
+    def altered(self) -> np.ndarray:
+        """True for records with a changed value."""
+        result = np.zeros(self.size, dtype=bool)
+        for differs in self.changed.values():
+            result |= differs
+        return result
+
+    @property
+    def new_variables(self) -> list[str]:
+        """Variables that the later snapshot alone has; none where it alone has the dataset."""
+        return self._lacking(self.after, self.before)
+
+    @property
+    def gone_variables(self) -> list[str]:
+        """Variables that the earlier snapshot alone has; none where it alone has the dataset."""
+        return self._lacking(self.before, self.after)
+
+    def _lacking(self, one: pa.Table | None, other: pa.Table | None) -> list[str]:
+        if one is None or other is None:
+            return []
+        return sorted(set(one.column_names) - set(other.column_names))
+
+    def summary(self) -> dict[str, Any]:
+        """Numbers of records before, after, added, removed, changed and renumbered, and changed values by variable."""
+        altered = self.altered
+        return {
+            "dataset": self.name,
+            "before": None if self.before is None else self.before.num_rows,
+            "after": None if self.after is None else self.after.num_rows,
+            "added": int(self.added.sum()),
+            "removed": int(self.removed.sum()),
+            "changed": int(altered.sum()),
+            "renumbered": int((self.renumbered & ~altered).sum()),
+            "variables": {name: int(differs.sum()) for name, differs in self.changed.items()},
+            "new_variables": self.new_variables,
+            "gone_variables": self.gone_variables,
+        }
 
 
 @dataclass(frozen=True)
@@ -30,40 +104,47 @@ class _Paired:
     before: pa.Table
     after: pa.Table
     codes: Mapping[str, np.ndarray]
-    keys: tuple[str, ...]
     pair_before: np.ndarray
     pair_after: np.ndarray
 
 
-def changes_between(before: Tables, after: Tables, keys: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """Compare the datasets of two snapshots by natural keys; one mapping per dataset, sorted by name.
+def compare(before: Tables, after: Tables, keys: Mapping[str, Keys]) -> list[Comparison]:
+    """Compare the datasets of two snapshots by natural keys; sorted by name.
 
-    `keys` names the natural key of each dataset; datasets that point to records (SUPP--) need none. Key variables
-    that one of the snapshots lacks are left out of the comparison. Records with equal keys are paired first where
-    all their values are equal, then in their order.
-
-    Each mapping holds `dataset`; `before` and `after` (numbers of records, None where the dataset is absent);
-    `added`, `removed`, `changed`, `renumbered` (numbers of records); `variables` (changed values per variable,
-    sequence numbers left out); `new_variables` and `gone_variables`.
+    `keys` names the natural key of each dataset, or several (that of each snapshot) in the order in which they are
+    tried; datasets that point to records (SUPP--) need none. Key variables that one of the snapshots lacks are left
+    out of the comparison. Records with equal keys are paired first where all their values are equal, then in their
+    order.
 
     Raises ValueError for a dataset without keys.
     """
     names = sorted({*before, *after})
-    old = {name: _arrow(table) for name, table in before.items()}
-    new = {name: _arrow(table) for name, table in after.items()}
-    keys = {**{name: POINTER_KEYS for name in names if _points(old.get(name), new.get(name))}, **keys}
-    unknown = [name for name in names if not keys.get(name)]
+    old = {name: arrow(table) for name, table in before.items()}
+    new = {name: arrow(table) for name, table in after.items()}
+    known: dict[str, tuple[tuple[str, ...], ...]] = {
+        name: (POINTER_KEYS,) for name in names if _points(old.get(name), new.get(name))
+    }
+    known |= {name: _several(one) for name, one in keys.items() if one}
+    unknown = [name for name in names if not known.get(name)]
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: no natural key is given, so records cannot be compared. Name it")
     numbers = {f"{name}SEQ" for name in names} | {"ASEQ", "SRCSEQ"}
     paired: dict[str, _Paired] = {}
     for name in sorted(names, key=lambda one: (_points(old.get(one), new.get(one)), one)):
         if name in old and name in new:
-            paired[name] = _pair(name, old[name], new[name], keys[name], numbers, paired)
+            paired[name] = _pair(name, old[name], new[name], known[name], numbers, paired)
     return [
-        _compare(paired[name], numbers) if name in paired else _one_sided(name, old.get(name), new.get(name))
+        _compared(paired[name], numbers) if name in paired else _one_sided(name, old.get(name), new.get(name))
         for name in names
     ]
+
+
+def _several(keys: Keys) -> tuple[tuple[str, ...], ...]:
+    """One key or several as several."""
+    nested = [(one,) if isinstance(one, str) else tuple(one) for one in keys]
+    if all(isinstance(one, str) for one in keys):
+        return (tuple(one for key in nested for one in key),)
+    return tuple(dict.fromkeys(nested))
 
 
 def _points(*tables: pa.Table | None) -> bool:
@@ -71,7 +152,8 @@ def _points(*tables: pa.Table | None) -> bool:
     return any(table is not None and {"RDOMAIN", "IDVAR", "IDVARVAL"} <= set(table.column_names) for table in tables)
 
 
-def _arrow(table: pa.Table | pd.DataFrame) -> pa.Table:
+def arrow(table: pa.Table | pd.DataFrame) -> pa.Table:
+    """A table whose columns can be compared: plain types, missing as null."""
     if isinstance(table, pd.DataFrame):
         table = pa.Table.from_pandas(table, preserve_index=False)
     return pa.table({name: _plain(table[name]) for name in table.column_names})
@@ -91,7 +173,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string()) if pa.types.is_large_string(column.type) else column
 
 
-def _codes(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray:
+def value_codes(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray:
     """Codes of the values of both columns, one after the other: equal codes are equal values, -1 is missing."""
     kinds = {before.type, after.type} - {pa.null()}
     if len(kinds) > 1:
@@ -107,7 +189,7 @@ def _codes(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray:
     return codes
 
 
-def _combined(columns: Sequence[np.ndarray], size: int) -> np.ndarray:
+def combined(columns: Sequence[np.ndarray], size: int) -> np.ndarray:
     """One code per row for the combination of several columns of codes."""
     result, bound = np.zeros(size, dtype=np.int64), 1
     for codes in columns:
@@ -119,7 +201,8 @@ def _combined(columns: Sequence[np.ndarray], size: int) -> np.ndarray:
     return result
 
 
-def _occurrence(codes: np.ndarray) -> np.ndarray:
+def occurrence(codes: np.ndarray) -> np.ndarray:
+    """How many rows before it have the same code."""
     series = pd.Series(codes)
     result: np.ndarray = series.groupby(series, sort=False).cumcount().to_numpy()
     return result
@@ -129,7 +212,7 @@ def _pair(
     name: str,
     before: pa.Table,
     after: pa.Table,
-    keys: Sequence[str],
+    keys: Sequence[Sequence[str]],
     numbers: set[str],
     paired: Mapping[str, _Paired],
 ) -> _Paired:
@@ -137,19 +220,17 @@ def _pair(
         before, after = _resolved(before, after, numbers, paired)
     size = before.num_rows
     shared = [one for one in before.column_names if one in set(after.column_names)]
-    codes = {one: _codes(before[one], after[one]) for one in shared}
-    known = tuple(one for one in keys if one in codes)
+    codes = {one: value_codes(before[one], after[one]) for one in shared}
+    tried = [known for one in keys if (known := tuple(name for name in one if name in codes))]
     total = size + after.num_rows
-    if not known:
-        return _Paired(name, before, after, codes, (), np.arange(size), np.arange(size, total))
-    key = _combined([codes[one] for one in known], total)
-    content = [codes[one] for one in shared if one in known or one not in numbers]
     pairs = np.full(total, -1, dtype=np.int64)
-    for code in (_combined(content, total), key):
-        _match(code, pairs, size)
+    if tried:
+        content = [codes[one] for one in shared if one in tried[0] or one not in numbers]
+        for code in (combined(content, total), *(combined([codes[one] for one in key], total) for key in tried)):
+            _match(code, pairs, size)
     single = pairs < 0
     pairs[single] = total + np.arange(int(single.sum()))
-    return _Paired(name, before, after, codes, known, pairs[:size], pairs[size:])
+    return _Paired(name, before, after, codes, pairs[:size], pairs[size:])
 
 
 def _match(code: np.ndarray, pairs: np.ndarray, size: int) -> None:
@@ -157,8 +238,7 @@ def _match(code: np.ndarray, pairs: np.ndarray, size: int) -> None:
     left = np.flatnonzero(pairs[:size] < 0)
     right = size + np.flatnonzero(pairs[size:] < 0)
     identity = [
-        pd.MultiIndex.from_arrays([code[side], _occurrence(code[side])]) if len(side) else None
-        for side in (left, right)
+        pd.MultiIndex.from_arrays([code[side], occurrence(code[side])]) if len(side) else None for side in (left, right)
     ]
     if identity[0] is None or identity[1] is None:
         return
@@ -199,55 +279,33 @@ def _resolved(
     return result[0], result[1]
 
 
-def _compare(paired: _Paired, numbers: set[str]) -> dict[str, Any]:
+def _compared(paired: _Paired, numbers: set[str]) -> Comparison:
     size = paired.before.num_rows
-    order = np.argsort(paired.pair_before, kind="stable")
-    if size:
-        place = np.clip(np.searchsorted(paired.pair_before, paired.pair_after, sorter=order), 0, size - 1)
-        left = order[place]
-        both = paired.pair_before[left] == paired.pair_after
-    else:
-        left = np.zeros(paired.after.num_rows, dtype=np.int64)
-        both = np.zeros(paired.after.num_rows, dtype=bool)
-    right = np.flatnonzero(both)
-    left = left[both]
-    changed = np.zeros(len(right), dtype=bool)
-    renumbered = np.zeros(len(right), dtype=bool)
-    variables: dict[str, int] = {}
-    for name in sorted(set(paired.codes) - set(paired.keys)):
+    before = np.arange(size)
+    position = pd.Index(paired.pair_before).get_indexer(pd.Index(paired.pair_after))
+    shared = position >= 0
+    after = np.full(size, -1, dtype=np.int64)
+    after[position[shared]] = np.flatnonzero(shared)
+    added = np.flatnonzero(~shared)
+    rows_before = np.concatenate([before, np.full(len(added), -1, dtype=np.int64)])
+    rows_after = np.concatenate([after, added])
+    both = np.flatnonzero((rows_before >= 0) & (rows_after >= 0))
+    changed: dict[str, np.ndarray] = {}
+    renumbered = np.zeros(len(rows_before), dtype=bool)
+    for name in sorted(paired.codes):
         codes = paired.codes[name]
-        differs = codes[left] != codes[size + right]
+        differs = np.zeros(len(rows_before), dtype=bool)
+        differs[both] = codes[rows_before[both]] != codes[size + rows_after[both]]
         if name in numbers:
             renumbered |= differs
-            continue
-        changed |= differs
-        if differs.any():
-            variables[name] = int(differs.sum())
-    names_before, names_after = set(paired.before.column_names), set(paired.after.column_names)
-    return {
-        "dataset": paired.name,
-        "before": size,
-        "after": paired.after.num_rows,
-        "added": paired.after.num_rows - len(right),
-        "removed": size - len(right),
-        "changed": int(changed.sum()),
-        "renumbered": int((renumbered & ~changed).sum()),
-        "variables": variables,
-        "new_variables": sorted(names_after - names_before),
-        "gone_variables": sorted(names_before - names_after),
-    }
+        elif differs.any():
+            changed[name] = differs
+    return Comparison(paired.name, paired.before, paired.after, rows_before, rows_after, changed, renumbered)
 
 
-def _one_sided(name: str, before: pa.Table | None, after: pa.Table | None) -> dict[str, Any]:
-    return {
-        "dataset": name,
-        "before": None if before is None else before.num_rows,
-        "after": None if after is None else after.num_rows,
-        "added": 0 if after is None else after.num_rows,
-        "removed": 0 if before is None else before.num_rows,
-        "changed": 0,
-        "renumbered": 0,
-        "variables": {},
-        "new_variables": [],
-        "gone_variables": [],
-    }
+def _one_sided(name: str, before: pa.Table | None, after: pa.Table | None) -> Comparison:
+    table = before if before is not None else after
+    size = 0 if table is None else table.num_rows
+    here, absent = np.arange(size), np.full(size, -1, dtype=np.int64)
+    rows = (here, absent) if before is not None else (absent, here)
+    return Comparison(name, before, after, *rows, {}, np.zeros(size, dtype=bool))

@@ -45,7 +45,8 @@ class DeliveryFacts:
     that came twice is there twice, as it is in the accounts.
     `accounts` are rows of `snapshot.ACCOUNT`; `quarantine` rows have file, line, rule, finding_id, releasable.
     `findings` and `closed` have the fields of `findings.Finding` and why, cause, who, status, opened, change.
-    `datasets` gives records now and in the snapshot before (None: new). `changes` is what `changes_between` returns.
+    `datasets` gives records now and in the snapshot before (None: new). `changes` are summaries of `changes.compare`,
+    `source_changes` the same of the accepted rows of each source whose files changed.
     `waiting` are files in landing that still grow. `label` is written over the page, for synthetic data for example.
     """
 
@@ -62,6 +63,7 @@ class DeliveryFacts:
     closed: Sequence[Row] = ()
     datasets: Mapping[str, tuple[int, int | None]] | None = None
     changes: Sequence[Row] = ()
+    source_changes: Sequence[Row] = ()
     quarantine: Sequence[Row] = ()
     waiting: Sequence[str] = ()
     label: str = ""
@@ -128,6 +130,7 @@ def view(facts: DeliveryFacts) -> dict[str, Any]:
         "closed": [_finding(one) for one in facts.closed],
         "held": _held(facts),
         "movements": movements,
+        "source_moves": movement_lines(DeliveryFacts("", "", "", None, "", True, "", changes=facts.source_changes)),
         "moved": [one for one in movements if one["moved"] and facts.previous_id],
         "still": [one for one in movements if not (one["moved"] and facts.previous_id)],
         "study_word": shlex.quote(facts.study),

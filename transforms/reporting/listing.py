@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,14 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 SHOWN_LINES = 20
 
 
-def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Findings as CSV; a text that a spreadsheet would run as a formula gets a leading apostrophe."""
+def to_csv(rows: Iterable[Mapping[str, Any]], columns: Iterable[str] = tuple(COLUMNS)) -> str:
+    """Findings, or rows of other columns, as CSV; a text that would run as a formula gets a leading apostrophe."""
     stream = io.StringIO()
+    names = tuple(columns)
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(names)
     for row in rows:
-        writer.writerow([_plain(_cell(row, name)) for name in COLUMNS])
+        writer.writerow([_plain(_cell(row, name)) for name in names])
     return stream.getvalue()
 
 

@@ -26,6 +26,7 @@ from transforms.study.models import Column, Source
 LABORATORY = ("result", "unit", "range")
 OUTCOMES = ("accepted", "quarantined", "superseded", "duplicate", "excluded")
 RELEASED = "released_row"
+DELETED = "deleted_in_source"
 
 Released = Mapping[str, Mapping[str, frozenset[int]]]
 
@@ -395,6 +396,10 @@ def _file_findings(rows: _Rows) -> None:
 
 
 def _excluded(rows: _Rows) -> None:
+    deleted = rows.source.deleted
+    if deleted is not None:
+        gone = text.map_flag(rows.frame[deleted.column], lambda value: value == deleted.value)
+        rows.settle(rows.open() & gone, "excluded", DELETED)
     for exclusion in rows.source.exclude:
         gone = conditions.rows(exclusion.where, lambda name: rows.frame[name], rows.frame.index)
         rows.settle(rows.open() & gone, "excluded", exclusion.rule)
@@ -607,23 +612,28 @@ def _subjects(rows: _Rows, identities: Mapping[str, str] | None) -> pd.Series:
 
 
 def _record_ids(rows: _Rows) -> None:
-    """One row per record id: a later file supersedes an earlier one; twice in one file holds both."""
+    """One row per record id: a later file supersedes an earlier one; twice in one file holds both.
+
+    A row that says its record was deleted supersedes the record's rows of earlier files too.
+    """
     if not rows.source.record_id:
         return
-    open_rows = np.flatnonzero(rows.open())
+    open_rows = np.flatnonzero(rows.open() | (rows.rule == DELETED))
     codes = text.combination_codes([rows.frame[name].iloc[open_rows] for name in rows.source.record_id])
     keys = pd.DataFrame({"record": codes, "file": rows.file_codes[open_rows]})
     latest = keys.groupby("record")["file"].transform("max").to_numpy()
     old = np.zeros(len(rows.frame), dtype=bool)
     before = np.flatnonzero(keys["file"].to_numpy() < latest)
     old[open_rows[before]] = True
-    rows.settle(old, "superseded", "later_file")
+    rows.settle(old & rows.open(), "superseded", "later_file")
     if len(before):
         standing = keys[keys["file"] == latest].groupby("record").head(1)
         by = pd.Series(standing.index.to_numpy(), index=standing["record"].to_numpy())
         rows.link(open_rows[before], open_rows[by.reindex(codes[before]).to_numpy()])
+    keys["live"] = rows.open()[open_rows]
     twice = np.zeros(len(rows.frame), dtype=bool)
     twice[open_rows[keys.duplicated(keep=False).to_numpy() & (keys["file"].to_numpy() == latest)]] = True
+    twice &= rows.open()
     twice = rows.not_released("duplicate_key", ", ".join(rows.source.record_id), twice)
     if twice.any():
         rows.settle(twice, "quarantined", "duplicate_key")

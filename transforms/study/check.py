@@ -121,6 +121,7 @@ class _Checker:
             named = {
                 "subject": (source.subject,) if source.subject is not None else (),
                 "record_id": source.record_id,
+                "deleted": (source.deleted.column,) if source.deleted else (),
                 "exclude": tuple(name for exclusion in source.exclude for name in exclusion.where),
                 "revisions": source.revisions.columns if source.revisions else (),
             }
@@ -130,6 +131,13 @@ class _Checker:
                         yield Fault(file, place, f"names no column: {column!r}", self.suggest(column, source.columns))
                     elif source.columns[column].identifier and not (place == "subject" and source.identity):
                         yield Fault(file, place, f"{column!r} is an identifier", "Use another column, or an identity")
+            if source.deleted and source.delivery == "incremental" and not source.record_id:
+                yield Fault(
+                    file,
+                    "deleted",
+                    "an incremental source without record_id cannot say which record was deleted",
+                    "Name the columns of its record_id",
+                )
             yield from self.made(file, source)
             for column, contract in source.columns.items():
                 yield from self.read_with(file, source, column, contract)
@@ -546,6 +554,8 @@ class _Checker:
             technical |= set(source.revisions.columns if source.revisions else ())
             for contract in source.columns.values():
                 technical |= {contract.range.by} if contract.range else set()
+            if source.deleted is not None:
+                technical.add(source.deleted.column)
             for other in self.study.sources.values():
                 if other.identity is not None and other.identity.source == name:
                     technical |= {other.identity.column, other.identity.subject}

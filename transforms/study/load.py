@@ -31,7 +31,7 @@ ACTIONS = {"term", "fix", "ignore"}
 
 @dataclass(frozen=True)
 class Study:
-    """A study, read and checked. Its parts are frozen; `specification_hash` covers every file it is made of."""
+    """A study, read and checked. Its parts are frozen; `specification_files` is the sha256 of every file it is of."""
 
     folder: Path
     file: StudyFile
@@ -44,12 +44,18 @@ class Study:
     codelists: Mapping[str, StudyCodelist]
     extensions: Mapping[str, frozenset[str]]
     files: Mapping[str, str]
-    specification_hash: str
+    specification_files: Mapping[str, str]
 
     @property
     def name(self) -> str:
         """The study's short name: folder of the warehouse, schema in the database."""
         return self.file.study
+
+    @property
+    def specification_hash(self) -> str:
+        """A hash of every file the study is made of."""
+        written = "".join(f"{file}\0{content}\n" for file, content in self.specification_files.items())
+        return hashlib.sha256(written.encode()).hexdigest()
 
     @classmethod
     def load(cls, study: str | Path, *, placement: str | None = None, standards: Path | None = None) -> Study:
@@ -88,7 +94,7 @@ class Study:
             codelists=codelists,
             extensions=extensions,
             files=origins,
-            specification_hash=_hash(folder),
+            specification_files=_files(folder),
         )
         reader.faults.extend(check.faults_of(result, targets, frozenset(reader.unreadable)))
         if reader.faults:
@@ -105,13 +111,12 @@ def find_folder(study: str | Path) -> Path:
     raise UsageError(f"no study {str(study)!r}: no folder with a study.yml of that name. Known studies: {known}")
 
 
-def _hash(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in {".yml", ".csv"} and path.is_file():
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
-    return digest.hexdigest()
+def _files(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in {".yml", ".csv"} and path.is_file()
+    }
 
 
 class _Reader:

@@ -146,6 +146,13 @@ class Exclusion(Rule):
     where: dict[str, Test]
 
 
+class Deleted(Frozen):
+    """The column, and its value, by which a row says that its record was deleted at the source."""
+
+    column: str
+    value: str
+
+
 class Identity(Frozen):
     """How another extract's identifier leads to the subject: its `column` there, and the subject column."""
 
@@ -188,6 +195,8 @@ class Source(Frozen):
 
     An extract without `subject` belongs to no subject (certificates of a batch): only a `join` reads it.
     A file without a manifest is taken from a watched landing folder when it has not changed for `settle_seconds`.
+    `rows_may_drop` is the share of rows by which a full file may be shorter than an earlier one. A row marked
+    `deleted` removes its record, also where an earlier file of an incremental source holds it.
     """
 
     source: str
@@ -203,6 +212,8 @@ class Source(Frozen):
     record_id: tuple[str, ...] = ()
     equal_rows: Literal["keep", "duplicate"] = "keep"
     settle_seconds: int = Field(default=60, ge=0)
+    rows_may_drop: float = Field(default=0.02, ge=0, le=1)
+    deleted: Deleted | None = None
     exclude: tuple[Exclusion, ...] = ()
     subject: str | None = None
     identity: Identity | None = None

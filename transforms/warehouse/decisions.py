@@ -114,9 +114,19 @@ def _hash(entry: Mapping[str, Any]) -> str:
 def digest(decisions: Iterable[Decision]) -> str:
     """A hash of what was decided, locks excepted; empty where nothing was. It is part of a snapshot's identity."""
     payloads = [one.payload for one in decisions if one.act not in OUTSIDE_SNAPSHOT]
-    if not payloads:
-        return ""
-    text = json.dumps(payloads, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _payload_hash(payloads) if payloads else ""
+
+
+def digests(decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """Each decision, locks excepted, by a hash of what it says: its name in a snapshot's manifest.
+
+    The number of a decision is no such name, since a lock before it moves it and changes no snapshot.
+    """
+    return {_payload_hash(one.payload): one for one in decisions if one.act not in OUTSIDE_SNAPSHOT}
+
+
+def _payload_hash(payload: Any) -> str:
+    text = json.dumps(payload, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

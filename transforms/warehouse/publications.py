@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from transforms.errors import UsageError
 from transforms.warehouse.decisions import START, Decision
 
 
@@ -55,6 +57,20 @@ class PublicationLog:
             stream.write((json.dumps(asdict(entry), ensure_ascii=False, sort_keys=True) + "\n").encode())
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def named_snapshot(wanted: str, publications: Sequence[Publication], listed: Sequence[str], study: str) -> str:
+    """The snapshot that a person names: an id, the beginning of one, `current`, or `previous`.
+
+    `previous` is the one that was current before the current one. Raises UsageError where it names none or several.
+    """
+    published = list(dict.fromkeys(one.snapshot_id for one in reversed(publications)))
+    words = dict(zip(("current", "previous"), published, strict=False))
+    found = [words[wanted]] if wanted in words else [one for one in listed if wanted and one.startswith(wanted)]
+    if len(found) == 1 and found[0] in listed:
+        return found[0]
+    what = f"has {len(found)} snapshots that begin with {wanted!r}" if len(found) > 1 else f"has no snapshot {wanted!r}"
+    raise UsageError(f"{study} {what}. See ./cairn snapshots {study}; a pruned one holds no data any more")
 
 
 def anchored(publication: Publication | None, decisions: tuple[Decision, ...]) -> bool:

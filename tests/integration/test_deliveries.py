@@ -1,0 +1,244 @@
+"""Deliveries over time: what a drop changes, what it may not change, and what is said of it.
+
+Expected values are written down from the rows that each test drops, not from what the engine gave.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from tests.integration.test_extracts import accounts_close, contents, dataset, findings
+from tests.small_study import EXTRACTS, SmallStudy
+from transforms.errors import ConfigurationError
+from transforms.pipeline import Home, difference
+
+VITALS = EXTRACTS["vitals.csv"]
+DOSING = EXTRACTS["dosing.csv"]
+
+
+def manifest(small: SmallStudy, name: str, extracted_at: str, *files: str) -> None:
+    """A manifest over files that lie in landing."""
+    import hashlib
+
+    named = [{"name": one, "sha256": hashlib.sha256((small.landing / one).read_bytes()).hexdigest()} for one in files]
+    small.drop(f"{name}.manifest.json", json.dumps({"extracted_at": extracted_at, "files": named}))
+
+
+def page(report: object) -> str:
+    path = report.page  # type: ignore[attr-defined]
+    assert path is not None
+    return str(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["demog.csv", "demog_again.csv"])
+def test_the_same_bytes_again_change_nothing(small: SmallStudy, name: str) -> None:
+    before = small.run()
+    small.drop(name, EXTRACTS["demog.csv"])
+    small.drop(f"dosing{name}", DOSING)
+    after = small.run()
+    assert (after.snapshot_id, after.published) == (before.snapshot_id, False)
+    assert len(Home(small.home, "small").publications.entries()) == 1
+    assert not after.accepted
+
+
+def test_an_incremental_drop_leaves_untouched_subjects_as_they_were(small: SmallStudy) -> None:
+    before = small.run()
+    small.drop("dosing_2.csv", "ROW,SUBJ,DRUG,DOSE,START\n9,002,Aspirin,1,01-Mar-2024 08:00\n")
+    after = small.run()
+    for name in ("dm", "ex", "vs"):
+        old, new = (one[one["USUBJID"] != "SMALL-01-002"] for one in (dataset(before, name), dataset(after, name)))
+        pd.testing.assert_frame_equal(old.reset_index(drop=True), new.reset_index(drop=True))
+    touched = dataset(after, "ex").query("USUBJID == 'SMALL-01-002'")
+    assert list(zip(touched["EXTRT"], touched["EXSEQ"], strict=True)) == [("ASPIRIN", 1), ("TESTOL", 2)]
+    accounts_close(after, small)
+
+
+def test_a_revision_of_an_incremental_source_shows_its_rows(small: SmallStudy) -> None:
+    small.run()
+    small.drop(
+        "dosing_2.csv",
+        "ROW,SUBJ,DRUG,DOSE,START\n4,003,Testol,12,06-Mar-2024 08:00\n5,003,Testol,10,13-Mar-2024 08:00\n",
+    )
+    after = small.run()
+    told = difference(Home(small.home, "small"), "previous", "current")
+    assert told.sources == ["dosing"]
+    text = page(after)
+    assert "What the new files changed" in text
+    from transforms.differences import source_comparison, source_rows
+
+    compared = source_comparison(told.before, told.after, "dosing")
+    assert {name: compared.summary()[name] for name in ("before", "added", "removed", "after", "changed")} == {
+        "before": 4,
+        "added": 1,
+        "removed": 0,
+        "after": 5,
+        "changed": 1,
+    }
+    rows = {
+        (row["change"], row["key"]["ROW"], row["variable"]): row
+        for row in source_rows(told.before, told.after, compared)
+    }
+    assert set(rows) == {("added", "5", None), ("changed", "4", "DOSE")}
+    changed = rows["changed", "4", "DOSE"]
+    assert [changed[one] for one in ("before", "after", "file_before", "line_before", "file_after", "line_after")] == [
+        *("10", "12", "dosing.csv", 5, "dosing_2.csv", 2)
+    ]
+
+
+def test_a_record_absent_from_a_full_delivery_is_a_deletion(small: SmallStudy) -> None:
+    small.run()
+    small.drop("demog.csv", EXTRACTS["demog.csv"].replace("003,11,55,FEMALE,USA\n", ""))
+    small.run()
+    from transforms.differences import source_comparison, source_rows
+
+    told = difference(Home(small.home, "small"), "previous", "current")
+    rows = list(source_rows(told.before, told.after, source_comparison(told.before, told.after, "demog")))
+    assert [(row["change"], row["key"], row["file_before"], row["line_before"]) for row in rows] == [
+        ("deleted", {"SUBJ": "003"}, "demog.csv", 4)
+    ]
+
+
+def test_a_delete_marker_of_an_incremental_source_removes_the_record(small: SmallStudy) -> None:
+    contract = "columns:\n  ROW: {}\n"
+    small.change("sources/dosing.yml", contract, "deleted: {column: GONE, value: Y}\n" + contract + "  GONE: {}\n")
+    rows = DOSING.splitlines()
+    small.drop("dosing.csv", "\n".join([rows[0] + ",GONE", *(row + ",N" for row in rows[1:])]) + "\n")
+    before = small.run()
+    assert len(dataset(before, "ex")) == 4
+    small.drop("dosing_2.csv", "ROW,SUBJ,DRUG,DOSE,START,GONE\n2,001,Testol,5,10-Mar-2024 09:00,Y\n")
+    after = small.run()
+    assert list(dataset(after, "ex")["EXSTDTC"]) == ["2024-03-03T09:30", "2024-03-05T08:00", "2024-03-06T08:00"]
+    account = (
+        pq.read_table(after.path / "accounts.parquet").to_pandas().query("source == 'dosing' and stage == 'staging'")
+    )
+    outcomes = {(one.file, one.outcome, one.rule): one.rows for one in account.itertuples()}
+    assert outcomes[("dosing_2.csv", "excluded", "deleted_in_source")] == 1
+    assert outcomes[("dosing.csv", "superseded", "later_file")] == 1
+    accounts_close(after, small)
+    small.drop("dosing_3.csv", "ROW,SUBJ,DRUG,DOSE,START,GONE\n2,001,Testol,6,10-Mar-2024 09:00,N\n")
+    assert list(dataset(small.run(), "ex")["EXDOSE"]) == [5.0, 6.0, 10.0, 10.0]
+
+
+def test_a_delete_marker_needs_a_column_and_a_record_id(small: SmallStudy) -> None:
+    small.change("sources/dosing.yml", "record_id: [ROW]\n", "deleted: {column: GONE, value: Y}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        small.load()
+    said = str(caught.value)
+    assert "names no column: 'GONE'" in said
+    assert "without record_id cannot say which record was deleted" in said
+
+
+def test_a_late_file_does_not_stand_and_is_said(small: SmallStudy) -> None:
+    small.drop("demog_new.csv", EXTRACTS["demog.csv"])
+    (small.landing / "demog.csv").unlink()
+    manifest(small, "a", "2024-06-30T06:00", "demog_new.csv")
+    before = small.run()
+    small.drop("demog_old.csv", EXTRACTS["demog.csv"].replace("70,female", "69,female"))
+    manifest(small, "b", "2024-05-31T06:00", "demog_old.csv")
+    after = small.run()
+    pd.testing.assert_frame_equal(dataset(before, "dm"), dataset(after, "dm"))
+    found = findings(after)
+    assert found.loc["late_file", "severity"] == "information"
+    assert "demog_old.csv came after demog_new.csv" in found.loc["late_file", "message"]
+    assert "late_file" not in findings(before).index
+    accounts_close(after, small)
+
+
+def test_a_late_file_of_an_incremental_source_supersedes_nothing(small: SmallStudy) -> None:
+    manifest(small, "a", "2024-06-30T06:00", "dosing.csv")
+    small.run()
+    small.drop("dosing_0.csv", "ROW,SUBJ,DRUG,DOSE,START\n1,001,Testol,4,03-Mar-2024 09:30\n")
+    manifest(small, "b", "2024-05-31T06:00", "dosing_0.csv")
+    after = small.run()
+    assert dataset(after, "ex")["EXDOSE"].to_list() == [5.0, 5.0, 10.0, 10.0]
+    assert findings(after).loc["late_file", "dataset"] == "dosing"
+
+
+def test_a_version_that_says_it_is_older_than_the_one_it_replaces_is_asked_about(small: SmallStudy) -> None:
+    manifest(small, "a", "2024-06-30T06:00", "demog.csv")
+    before = small.run()
+    small.drop("demog.csv", EXTRACTS["demog.csv"].replace("70,female", "69,female"))
+    manifest(small, "a", "2024-05-31T06:00", "demog.csv")
+    after = small.run()
+    pd.testing.assert_frame_equal(dataset(before, "dm"), dataset(after, "dm"))
+    assert findings(after).loc["extract_time_backwards", "severity"] == "answer"
+    assert "late_file" not in findings(after).index
+
+
+def test_a_subject_and_rows_that_disappear_are_critical_until_they_are_back(small: SmallStudy) -> None:
+    """STUDY F05: a drop of more than 2 %, or a subject without any row."""
+    small.run()
+    shorter = EXTRACTS["demog.csv"].replace("003,11,55,FEMALE,USA\n", "")
+    small.drop("demog.csv", shorter)
+    found = findings(small.run())
+    assert found.loc["rows_dropped", "severity"] == "critical"
+    assert "holds 2 rows, an earlier full delivery held 3" in found.loc["rows_dropped", "message"]
+    assert found.loc["subject_disappeared", "severity"] == "critical"
+    assert [(one["file"], list(one["lines"])) for one in found.loc["subject_disappeared", "places"]] == [
+        ("demog.csv", [4])
+    ]
+    assert "003" not in str(found.loc[["subject_disappeared", "rows_dropped"]].drop(columns="places").to_dict())
+    small.drop("demog.csv", shorter.replace("63.0", "64"))
+    assert {"rows_dropped", "subject_disappeared"} <= set(findings(small.run()).index)
+    small.drop("demog.csv", EXTRACTS["demog.csv"].replace("63.0", "64"))
+    assert not {"rows_dropped", "subject_disappeared"} & set(findings(small.run()).index)
+
+
+def test_a_contract_may_allow_a_drop_but_not_a_subject(small: SmallStudy) -> None:
+    small.change("sources/vitals.yml", "delivery: full\n", "delivery: full\nrows_may_drop: 0.5\n")
+    small.run()
+    small.drop("vitals.csv", VITALS.replace("002,Day 8,2024-03-12,138,,,,N\n", ""))
+    assert not {"rows_dropped", "subject_disappeared"} & set(findings(small.run()).index)
+    kept = [row for row in VITALS.splitlines(keepends=True) if not row.startswith("003")]
+    small.drop("vitals.csv", "".join(kept))
+    found = findings(small.run())
+    assert "rows_dropped" not in found.index
+    assert "subject_disappeared" in found.index
+
+
+def test_an_earlier_snapshot_is_as_it_was_after_later_drops(small: SmallStudy) -> None:
+    before = small.run()
+    kept = contents(Path(before.path))
+    small.drop("vitals.csv", VITALS.replace("140,150", "141,150"))
+    small.run()
+    assert contents(Path(before.path)) == kept
+
+
+def test_two_cuts_of_the_reference_study(tmp_path: Path) -> None:
+    """Expected deletions, additions and changes are counted in the synthetic files themselves, by record id."""
+    from datetime import date
+
+    from synthetic import generate
+    from transforms import pipeline
+    from transforms.differences import source_comparison
+    from transforms.study import Study
+
+    study = Study.load("ucmsc_dac")
+    forms: list[dict[str, str]] = []
+    for cut in (date(2023, 6, 30), date(2023, 9, 30)):
+        landing = tmp_path / f"{cut:%Y%m%d}"
+        generate(landing, cut_off=cut, subjects=12, truth=tmp_path / "truth")
+        [file] = landing.glob("UCMSC_VITALS_*.csv")
+        table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        forms.append({row["record_id"]: row.to_json() for _, row in table.iterrows()})
+        pipeline.run(study, landing=landing, home=tmp_path / "home")
+    told = difference(Home(tmp_path / "home", study.name), "previous", "current")
+    assert list(told.inputs) == ["data", "cut-off"]
+    compared = source_comparison(told.before, told.after, "vitals").summary()
+    assert compared["added"] == len(forms[1].keys() - forms[0].keys()) > 0
+    assert compared["removed"] == len(forms[0].keys() - forms[1].keys())
+    assert compared["changed"] == sum(forms[0][one] != forms[1][one] for one in forms[0].keys() & forms[1].keys())
+    rows = [row for one, within in told.select("VS") for row in told.rows(one, within)]
+    assert rows
+    assert {row["cause"] for row in rows} == {"data"}
+    subjects = {row["subject"] for row in rows}
+    for name in ("VS", "LB"):
+        old, new = (side.datasets[name].to_pandas().set_index("USUBJID") for side in (told.before, told.after))
+        changed = subjects | {row["subject"] for one, within in told.select(name) for row in told.rows(one, within)}
+        still = sorted(set(old.index) & set(new.index) - changed)
+        pd.testing.assert_frame_equal(old.loc[still], new.loc[still])
