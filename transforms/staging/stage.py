@@ -14,7 +14,7 @@ import pandas as pd
 
 from transforms.core import conditions, dates, numbers, text
 from transforms.findings import Finding, RawPlace, Severity
-from transforms.sources.delimited import Extract
+from transforms.sources.extract import Extract, Note
 from transforms.study.models import Column, Source
 
 OUTCOMES = ("accepted", "quarantined", "superseded", "duplicate", "excluded")
@@ -147,7 +147,7 @@ def stage(
     """
     used = tuple(files) if source.delivery == "incremental" else tuple(files[-1:])
     rows = _gather(source, used, released or {})
-    _uneven_rows(rows)
+    _of_reader(rows)
     _file_findings(rows)
     _excluded(rows)
     _equal_rows(rows)
@@ -177,6 +177,8 @@ def identity_map(
     """
     used = tuple(files) if source.delivery == "incremental" else tuple(files[-1:])
     rows = _gather(source, used, {})
+    _of_reader(rows)
+    rows.findings.clear()
     _excluded(rows)
     known = rows.open() & rows.frame[column].notna().to_numpy() & rows.frame[subject].notna().to_numpy()
     pairs = pd.DataFrame({"id": rows.frame[column].astype(object), "subject": rows.frame[subject].astype(object)})[
@@ -286,24 +288,26 @@ def _gather(source: Source, files: tuple[RawFile, ...], released: Released) -> _
     )
 
 
-def _uneven_rows(rows: _Rows) -> None:
-    places = tuple(
-        RawPlace(file.name, file.extract.short_or_long, file.sha256)
-        for file in rows.files
-        if file.extract.short_or_long
-    )
-    if places:
+def _of_reader(rows: _Rows) -> None:
+    """What the reader set aside, settled or wants to be said becomes outcomes and findings, one finding per cause."""
+    told: dict[tuple[str, ...], list[tuple[RawFile, Note, bool]]] = {}
+    for code, file in enumerate(rows.files):
+        notes = [(note, True) for note in file.extract.set_aside] + [(note, False) for note in file.extract.notes]
+        start = int(np.searchsorted(rows.file_codes, code))
+        for one in file.extract.settled:
+            mask = np.zeros(len(rows.lines), dtype=bool)
+            mask[start + one.rows] = True
+            rows.settle(mask, one.outcome, one.rule)
+            if one.note is not None:
+                notes.append((one.note, one.outcome == "quarantined"))
+        for note, held in notes:
+            told.setdefault((note.rule, note.variable, note.cause), []).append((file, note, held))
+    for said in told.values():
+        note, held = said[0][1:]
+        places = tuple(RawPlace(file.name, one.lines, file.sha256) for file, one, _ in said)
+        source = rows.source.source
         rows.findings.append(
-            Finding(
-                "field_count",
-                Severity.CRITICAL,
-                rows.source.source,
-                "",
-                "a row has more or fewer fields than the header",
-                "Ask the sender to correct the rows (often an unquoted delimiter); they are quarantined",
-                places,
-                held=True,
-            )
+            Finding(note.rule, note.severity, source, note.variable, note.message, note.remedy, places, note.cause, held)
         )
 
 
@@ -328,12 +332,12 @@ def _file_findings(rows: _Rows) -> None:
                     Severity.ANSWER,
                     rows.source.source,
                     "",
-                    "the file holds a header and no row",
+                    "the file holds no row of the source",
                     "Ask the sender whether nothing has been collected yet",
                     (RawPlace(file.name, (1,), file.sha256),),
                 )
             )
-        for name in file.extract.extra:
+        for name, line in file.extract.extra.items():
             rows.findings.append(
                 Finding(
                     "extra_column",
@@ -342,7 +346,7 @@ def _file_findings(rows: _Rows) -> None:
                     name,
                     f"column {name!r} is not in the source contract; it is kept in raw and not staged",
                     "Add it to the source contract, mapped or with a reason why it is not submitted",
-                    (RawPlace(file.name, (1,), file.sha256),),
+                    (RawPlace(file.name, (line,), file.sha256),),
                 )
             )
 
@@ -503,8 +507,8 @@ def _account(rows: _Rows) -> tuple[AccountLine, ...]:
     for code, file in enumerate(rows.files):
         here = rows.file_codes == code
         lines = Counter(zip(rows.outcome[here], rows.rule[here], strict=True))
-        if file.extract.short_or_long:
-            lines[("quarantined", "field_count")] = len(file.extract.short_or_long)
+        for note in file.extract.set_aside:
+            lines[("quarantined", note.rule)] += len(note.lines)
         if file.extract.blank:
             lines[("excluded", "blank_line")] = len(file.extract.blank)
         for (outcome, rule), count in sorted(lines.items()):
