@@ -36,7 +36,7 @@ TOKENS = {
     "ss": r"(?P<second>\d{2})",
     "+hhmm": r"(?:[+-]\d{2}:?\d{2}|Z)",
 }
-TOKEN = re.compile("|".join(sorted(TOKENS, key=len, reverse=True)))
+TOKEN = re.compile("|".join(re.escape(one) for one in sorted(TOKENS, key=len, reverse=True)))
 SECONDS_PER_DAY = 86_400
 EPOCH = datetime.date(1970, 1, 1).toordinal()
 

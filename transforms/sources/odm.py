@@ -222,7 +222,8 @@ class _Odm:
 
     def begin(self, name: str, attributes: dict[str, str]) -> None:
         if name != f"{PREFIX}ODM":
-            version = f"its root is {name.split(SEPARATOR)[-1]} of the namespace {name.rpartition(SEPARATOR)[0] or 'none'}"
+            namespace, _, local = name.rpartition(SEPARATOR)
+            version = f"its root is {local} of the namespace {namespace or 'none'}"
             self.refuse("not_odm", f"{version}, not ODM 1.3", "Ask the sender for ODM-XML 1.3.2")
         if attributes.get("FileType") not in {SNAPSHOT, TRANSACTIONAL}:
             self.refuse(
@@ -278,7 +279,9 @@ class _Odm:
         own = tuple(attributes.get(word) for word in LEVELS[local])
         if own[0] is None:
             self.refuse(
-                "malformed_odm", f"has a {local} without {LEVELS[local][0]} (line {self.reader.line})", "Ask for correct ODM"
+                "malformed_odm",
+                f"has a {local} without {LEVELS[local][0]} (line {self.reader.line})",
+                "Ask for correct ODM",
             )
         # Some senders leave a level out (REDCap has no event): its place in the key stays empty.
         before = above.key if above else ()
@@ -295,7 +298,9 @@ class _Odm:
         oid = attributes.get("ItemOID")
         if oid is None or not self.levels or self.levels[-1].name != "ItemGroupData":
             if self.clinical is not None:
-                self.refuse("malformed_odm", f"has an {local} out of place (line {self.reader.line})", "Ask for correct ODM")
+                self.refuse(
+                    "malformed_odm", f"has an {local} out of place (line {self.reader.line})", "Ask for correct ODM"
+                )
             return
         kind = attributes.get("TransactionType") or self.levels[-1].kind
         typed = local != "ItemData"
@@ -336,7 +341,7 @@ class _Odm:
     def open_remark(self, kind: str, attributes: dict[str, str]) -> None:
         self.remark = Remark(kind, self.item.oid if self.item else None, self.reader.line)
         for name, value in attributes.items():
-            plain = name.split(SEPARATOR)[-1]
+            plain = name.rpartition(SEPARATOR)[2]
             if plain in {"Value", "Text"}:
                 self.remark.text.append(value)
             elif plain in {"Status", "State"}:
@@ -359,7 +364,7 @@ class _Odm:
             self.remark_depth += 1
             self.capture()
             return
-        local = name.split(SEPARATOR)[-1]
+        local = name.rpartition(SEPARATOR)[2]
         if self.levels and local in {"Query", "DiscrepancyNote"}:
             self.open_remark("query", attributes)
             self.remark_depth = 1
@@ -471,7 +476,9 @@ class _Odm:
                 continue
             above = next((one for one in reversed(self.levels) if one.name == "FormData"), None)
             if above is None:
-                self.refuse("malformed_odm", f"has item groups outside of a form (line {level.line})", "Ask for correct ODM")
+                self.refuse(
+                    "malformed_odm", f"has item groups outside of a form (line {level.line})", "Ask for correct ODM"
+                )
             together = above.forms.setdefault(feed.source.source, [])
             before = {cell.column for cell in together if cell.column}
             together.extend(cell for cell in cells if cell.column is not None)
@@ -496,11 +503,10 @@ class _Odm:
         return cell._replace(column=column)
 
     def row(self, feed: _Feed, level: _Level, cells: list[Cell]) -> None:
-        assert self.clinical is not None
         words = dict(zip(KEY_WORDS, (*level.key, None, None), strict=False))
         words |= {
-            "study_oid": self.clinical.get("StudyOID"),
-            "metadata_version": self.clinical.get("MetaDataVersionOID"),
+            "study_oid": self.study_oid,
+            "metadata_version": (self.clinical or {}).get("MetaDataVersionOID"),
             "site": self.site,
             "record_key": record_key(level.key),
         }
@@ -642,9 +648,7 @@ def _shared_lines(columns: Columns) -> list[Note]:
     ]
 
 
-def read_odm(
-    path: Path, shown: str, study_oid: str, sources: Sequence[OdmSource]
-) -> tuple[dict[str, OdmExtract], int]:
+def read_odm(path: Path, shown: str, study_oid: str, sources: Sequence[OdmSource]) -> tuple[dict[str, OdmExtract], int]:
     """Read the file at `path`, called `shown` in messages, for all sources it feeds.
 
     Returns the extract of each source, and the number of ItemGroupData in the file. What is to be said of the file

@@ -307,7 +307,9 @@ def _of_reader(rows: _Rows) -> None:
         places = tuple(RawPlace(file.name, one.lines, file.sha256) for file, one, _ in said)
         source = rows.source.source
         rows.findings.append(
-            Finding(note.rule, note.severity, source, note.variable, note.message, note.remedy, places, note.cause, held)
+            Finding(
+                note.rule, note.severity, source, note.variable, note.message, note.remedy, places, note.cause, held
+            )
         )
 
 
