@@ -127,7 +127,9 @@ def test_transactions_end_where_the_snapshot_is_and_keep_what_was(small: SmallSt
         odm(
             [
                 group("IG.VS", {"SUBJ": "001", "VISIT": "Day 8", "SYSBP": "131"}, 3, "Update"),
-                group("IG.VS", {"SUBJ": "003", "VISIT": "Day 8"}, 99, "Remove"),
+                group("IG.VS", {"SUBJ": "003", "VISIT": "Day 8"}, 99, "Context").replace(
+                    "<ItemGroupData ", '<ItemGroupData TransactionType="Remove" '
+                ),
             ],
             "Transactional",
             "B",
@@ -151,6 +153,7 @@ def test_transactions_end_where_the_snapshot_is_and_keep_what_was(small: SmallSt
         ("edc_2.xml", ""): 1,
         ("edc_2.xml", "removed_at_source"): 1,
     }
+    assert "no_rows" not in findings(report).index
     manifest = json.loads((report.path / "manifest.json").read_text(encoding="utf-8"))
     for file in manifest["files"]:
         own = accounts[(accounts["sha256"] == file["sha256"]) & (accounts["source"] == file["source"])]

@@ -65,7 +65,8 @@ class Extract:
     `set_aside` holds rows that never got into the frame, one line each (critical, quarantined under the note's rule),
     `blank` lines without any text, `extra` names in the file that the contract does not know, with the line where
     they are first seen. `ended` is False where the last line has no line break. `declared_at` is the time the file
-    itself says it was made, as ISO text. `audit` are rows of AUDIT, in its order.
+    itself says it was made, as ISO text. `partial` is True for a file that holds changes only, so that it need not
+    hold any row of the source. `audit` are rows of AUDIT, in its order.
     """
 
     frame: pd.DataFrame
@@ -77,6 +78,7 @@ class Extract:
     notes: tuple[Note, ...] = ()
     settled: tuple[Settled, ...] = ()
     declared_at: str | None = None
+    partial: bool = False
     audit: tuple[tuple[object, ...], ...] = ()
 
     @property

@@ -559,6 +559,7 @@ class _Odm:
             extra=dict(feed.extra),
             notes=tuple(notes),
             declared_at=self.head.get("CreationDateTime"),
+            partial=self.head["FileType"] == TRANSACTIONAL,
             audit=tuple(feed.audit),
             file_type=self.head["FileType"],
             file_oid=self.head.get("FileOID", ""),

@@ -327,7 +327,7 @@ def _file_findings(rows: _Rows) -> None:
                     (RawPlace(file.name, tuple(int(line) for line in file.extract.lines[-1:]), file.sha256),),
                 )
             )
-        if not len(file.extract.lines):
+        if not file.extract.rows and not file.extract.partial:
             rows.findings.append(
                 Finding(
                     "no_rows",
