@@ -70,7 +70,7 @@ class Remark:
 
 
 class Cell(NamedTuple):
-    """One collected value: `column` is None for an item that the contract does not know."""
+    """One collected value. Until a source takes it, `column` is None for a value and empty for its unit."""
 
     item: str
     column: str | None
@@ -119,7 +119,7 @@ class _Level:
         return self.audit or self.inherited
 
 
-@dataclass
+@dataclass(slots=True)
 class _Item:
     oid: str
     value: str | None
@@ -205,7 +205,7 @@ class _Odm:
             self.start_foreign(name, attributes)
             return
         local = name[len(PREFIX) :]
-        if self.clinical is not None:
+        if self.clinical is not None and SEPARATOR in "".join(attributes):
             for attribute in attributes:
                 if SEPARATOR in attribute:
                     self.count_foreign(attribute)
@@ -470,9 +470,9 @@ class _Odm:
             return
         for feed in takers:
             level.fed.add(feed.source.source)
-            cells = [self.known(feed, cell) for cell in level.cells]
+            cells = self.known(feed, level.cells)
             if feed.source.row == "item_group":
-                self.row(feed, level, [cell for cell in cells if cell.column is not None])
+                self.row(feed, level, cells)
                 continue
             above = next((one for one in reversed(self.levels) if one.name == "FormData"), None)
             if above is None:
@@ -481,7 +481,7 @@ class _Odm:
                 )
             together = above.forms.setdefault(feed.source.source, [])
             before = {cell.column for cell in together if cell.column}
-            together.extend(cell for cell in cells if cell.column is not None)
+            together.extend(cells)
             again = sorted(cell.item for cell in cells if cell.column in before)
             if again:
                 self.refuse(
@@ -490,17 +490,19 @@ class _Odm:
                     f"Write row: item_group in the contract of {feed.source.source}",
                 )
 
-    def known(self, feed: _Feed, cell: Cell) -> Cell:
-        """The cell with the column it goes to; what the contract does not know is remembered."""
-        if cell.column == "":
-            column = feed.units.get(cell.item)
-            if column is None and cell.item in feed.items:
-                feed.units_lost.setdefault(cell.item, []).append(cell.line)
-            return cell._replace(column=column)
-        column = feed.items.get(cell.item)
-        if column is None and cell.item not in feed.units:
-            feed.extra.setdefault(cell.item, cell.line)
-        return cell._replace(column=column)
+    def known(self, feed: _Feed, cells: list[Cell]) -> list[Cell]:
+        """The cells that have a column, with it; what the contract does not know is remembered."""
+        found = []
+        for item, unit, value, kind, line, audit in cells:
+            own = feed.units if unit is not None else feed.items
+            column = own.get(item)
+            if column is not None:
+                found.append(Cell(item, column, value, kind, line, audit))
+            elif unit is None and item not in feed.units:
+                feed.extra.setdefault(item, line)
+            elif unit is not None and item in feed.items:
+                feed.units_lost.setdefault(item, []).append(line)
+        return found
 
     def row(self, feed: _Feed, level: _Level, cells: list[Cell]) -> None:
         words = dict(zip(KEY_WORDS, (*level.key, None, None), strict=False))

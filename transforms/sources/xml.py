@@ -154,9 +154,8 @@ class XmlReader:
                 f"nests elements deeper than {DEEPEST} (line {self.line})",
                 "Ask the sender for a correct file",
             )
-        for value in attributes.values():
-            if len(value) > LONGEST:
-                self.too_long()
+        if sum(map(len, attributes.values())) > LONGEST:
+            self.too_long()
         self._start(name, attributes)
 
     def _close(self, name: str) -> None:
