@@ -6,6 +6,7 @@ import fnmatch
 import hashlib
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from transforms.warehouse.raw_store import RawStore, Received
 MANIFEST_NAME = "manifest.json"
 UNEXPECTED = "unexpected_file"
 DEFAULT_SETTLE = 60
+UNPACKING = ".unpacking-"
 
 
 @dataclass
@@ -60,6 +62,8 @@ def ingest(study: Study, landing: Path, store: RawStore, only: Collection[str] |
     contract may have been corrected, and is not new.
     """
     result = Ingested()
+    for left in store.folder.glob(f"{UNPACKING}*"):
+        shutil.rmtree(left)  # of a run that was killed; whoever calls holds the study's lock
     log = store.received()
     refused_before = {(entry.file, entry.sha256, entry.rule) for entry in log if not entry.accepted}
     number = len(log)
@@ -177,7 +181,7 @@ def _take(
     refusal = _manifest_refusal(study, delivery, manifest, files, store.received()) if manifest else None
     entries: list[Received] = []
     landed: list[_File] = []
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=store.folder) as folder:
+    with tempfile.TemporaryDirectory(prefix=UNPACKING, dir=store.folder) as folder:
         for path in files:
             if not (archive.is_archive(path) and path.is_file()):
                 landed.append(_File(path.name, path))

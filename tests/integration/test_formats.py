@@ -255,6 +255,7 @@ def test_an_archive_is_one_delivery_whose_members_are_taken(small: SmallStudy) -
     ]
     manifest = json.dumps({"study": "small", "extracted_at": "2024-04-01T06:00", "files": files})
     archive(path, {**EXTRACTS, "manifest.json": manifest, "__MACOSX/._demog.csv": b"\x00", "Thumbs.db": b"x"})
+    (small.home / "raw" / "small" / ".unpacking-killed").mkdir(parents=True)
     taken = take(small)
     assert {one.file for one in taken.accepted} == set(EXTRACTS)
     assert {one.archive for one in taken.accepted} == {hashlib.sha256(path.read_bytes()).hexdigest()}
