@@ -30,9 +30,9 @@ def main(raw: Path, out: Path, wanted: str) -> None:
     identifiers = pipeline.direct_identifiers()
     for name in sorted(sources):
         source = study.sources[name]
-        extract = ingest.read_extract(source, raw / source.files, source.files)
+        extracts, _ = ingest.read_extracts(study, [source], raw / source.files, source.files)
         staged[name] = stage(
-            source, [RawFile(source.files, "", extract)], cut_off="2015-12-31", identifiers=identifiers
+            source, [RawFile(source.files, "", extracts[name])], cut_off="2015-12-31", identifiers=identifiers
         )
     sources_read = {name: snapshot.staged_source(snapshot.staged_table(study, one)) for name, one in staged.items()}
     mapped = map_study(study, sources_read, only=[wanted], cut_off="2015-12-31")

@@ -17,16 +17,26 @@ settings.load_profile("cairn")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def _shared(*parts: str) -> Path:
+    folder = ROOT.parent.joinpath("shared", "data", *parts)
+    if not folder.is_dir():
+        message = f"NOT TESTED: {'/'.join(parts)} is not at {folder}"
+        if os.environ.get("CI"):
+            pytest.fail(f"{message}, and continuous integration must test it")
+        pytest.skip(message)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def pilot_raw() -> Path:
     """The extracts of the CDISC pilot, which lie outside the project."""
-    folder = ROOT.parent / "shared" / "data" / "cdiscpilot01" / "raw"
-    if not folder.is_dir():
-        message = f"NOT TESTED: the extracts of cdiscpilot01 are not at {folder}"
-        if os.environ.get("CI"):
-            pytest.fail(f"{message}, and continuous integration must test them")
-        pytest.skip(message)
-    return folder
+    return _shared("cdiscpilot01", "raw")
+
+
+@pytest.fixture(scope="session")
+def foreign_formats() -> Path:
+    """Files of standard formats that others wrote, which lie outside the project."""
+    return _shared("formats")
 
 
 @pytest.fixture

@@ -6,21 +6,28 @@ import fnmatch
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import shutil
+import tempfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 from transforms.core import dates
 from transforms.errors import FileRefusedError, UsageError
-from transforms.sources.delimited import Extract, Layout, read_delimited
+from transforms.sources import archive
+from transforms.sources.delimited import Layout, read_delimited
+from transforms.sources.extract import Extract
+from transforms.sources.hl7 import read_hl7
 from transforms.sources.manifest import Manifest, ManifestFile, read_manifest
+from transforms.sources.odm import read_odm
 from transforms.study import Study
-from transforms.study.models import Source
+from transforms.study.models import DelimitedSource, Hl7Source, OdmSource, Source
 from transforms.warehouse.raw_store import RawStore, Received
 
 MANIFEST_NAME = "manifest.json"
 UNEXPECTED = "unexpected_file"
 DEFAULT_SETTLE = 60
+UNPACKING = ".unpacking-"
 
 
 @dataclass
@@ -33,15 +40,30 @@ class Ingested:
     extracts: dict[tuple[str, str], Extract] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _File:
+    """A file of a delivery: its name as delivered, where its bytes are, and the sha256 of the .zip it came in.
+
+    `junk` is what an operating system left in an archive.
+    """
+
+    name: str
+    path: Path
+    archive: str = ""
+    junk: bool = False
+
+
 def ingest(study: Study, landing: Path, store: RawStore, only: Collection[str] | None = None) -> Ingested:
     """Take every file of landing that is not known yet, delivery by delivery, or those of `only` some deliveries.
 
-    The files that a manifest.json names are one delivery, every other file is its own. A refused file
-    refuses its delivery; its bytes stay in the raw store and the log says why. Refusals are no findings of
+    The files that a manifest.json names are one delivery, every other file is its own; a .zip is what it holds. A
+    refused file refuses its delivery; its bytes stay in the raw store and the log says why. Refusals are no findings of
     a snapshot, which is made of accepted files only. A file refused before is tried again, since its
     contract may have been corrected, and is not new.
     """
     result = Ingested()
+    for left in store.folder.glob(f"{UNPACKING}*"):
+        shutil.rmtree(left)  # of a run that was killed; whoever calls holds the study's lock
     log = store.received()
     refused_before = {(entry.file, entry.sha256, entry.rule) for entry in log if not entry.accepted}
     number = len(log)
@@ -50,13 +72,16 @@ def ingest(study: Study, landing: Path, store: RawStore, only: Collection[str] |
             continue
         entries, extracts, refusal = _take(study, store, delivery, manifest, files, number)
         if refusal is not None:
-            entries = tuple(_refused(entry, refusal) for entry in entries)
-            result.refused.extend(entries)
-            entries = tuple(one for one in entries if (one.file, one.sha256, one.rule) not in refused_before)
-            result.newly_refused |= any(one.rule != UNEXPECTED for one in entries)
+            entries = _refused_as_one(entries, refusal, number)
         else:
-            result.accepted.extend(entries)
             result.extracts.update(extracts)
+        refused = [entry for entry in entries if not entry.accepted]
+        result.accepted.extend(entry for entry in entries if entry.accepted)
+        result.refused.extend(refused)
+        known = [one for one in refused if (one.file, one.sha256, one.rule) in refused_before]
+        result.newly_refused |= any(one.rule != UNEXPECTED for one in refused if one not in known)
+        fresh = [entry for entry in entries if entry not in known]
+        entries = tuple(replace(entry, number=number + at) for at, entry in enumerate(fresh))
         store.record(entries)
         number += len(entries)
     return result
@@ -96,11 +121,7 @@ def look(study: Study, landing: Path, store: RawStore, watch: Path, now: float) 
     waiting: list[str] = []
     for delivery, manifest, files in _deliveries(landing):
         hashes = {path.name: _sha256(path) for path in files if path.is_file()}
-        sources = {path.name: _source_of(study, path.name) for path in files}
-        taken = all(
-            source is not None and _is_known(source, name, hashes.get(name, ""), log)
-            for name, source in sources.items()
-        )
+        taken = all(_taken(study, path, hashes.get(path.name, ""), log) for path in files)
         if isinstance(manifest, Manifest):
             whole = {one.name: one.sha256 for one in manifest.files} == hashes
             nothing_new = taken and bool(files)
@@ -117,8 +138,8 @@ def look(study: Study, landing: Path, store: RawStore, watch: Path, now: float) 
             before = seen.get(path.name)
             since = before["since"] if before and before["size"] == size else now
             fresh[path.name] = {"size": size, "since": since}
-            source = sources[path.name]
-            still &= now - since >= (source.settle_seconds if source else DEFAULT_SETTLE)
+            settle = max((one.settle_seconds for one in _sources_of(study, path.name)), default=DEFAULT_SETTLE)
+            still &= now - since >= settle
         (ready if whole or still else waiting).append(delivery)
     watch.parent.mkdir(parents=True, exist_ok=True)
     watch.write_text(json.dumps(fresh, sort_keys=True), encoding="utf-8")
@@ -130,6 +151,22 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _taken(study: Study, path: Path, sha256: str, log: Sequence[Received]) -> bool:
+    """True if taking the file, or what the archive holds, would change nothing."""
+    if not archive.is_archive(path):
+        sources = _sources_of(study, path.name)
+        return bool(sources) and all(_is_known(source, path.name, sha256, log) for source in sources)
+    try:
+        held = [one for one in _members(study, path) if not one.junk and not _is_manifest(one.name)]
+        hashes = {one.name: archive.sha256_of(path, one) for one in held}
+    except FileRefusedError:
+        return False
+    return all(
+        bool(_sources_of(study, name)) and all(_is_known(one, name, of, log) for one in _sources_of(study, name))
+        for name, of in hashes.items()
+    )
+
+
 def _take(
     study: Study,
     store: RawStore,
@@ -138,54 +175,121 @@ def _take(
     files: Sequence[Path],
     number: int,
 ) -> tuple[tuple[Received, ...], dict[tuple[str, str], Extract], FileRefusedError | None]:
+    if isinstance(manifest, FileRefusedError):
+        return (Received(number, delivery, "", delivery, "", 0, 0, None, False),), {}, manifest
+    store.folder.mkdir(parents=True, exist_ok=True)
+    refusal = _manifest_refusal(study, delivery, manifest, files, store.received()) if manifest else None
+    entries: list[Received] = []
+    landed: list[_File] = []
+    with tempfile.TemporaryDirectory(prefix=UNPACKING, dir=store.folder) as folder:
+        for path in files:
+            if not (archive.is_archive(path) and path.is_file()):
+                landed.append(_File(path.name, path))
+                continue
+            sha256 = _sha256(path)
+            try:
+                said = {entry.name: entry for entry in manifest.files}.get(path.name) if manifest else None
+                _keep_promise(path.name, said, sha256, None)
+                held, inner = _unpack(study, path, sha256, Path(folder))
+            except FileRefusedError as error:
+                refusal = refusal or FileRefusedError(error.rule, path.name, error.problem, error.remedy)
+                size = path.stat().st_size
+                entries.append(Received(0, delivery, "", path.name, sha256, size, 0, None, True, archive=sha256))
+                continue
+            if inner is not None:
+                manifest = inner
+                names = [Path(file.name) for file in held if not file.junk]
+                refusal = refusal or _manifest_refusal(study, path.name, inner, names, store.received())
+                refusal = refusal or _not_named(inner, held)
+            landed.extend(held)
+        taken, extracts, refused = _take_files(study, store, delivery, manifest, landed)
+    entries.extend(taken)
+    refusal = refusal or refused
+    if refusal is not None and refusal.file not in {entry.file for entry in entries}:
+        entries.append(Received(0, delivery, "", refusal.file, "", 0, 0, None, False))
+    return tuple(entries), extracts, refusal
+
+
+def _members(study: Study, path: Path) -> tuple[archive.Member, ...]:
+    limits = study.file.archives
+    return archive.members(path, largest_bytes=limits.largest_bytes, largest_ratio=limits.largest_ratio)
+
+
+def _is_manifest(name: str) -> bool:
+    return PurePosixPath(name).name == MANIFEST_NAME
+
+
+def _unpack(study: Study, path: Path, sha256: str, folder: Path) -> tuple[list[_File], Manifest | None]:
+    """The files of an archive, and the manifest among them."""
+    files, manifest = [], None
+    for number, member in enumerate(_members(study, path)):
+        target = folder / f"{sha256[:16]}-{number}"
+        if not member.junk:
+            archive.unpack(path, member, target)
+        if _is_manifest(member.name) and not member.junk:
+            manifest = read_manifest(target)
+            continue
+        files.append(_File(member.name, target, sha256, member.junk))
+    return files, manifest
+
+
+def _not_named(manifest: Manifest, files: Sequence[_File]) -> FileRefusedError | None:
+    named = {one.name for one in manifest.files}
+    for file in files:
+        if not file.junk and file.name not in named:
+            return FileRefusedError(
+                UNEXPECTED, file.name, "is not in the manifest of its archive", "Ask the sender what it is"
+            )
+    return None
+
+
+def _take_files(
+    study: Study, store: RawStore, delivery: str, manifest: Manifest | None, files: Sequence[_File]
+) -> tuple[list[Received], dict[tuple[str, str], Extract], FileRefusedError | None]:
     entries: list[Received] = []
     extracts: dict[tuple[str, str], Extract] = {}
-    if isinstance(manifest, FileRefusedError):
-        blank = Received(number, delivery, "", delivery, "", 0, 0, None, False)
-        return (blank,), {}, manifest
-    refusal = _manifest_refusal(study, delivery, manifest, files, store.received()) if manifest else None
+    refusal: FileRefusedError | None = None
     promised = {entry.name: entry for entry in manifest.files} if manifest else {}
-    for path in files:
-        source = _source_of(study, path.name) if path.is_file() else None
-        if source is None:
+    label = manifest.label if manifest else ""
+    for file in files:
+        entry = Received(0, delivery, "", file.name, "", 0, 0, None, True, label=label, archive=file.archive)
+        if file.junk:
+            problem = "was left in the archive by an operating system; it is not taken"
+            remedy = "Nothing, or ask the sender to leave it out"
+            entries.append(replace(entry, accepted=False, rule=UNEXPECTED, problem=problem, remedy=remedy))
+            continue
+        sources = _sources_of(study, file.name) if file.path.is_file() else ()
+        if not sources:
             refusal = refusal or FileRefusedError(
                 UNEXPECTED,
-                path.name,
-                "fits no source contract" if path.is_file() else "is no file; extracts lie in landing itself",
+                file.name,
+                "fits no source contract" if file.path.is_file() else "is no file; extracts lie in landing itself",
                 "Correct its name, or write a source contract for it",
             )
-            entries.append(Received(number + len(entries), delivery, "", path.name, "", 0, 0, None, True))
+            entries.append(entry)
             continue
-        sha256, size, rows = "", 0, 0
-        said = promised.get(path.name)
+        said = promised.get(file.name)
         stated = (said.extracted_at if said else None) or (manifest.extracted_at if manifest else None)
+        fresh = list(sources)
+        read: Mapping[str, Extract] = {}
         try:
-            sha256, size = store.take(path)
-            if _is_known(source, path.name, sha256, store.received()):
+            sha256, size = store.take(file.path)
+            entry = replace(entry, sha256=sha256, size=size)
+            fresh = [one for one in sources if not _is_known(one, file.name, sha256, store.received())]
+            if not fresh:
                 continue
-            extract = read_extract(source, store.path(sha256), path.name)
-            rows = len(extract.lines) + len(extract.short_or_long)
-            _keep_promise(path.name, said, sha256, rows)
-            extracts[(source.source, sha256)] = extract
+            read, rows = read_extracts(study, fresh, store.path(sha256), file.name)
+            _keep_promise(file.name, said, sha256, rows)
+            extracts.update({(name, sha256): extract for name, extract in read.items()})
         except FileRefusedError as error:
-            refusal = refusal or error
-        entries.append(
-            Received(
-                number + len(entries),
-                delivery,
-                source.source,
-                path.name,
-                sha256,
-                size,
-                rows,
-                stated or _stamp(source, path.name),
-                True,
-                label=manifest.label if manifest else "",
-            )
-        )
-    if refusal is not None and refusal.file not in {entry.file for entry in entries}:
-        entries.append(Received(number + len(entries), delivery, "", refusal.file, "", 0, 0, None, False))
-    return tuple(entries), extracts, refusal
+            refusal = refusal or FileRefusedError(error.rule, file.name, error.problem, error.remedy)
+        for source in fresh:
+            extract = read.get(source.source)
+            own = extract.declared_at[:19] if extract is not None and extract.declared_at else None
+            at = stated or _stamp(source, file.name) or own
+            rows = extract.rows if extract is not None else 0
+            entries.append(replace(entry, source=source.source, rows=rows, extracted_at=at))
+    return entries, extracts, refusal
 
 
 def _is_known(source: Source, name: str, sha256: str, received: Sequence[Received]) -> bool:
@@ -225,12 +329,12 @@ def _manifest_refusal(
     return None
 
 
-def _keep_promise(name: str, said: ManifestFile | None, sha256: str, rows: int) -> None:
+def _keep_promise(name: str, said: ManifestFile | None, sha256: str, rows: int | None) -> None:
     if said is None:
         return
     if said.sha256 != sha256:
         raise FileRefusedError("checksum_mismatch", name, "its sha256 is not the manifest's", "Transfer the file again")
-    if said.rows is not None and said.rows != rows:
+    if rows is not None and said.rows is not None and said.rows != rows:
         raise FileRefusedError(
             "row_count_mismatch",
             name,
@@ -239,12 +343,16 @@ def _keep_promise(name: str, said: ManifestFile | None, sha256: str, rows: int) 
         )
 
 
-def _source_of(study: Study, name: str) -> Source | None:
-    matches = [source for source in study.sources.values() if fnmatch.fnmatchcase(name, source.files)]
-    if len(matches) > 1:
+def _sources_of(study: Study, name: str) -> tuple[Source, ...]:
+    """The sources that a file feeds: several where their formats let one file hold the rows of many."""
+    last = PurePosixPath(name).name
+    matches = [source for source in study.sources.values() if fnmatch.fnmatchcase(last, source.files)]
+    if len(matches) > 1 and (
+        len({type(source) for source in matches}) > 1 or any(isinstance(one, DelimitedSource) for one in matches)
+    ):
         names = ", ".join(source.source for source in matches)
         raise UsageError(f"{name} fits several source contracts of {study.name} ({names}). Narrow their `files`")
-    return matches[0] if matches else None
+    return tuple(matches)
 
 
 def _stamp(source: Source, name: str) -> str | None:
@@ -253,23 +361,43 @@ def _stamp(source: Source, name: str) -> str | None:
     return dates.to_iso(match["at"], (source.extracted_layout,)) if match else None
 
 
+def _refused_as_one(entries: Sequence[Received], refusal: FileRefusedError, number: int) -> tuple[Received, ...]:
+    """The files of a refused delivery, one entry for each file however many sources it would have fed."""
+    files: dict[str, list[Received]] = {}
+    for entry in entries:
+        files.setdefault(entry.file, []).append(entry)
+    result = []
+    for own in files.values():
+        source = own[0].source if len(own) == 1 else ""
+        whole = replace(own[0], source=source, rows=max(one.rows for one in own))
+        result.append(whole if whole.rule else _refused(whole, refusal))
+    return tuple(replace(entry, number=number + at) for at, entry in enumerate(result))
+
+
 def _refused(entry: Received, refusal: FileRefusedError) -> Received:
     own = refusal.file == entry.file
     problem = refusal.problem if own else f"its delivery was refused because of {refusal.file}"
-    return Received(
-        **{
-            **entry.__dict__,
-            "accepted": False,
-            "rule": refusal.rule if own else "delivery_refused",
-            "problem": problem,
-            "remedy": refusal.remedy,
-        }
-    )
+    rule = refusal.rule if own else "delivery_refused"
+    return replace(entry, accepted=False, rule=rule, problem=problem, remedy=refusal.remedy)
 
 
-def read_extract(source: Source, path: Path, name: str) -> Extract:
-    """Read one extract under its contract."""
-    return read_delimited(path, name, Layout(source.encoding, source.delimiter, source.quote, source.extract_columns))
+def read_extracts(study: Study, sources: Sequence[Source], path: Path, name: str) -> tuple[Mapping[str, Extract], int]:
+    """Read one file for the sources it feeds, which are of one format; by source, and the data rows of the file.
+
+    The file is read once however many sources it feeds.
+    """
+    odm = [source for source in sources if isinstance(source, OdmSource)]
+    if odm:
+        return read_odm(path, name, study.file.study_oid or study.file.studyid, odm)
+    hl7 = [source for source in sources if isinstance(source, Hl7Source)]
+    if hl7:
+        return read_hl7(path, name, hl7)
+    extracts = {}
+    for source in sources:
+        if isinstance(source, DelimitedSource):
+            layout = Layout(source.encoding, source.delimiter, source.quote, source.extract_columns)
+            extracts[source.source] = read_delimited(path, name, layout)
+    return extracts, sum(extract.rows for extract in extracts.values())
 
 
 def ordered(received: Iterable[Received], source: str) -> list[Received]:

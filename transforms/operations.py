@@ -22,6 +22,7 @@ from transforms.warehouse.raw_store import Received
 from transforms.warehouse.snapshots import MANIFEST
 
 Rows = list[dict[str, Any]]
+LOG_ONLY = {"label", "archive"}  # what the log of deliveries says and `ops` does not
 
 
 def ops_tables(
@@ -83,7 +84,7 @@ def _table(study: str, rows: Rows) -> pa.Table:
 
 def _delivery(one: Received) -> dict[str, Any]:
     row = asdict(one)
-    return {("bytes" if name == "size" else name): value for name, value in row.items() if name != "label"}
+    return {("bytes" if name == "size" else name): value for name, value in row.items() if name not in LOG_ONLY}
 
 
 def _decision(one: Decision) -> dict[str, Any]:
@@ -123,14 +124,21 @@ def _finding(one: Mapping[str, Any]) -> dict[str, Any]:
 
 def _quarantine(found: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]]) -> Rows:
     """The raw lines that findings hold, once each per rule."""
-    sources = {one["sha256"]: one["source"] for one in files}
+    sources: dict[str, list[str]] = {}
+    for one in files:
+        sources.setdefault(one["sha256"], []).append(one["source"])
     rows: dict[tuple[str, str, int, str], dict[str, Any]] = {}
     for finding in found:
         if not finding["held"]:
             continue
         for place in finding["places"]:
             for line in place["lines"]:
-                key = (sources[place["sha256"]], place["sha256"], line, finding["rule"])
+                source = (
+                    finding["dataset"]
+                    if finding["dataset"] in sources[place["sha256"]]
+                    else sources[place["sha256"]][0]
+                )
+                key = (source, place["sha256"], line, finding["rule"])
                 rows.setdefault(
                     key,
                     {

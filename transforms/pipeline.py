@@ -27,13 +27,15 @@ from transforms.core.tables import read_table
 from transforms.differences import Difference, Side, source_comparison
 from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
 from transforms.findings import Explanation, Finding, RawPlace, Severity
-from transforms.ingest import Ingested, ingest, ordered, read_extract
+from transforms.ingest import Ingested, ingest, ordered, read_extracts
 from transforms.reporting.delivery import delivery_report, page_name
 from transforms.sdtm.engine import StagedSource, map_study
-from transforms.sources.delimited import Extract
+from transforms.sources.extract import Extract
+from transforms.sources.odm import OdmExtract
+from transforms.sources.transactions import apply_transactions
 from transforms.staging.stage import AccountLine, RawFile, Staged, identity_map, quarantine, stage
 from transforms.study import Study
-from transforms.study.models import Source
+from transforms.study.models import OdmSource, Source
 from transforms.study.yaml import read_yaml
 from transforms.validation.check import Breach, check
 from transforms.validation.rules import Rule, rule_book
@@ -296,6 +298,8 @@ def stage_sources(
     found.extend(breaches)
     for name, source in staged.items():
         building.write(f"staged/{name}", snapshot.staged_table(study, source))
+        if any(file.extract.audit for file in source.files):
+            building.write(f"staged/{name}{snapshot.AUDIT_SUFFIX}", snapshot.audit_table(source))
     building.write("parts/staged.findings", findings_module.to_arrow(found))
     building.write("parts/staged.accounts", snapshot.staging_accounts(account))
     building.write("versions", snapshot.versions_table(staged.values()))
@@ -318,27 +322,28 @@ def stage_all(
     found: list[Finding] = []
     account: list[AccountLine] = []
     files: dict[str, list[RawFile]] = {}
+    used: dict[str, list[Received]] = {}
     for name, source in study.sources.items():
         own = ordered(received, name)
-        used = own if source.delivery == "incremental" else own[-1:]
+        used[name] = own if source.delivery == "incremental" else own[-1:]
+    read = _read(study, store, used, extracts)
+    for name, source in study.sources.items():
+        own = ordered(received, name)
         found.extend(late_files(name, own))
         account.extend(
             AccountLine(name, entry.file, entry.sha256, "superseded", "later_file", entry.rows)
             for entry in own
-            if entry not in used
+            if entry not in used[name]
         )
-        files[name] = [
-            RawFile(
-                entry.file,
-                entry.sha256,
-                extracts.get((name, entry.sha256)) or read_extract(source, store.path(entry.sha256), entry.file),
-            )
-            for entry in used
-        ]
+        files[name] = _in_order(
+            source, [RawFile(entry.file, entry.sha256, read[(name, entry.sha256)]) for entry in used[name]]
+        )
         if source.delivery == "full" and files[name]:
             earlier = {one.sha256: one for one in own[:-1] if one.sha256 != files[name][0].sha256}
-            read = (read_extract(source, store.path(one.sha256), one.file) for one in earlier.values())
-            found.extend(disappeared(source, files[name][0], read, list(earlier.values())))
+            before = (
+                read_extracts(study, [source], store.path(one.sha256), one.file)[0][name] for one in earlier.values()
+            )
+            found.extend(disappeared(source, files[name][0], before, list(earlier.values())))
         unordered = {entry.file for entry in own if not entry.extracted_at}
         if source.delivery == "full" and len(unordered) > 1:
             found.append(
@@ -347,7 +352,7 @@ def stage_all(
                     Severity.CRITICAL,
                     name,
                     "",
-                    f"{', '.join(sorted(unordered))} declare no extract time; {used[-1].file}, received last, stands",
+                    f"{', '.join(sorted(unordered))} declare no extract time; {own[-1].file}, received last, stands",
                     "Send a manifest with extract times, or declare extracted_at in the source contract",
                 )
             )
@@ -445,7 +450,7 @@ def disappeared(
     """
     found = []
     place = (RawPlace(last.name, (), last.sha256),)
-    rows = len(last.extract.lines) + len(last.extract.short_or_long)
+    rows = last.extract.rows
     most = max((one.rows for one in entries), default=0)
     if most and rows < most * (1 - source.rows_may_drop):
         found.append(
@@ -487,6 +492,33 @@ def disappeared(
             )
         )
     return found
+
+
+def _read(
+    study: Study,
+    store: RawStore,
+    used: Mapping[str, Sequence[Received]],
+    extracts: Mapping[tuple[str, str], Extract],
+) -> dict[tuple[str, str], Extract]:
+    """The extract of every file in use, by source and sha256; a file that feeds several sources is read once."""
+    read = dict(extracts)
+    waiting: dict[tuple[str, str], list[Source]] = {}
+    for name, entries in used.items():
+        for entry in entries:
+            if (name, entry.sha256) not in read:
+                waiting.setdefault((entry.sha256, entry.file), []).append(study.sources[name])
+    for (sha256, file), sources in waiting.items():
+        found, _ = read_extracts(study, sources, store.path(sha256), file)
+        read.update({(name, sha256): extract for name, extract in found.items()})
+    return read
+
+
+def _in_order(source: Source, files: Sequence[RawFile]) -> list[RawFile]:
+    """The files of a source as staging takes them: transactions are applied, in their order."""
+    odm = [file.extract for file in files if isinstance(file.extract, OdmExtract)]
+    if source.delivery == "full" or not isinstance(source, OdmSource):
+        return list(files)
+    return [replace(files[at], extract=extract) for at, extract in apply_transactions(source, odm)]
 
 
 def check_staged(

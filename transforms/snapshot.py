@@ -11,6 +11,7 @@ from transforms.adam.records import AnalysisDataset, DerivationLine, RecordLink
 from transforms.core import text
 from transforms.sdtm.engine import StagedSource
 from transforms.sdtm.records import Dataset, MappingLine
+from transforms.sources.extract import AUDIT
 from transforms.staging.stage import AccountLine, Staged
 from transforms.study import Study, analyses, fingerprints, graph
 from transforms.study.analyses import AUTOMATIC, CUT_OFF, ONE_PER_SUBJECT
@@ -18,6 +19,7 @@ from transforms.study.models import DatasetFile
 from transforms.warehouse import lineage, parquet
 
 FILE, SHA256, LINE, SUBJECT = "_file", "_sha256", "_line", "_subject"
+AUDIT_SUFFIX = "__audit"
 ACCOUNT = pa.schema(
     [
         ("stage", pa.string()),
@@ -67,6 +69,18 @@ def versions_table(sources: Iterable[Staged]) -> pa.Table:
         for one in source.versions
     ]
     return pa.Table.from_pylist(rows, schema=lineage.VERSIONS)
+
+
+def audit_table(source: Staged) -> pa.Table:
+    """Audit records, annotations, queries and changes that came with the files of a source, in the order read."""
+    rows = [dict(zip(AUDIT.names, row, strict=True)) for file in source.files for row in file.extract.audit]
+    counts = [len(file.extract.audit) for file in source.files]
+    table = pa.Table.from_pylist(rows, schema=AUDIT)
+    position = table.schema.get_field_index("line")
+    table = table.remove_column(position).append_column(LINE, table["line"])
+    codes = np.repeat(np.arange(len(counts)), counts)
+    table = table.append_column(FILE, parquet.encoded(codes, [file.name for file in source.files]))
+    return table.append_column(SHA256, parquet.encoded(codes, [file.sha256 for file in source.files]))
 
 
 def staged_source(table: pa.Table) -> StagedSource:

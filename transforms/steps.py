@@ -89,7 +89,7 @@ def stage(study: str, snapshot_id: str) -> dict[str, int]:
     """Stage and check every source; returns accepted rows by source."""
     loaded, home, building, _ = _building(study, snapshot_id)
     pipeline.stage_sources(loaded, home, building)
-    return {name: building.read(f"staged/{name}").num_rows for name in building.names("staged")}
+    return {name: building.read(f"staged/{name}").num_rows for name in sorted(loaded.sources)}
 
 
 def domains(study: str, snapshot_id: str) -> list[str]:

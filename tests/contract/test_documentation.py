@@ -9,7 +9,9 @@ from transforms.algorithms.base import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "specification.md").read_text(encoding="utf-8")
-CALLS = re.compile(r"(?:Finding|Problem|FileRefusedError|\.find|report)\(\s*\"([a-z_]+)\"", re.MULTILINE)
+CALLS = re.compile(
+    r"(?:Finding|Note|Problem|FileRefusedError|\.find|self\.refuse|report)\(\s*\"([a-z_]+)\"", re.MULTILINE
+)
 
 
 def test_every_algorithm_is_documented() -> None:

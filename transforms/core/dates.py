@@ -34,8 +34,9 @@ TOKENS = {
     "hh": r"(?P<hour>\d{1,2})",
     "mm": r"(?P<minute>\d{2})",
     "ss": r"(?P<second>\d{2})",
+    "+hhmm": r"(?:[+-]\d{2}:?\d{2}|Z)",
 }
-TOKEN = re.compile("|".join(sorted(TOKENS, key=len, reverse=True)))
+TOKEN = re.compile("|".join(re.escape(one) for one in sorted(TOKENS, key=len, reverse=True)))
 # The number a spreadsheet shows for a date that lost its format: days since 1899-12-30, and the part of the day.
 EXCEL_SERIAL = "EXCELSERIAL"
 EXCEL_NUMBER = re.compile(r"(?P<days>[1-9]\d{4})(?P<part>\.\d+)?")
@@ -47,6 +48,8 @@ EPOCH = datetime.date(1970, 1, 1).toordinal()
 @lru_cache(maxsize=256)
 def layout_pattern(layout: str) -> re.Pattern[str]:
     """The regular expression of a layout such as `DD-Mon-YYYY` or `YYYY-MM-DDThh:mm`, or of EXCELSERIAL.
+
+    `+hhmm` is an offset from UTC: it is read and not kept, the local time stays as collected.
 
     Raises ValueError for a layout without a year (unless it is a time of day) or with a repeated part.
     """

@@ -9,8 +9,8 @@ from __future__ import annotations
 import codecs
 import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +21,20 @@ import pyarrow.csv as pacsv
 
 from transforms.core import text
 from transforms.errors import FileRefusedError
+from transforms.findings import Severity
+from transforms.sources.extract import Extract, Note
 
 CHUNK = 1 << 22
 BLOCK = 1 << 24  # a row must fit into two blocks
 MOJIBAKE = ("\ufffd", "锟斤拷")
-
-
-@dataclass(frozen=True)
-class Extract:
-    """A file as text columns (index 0..n-1) with the line each row starts on, and the rows set aside.
-
-    `short_or_long` are lines whose number of fields is not the header's, `blank` lines without any text,
-    `extra` header names the contract does not know. `ended` is False where the last line has no line break.
-    `padded` says, by column, in which rows blanks at the ends of the value were dropped.
-    """
-
-    frame: pd.DataFrame
-    lines: np.ndarray
-    short_or_long: tuple[int, ...]
-    blank: tuple[int, ...]
-    extra: tuple[str, ...]
-    ended: bool = True
-    padded: Mapping[str, np.ndarray] = field(default_factory=dict)
+UNEVEN = Note(
+    "field_count",
+    Severity.CRITICAL,
+    "",
+    "a row has more or fewer fields than the header",
+    "Ask the sender to correct the rows (often an unquoted delimiter); they are quarantined",
+    (),
+)
 
 
 @dataclass(frozen=True)
@@ -102,6 +94,7 @@ def read_delimited(path: Path, shown: str, layout: Layout) -> Extract:
         )
     _refuse_open_quotes(shown, physical, valid, scan)
     uneven = tuple(int(line) for line in physical[~valid])
+    set_aside = (replace(UNEVEN, lines=uneven),) if uneven else ()
     lines = physical[valid].astype(np.int64)
     read = {name: _text_column(table.column(name)) for name in layout.columns}
     frame = pd.DataFrame({name: values for name, (values, _) in read.items()}, index=pd.RangeIndex(table.num_rows))
@@ -110,8 +103,8 @@ def read_delimited(path: Path, shown: str, layout: Layout) -> Extract:
     padded = {name: np.flatnonzero(mask[~empty]) for name, (_, mask) in read.items() if mask is not None}
     if empty.any():
         frame, lines = frame[~empty].reset_index(drop=True), lines[~empty]
-    extra = tuple(name for name in header if name not in layout.columns)
-    return Extract(frame, lines, uneven, blank, extra, scan.ended, padded)
+    extra = {name: 1 for name in header if name not in layout.columns}
+    return Extract(frame, lines, set_aside, blank, extra, scan.ended, padded=padded)
 
 
 def _scan(path: Path, shown: str, layout: Layout) -> _Scan:

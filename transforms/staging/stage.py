@@ -17,7 +17,7 @@ from transforms.core import conditions, dates, numbers, text
 from transforms.core.identifiers import Identifiers
 from transforms.core.tables import Table
 from transforms.findings import Finding, RawPlace, Severity
-from transforms.sources.delimited import Extract
+from transforms.sources.extract import Extract, Note
 from transforms.staging import cells, revisions
 from transforms.staging.versions import Behind, Version
 from transforms.study.corrections import CORRECTIONS, corrections_of
@@ -170,7 +170,7 @@ def stage(
     """
     used = tuple(files) if source.delivery == "incremental" else tuple(files[-1:])
     rows = _gather(source, used, released or {})
-    _uneven_rows(rows)
+    _of_reader(rows)
     _file_findings(rows)
     cells.correct(rows, corrections_of((tables or {}).get(CORRECTIONS), source.source))
     _excluded(rows)
@@ -207,6 +207,8 @@ def identity_map(
     """
     used = tuple(files) if source.delivery == "incremental" else tuple(files[-1:])
     rows = _gather(source, used, {})
+    _of_reader(rows)
+    rows.findings.clear()
     _excluded(rows)
     both = {"id": text.map_text(rows.frame[column], text.narrow), "subject": rows.frame[subject]}
     known = rows.open() & both["id"].notna().to_numpy() & both["subject"].notna().to_numpy()
@@ -334,23 +336,27 @@ def _gather(source: Source, files: tuple[RawFile, ...], released: Released) -> _
     )
 
 
-def _uneven_rows(rows: _Rows) -> None:
-    places = tuple(
-        RawPlace(file.name, file.extract.short_or_long, file.sha256)
-        for file in rows.files
-        if file.extract.short_or_long
-    )
-    if places:
+def _of_reader(rows: _Rows) -> None:
+    """What the reader set aside, settled or wants to be said becomes outcomes and findings, one finding per cause."""
+    told: dict[tuple[str, ...], list[tuple[RawFile, Note, bool]]] = {}
+    for code, file in enumerate(rows.files):
+        notes = [(note, True) for note in file.extract.set_aside] + [(note, False) for note in file.extract.notes]
+        start = int(np.searchsorted(rows.file_codes, code))
+        for one in file.extract.settled:
+            mask = np.zeros(len(rows.lines), dtype=bool)
+            mask[start + one.rows] = True
+            rows.settle(mask, one.outcome, one.rule)
+            if one.note is not None:
+                notes.append((one.note, one.outcome == "quarantined"))
+        for note, held in notes:
+            told.setdefault((note.rule, note.variable, note.cause), []).append((file, note, held))
+    for said in told.values():
+        note, held = said[0][1:]
+        places = tuple(RawPlace(file.name, one.lines, file.sha256) for file, one, _ in said)
+        source = rows.source.source
         rows.findings.append(
             Finding(
-                "field_count",
-                Severity.CRITICAL,
-                rows.source.source,
-                "",
-                "a row has more or fewer fields than the header",
-                "Ask the sender to correct the rows (often an unquoted delimiter); they are quarantined",
-                places,
-                held=True,
+                note.rule, note.severity, source, note.variable, note.message, note.remedy, places, note.cause, held
             )
         )
 
@@ -369,19 +375,19 @@ def _file_findings(rows: _Rows) -> None:
                     (RawPlace(file.name, tuple(int(line) for line in file.extract.lines[-1:]), file.sha256),),
                 )
             )
-        if not len(file.extract.lines):
+        if not file.extract.rows and not file.extract.partial:
             rows.findings.append(
                 Finding(
                     "no_rows",
                     Severity.ANSWER,
                     rows.source.source,
                     "",
-                    "the file holds a header and no row",
+                    "the file holds no row of the source",
                     "Ask the sender whether nothing has been collected yet",
                     (RawPlace(file.name, (1,), file.sha256),),
                 )
             )
-        for name in file.extract.extra:
+        for name, line in file.extract.extra.items():
             rows.findings.append(
                 Finding(
                     "extra_column",
@@ -390,7 +396,7 @@ def _file_findings(rows: _Rows) -> None:
                     name,
                     f"column {name!r} is not in the source contract; it is kept in raw and not staged",
                     "Add it to the source contract, mapped or with a reason why it is not submitted",
-                    (RawPlace(file.name, (1,), file.sha256),),
+                    (RawPlace(file.name, (line,), file.sha256),),
                 )
             )
 
@@ -653,8 +659,8 @@ def _account(rows: _Rows) -> tuple[AccountLine, ...]:
     for code, file in enumerate(rows.files):
         here = rows.file_codes == code
         lines = Counter(zip(rows.outcome[here], rows.rule[here], strict=True))
-        if file.extract.short_or_long:
-            lines[("quarantined", "field_count")] = len(file.extract.short_or_long)
+        for note in file.extract.set_aside:
+            lines[("quarantined", note.rule)] += len(note.lines)
         if file.extract.blank:
             lines[("excluded", "blank_line")] = len(file.extract.blank)
         for (outcome, rule), count in sorted(lines.items()):

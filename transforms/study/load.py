@@ -17,7 +17,7 @@ from transforms.errors import ConfigurationError, Fault, UsageError
 from transforms.standards import Standards
 from transforms.study import check
 from transforms.study.analyses import AnalysisFile
-from transforms.study.models import DatasetFile, Source, StudyFile
+from transforms.study.models import FORMATS, DatasetFile, DelimitedSource, Source, StudyFile
 from transforms.study.yaml import read_yaml
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -176,6 +176,13 @@ class _Reader:
             self.fault("study.yml", "standards", str(error), "Name a version that is at hand, or add its folder")
             return None
 
+    def format(self, path: Path, content: Any) -> type[Source]:
+        """The class of a source's format; an unknown one is a fault."""
+        named = content.get("format", "delimited") if isinstance(content, dict) else "delimited"
+        if named not in FORMATS:
+            self.fault(path, "format", f"no format {named!r}", f"Write one of: {', '.join(FORMATS)}")
+        return FORMATS.get(named, DelimitedSource)
+
     def sources(self, file: StudyFile | None) -> dict[str, Source]:
         result: dict[str, Source] = {}
         for path in sorted((self.folder / "sources").glob("*.yml")):
@@ -192,7 +199,7 @@ class _Reader:
                 else:
                     dumped = {name: column.model_dump() for name, column in shared.items()}
                     content = {**content, "columns": {**dumped, **(content.get("columns") or {})}}
-            source = self.validate(path, content, Source)
+            source = self.validate(path, content, self.format(path, content))
             if source is None:
                 self.unreadable.add(path.stem)
                 continue

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from transforms.algorithms.base import Algorithm, Visits, parse
 from transforms.core import dates
@@ -15,6 +15,12 @@ from transforms.core.conditions import Test
 
 NAME = re.compile(r"[A-Z][A-Z0-9]{0,7}")
 WORKING = re.compile(r"[a-z][a-z0-9_]*")
+CONTEXT_SEGMENTS = ("MSH", "PID", "PV1", "ORC", "OBR", "OBX", "SPM", "NTE")
+RESULT_FIELDS = ("result", "result_code")
+FIELD_PLACE = re.compile(
+    r"(?P<segment>[A-Z][A-Z0-9]{2})-(?P<field>\d+)(\[((?P<repetition>\d+)|(?P<by>\d+)=(?P<value>[^\]]+))\])?"
+    r"(\.(?P<component>\d+)(\.(?P<subcomponent>\d+))?)?"
+)
 
 
 class Frozen(BaseModel):
@@ -190,8 +196,51 @@ class Revisions(Frozen):
         return (*self.key, self.number, self.status)
 
 
+class FieldPlace(Frozen):
+    """A place in the segments of an HL7 message, as `PID-3[5=MR].1`, or `result` or `result_code` of the OBX.
+
+    `repetition` counts from 1; `chosen` names a component and the value it has in the repetition meant.
+    """
+
+    segment: str
+    field: int
+    component: int | None = None
+    subcomponent: int | None = None
+    repetition: int | None = None
+    chosen: tuple[int, str] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value in RESULT_FIELDS:
+            return {"segment": value, "field": 5}
+        match = FIELD_PLACE.fullmatch(value)
+        if match is None:
+            raise ValueError(f"{value!r} is no place such as OBX-6.1, PID-3[5=MR].1, PID-3[2].1, result or result_code")
+        part = match.groupdict()
+        return {
+            "segment": part["segment"],
+            "field": part["field"],
+            "component": part["component"],
+            "subcomponent": part["subcomponent"],
+            "repetition": part["repetition"],
+            "chosen": (part["by"], part["value"]) if part["by"] else None,
+        }
+
+    @model_validator(mode="after")
+    def _counted_from_one(self) -> FieldPlace:
+        numbers = (self.field, self.component, self.subcomponent, self.repetition, self.chosen and self.chosen[0])
+        if 0 in numbers:
+            raise ValueError("fields, components and repetitions count from 1")
+        if self.segment in CONTEXT_SEGMENTS or self.segment in RESULT_FIELDS:
+            return self
+        raise ValueError(f"rows hold {', '.join(CONTEXT_SEGMENTS)} only, not {self.segment}")
+
+
 class Source(Frozen):
-    """The contract of one extract.
+    """The contract of one extract, whatever its format; each format is a class of its own.
 
     An extract without `subject` belongs to no subject (certificates of a batch): only a `join` reads it.
     A file without a manifest is taken from a watched landing folder when it has not changed for `settle_seconds`.
@@ -204,10 +253,6 @@ class Source(Frozen):
     files: str
     extracted_at: str | None = None
     extracted_layout: str = "YYYYMMDDThhmm"
-    format: Literal["delimited"] = "delimited"
-    encoding: str = "utf-8"
-    delimiter: str = ","
-    quote: str | None = '"'
     delivery: Literal["full", "incremental"]
     record_id: tuple[str, ...] = ()
     equal_rows: Literal["keep", "duplicate"] = "keep"
@@ -234,6 +279,33 @@ class Source(Frozen):
                 found[f"columns.{name}.result.reason"] = column.result.reason
         return {place: name for place, name in found.items() if name is not None}
 
+    @field_validator("extracted_at")
+    @classmethod
+    def _with_group(cls, value: str | None) -> str | None:
+        if value is not None and "at" not in re.compile(value).groupindex:
+            raise ValueError("the pattern needs a group named `at`")
+        return value
+
+
+def _known_encoding(value: str) -> str:
+    try:
+        "".encode(value)
+    except LookupError as error:
+        raise ValueError(f"{value!r} is no encoding Python knows") from error
+    return value
+
+
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
+
+
+class DelimitedSource(Source):
+    """Delimited text: one file is one source's rows."""
+
+    format: Literal["delimited"] = "delimited"
+    encoding: Encoding = "utf-8"
+    delimiter: str = ","
+    quote: str | None = '"'
+
     @field_validator("delimiter", "quote")
     @classmethod
     def _one_character(cls, value: str | None) -> str | None:
@@ -241,21 +313,96 @@ class Source(Frozen):
             raise ValueError("is one character")
         return value
 
-    @field_validator("encoding")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        try:
-            "".encode(value)
-        except LookupError as error:
-            raise ValueError(f"{value!r} is no encoding Python knows") from error
-        return value
 
-    @field_validator("extracted_at")
-    @classmethod
-    def _with_group(cls, value: str | None) -> str | None:
-        if value is not None and "at" not in re.compile(value).groupindex:
-            raise ValueError("the pattern needs a group named `at`")
-        return value
+SystemValue = Literal[
+    "study_oid",
+    "metadata_version",
+    "subject_key",
+    "site",
+    "event_oid",
+    "event_repeat",
+    "form_oid",
+    "form_repeat",
+    "group_oid",
+    "group_repeat",
+    "record_key",
+    "entered_at",
+    "modified_at",
+]
+
+
+class OdmSource(Source):
+    """CDISC ODM-XML 1.3: the data of some item groups are the rows; one file may feed several sources.
+
+    `system` says which columns hold keys of the hierarchy, `items` which hold which ItemOID, `units` which hold the
+    measurement unit of which ItemOID. Any other column is the item whose OID is its name.
+    """
+
+    format: Literal["odm"]
+    item_groups: tuple[str, ...] = Field(min_length=1)
+    forms: tuple[str, ...] = ()
+    row: Literal["item_group", "form"] = "item_group"
+    system: dict[str, SystemValue] = {}
+    items: dict[str, str] = {}
+    units: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _each_column_once(self) -> OdmSource:
+        _refuse_unknown_columns(self.columns, {"system": self.system, "items": self.items, "units": self.units})
+        own = self.item_columns()
+        if len(set(own.values())) < len(own):
+            raise ValueError("two columns hold the same item")
+        if self.row == "form" and any(word in {"group_oid", "group_repeat"} for word in self.system.values()):
+            raise ValueError("a row of a whole form has no group_oid and no group_repeat")
+        return self
+
+    def item_columns(self) -> dict[str, str]:
+        """ItemOID of each column that holds a collected value."""
+        return {
+            name: self.items.get(name, name)
+            for name in self.columns
+            if name not in self.system and name not in self.units
+        }
+
+
+class Hl7Source(Source):
+    """HL7 v2 ORU^R01: each OBX is a row; `fields` says which place of which segment a column holds.
+
+    `encoding` is that of messages whose MSH-18 says nothing.
+    """
+
+    format: Literal["hl7"]
+    encoding: Encoding = "utf-8"
+    fields: dict[str, FieldPlace]
+
+    @model_validator(mode="after")
+    def _every_column(self) -> Hl7Source:
+        _refuse_unknown_columns(self.columns, {"fields": self.fields})
+        lost = sorted(set(self.columns) - set(self.fields))
+        if lost:
+            raise ValueError(f"fields do not say which place is {', '.join(lost)}")
+        return self
+
+
+def _refuse_unknown_columns(columns: Mapping[str, Column], places: Mapping[str, Mapping[str, object]]) -> None:
+    seen: dict[str, str] = {}
+    for place, named in places.items():
+        for name in named:
+            if name not in columns:
+                raise ValueError(f"{place} names no column: {name!r}")
+            if name in seen:
+                raise ValueError(f"{name!r} stands in {seen[name]} and in {place}")
+            seen[name] = place
+
+
+FORMATS: Mapping[str, type[Source]] = {"delimited": DelimitedSource, "odm": OdmSource, "hl7": Hl7Source}
+
+
+class Archives(Frozen):
+    """What a .zip in landing may hold: bytes of all members together, and how many times its size one may grow."""
+
+    largest_bytes: int = Field(default=2 << 30, gt=0)
+    largest_ratio: int = Field(default=100, gt=0)
 
 
 class StudyFile(Frozen):
@@ -266,7 +413,9 @@ class StudyFile(Frozen):
     title: str
     standards: StandardsUsed
     usubjid: str = "{studyid}-{subject}"
+    study_oid: str | None = None
     cut_off: date | None = None
+    archives: Archives = Archives()
     placement: Placement = Placement(default="cdisc", profiles=("cdisc",))
     visits: Visits = Visits()
     shared_columns: dict[str, dict[str, Column]] = {}

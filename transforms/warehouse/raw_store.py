@@ -25,6 +25,7 @@ class Received:
     """One file of one delivery as the log keeps it.
 
     `rule` and `problem` say why it was refused; `label` is what the manifest says of the whole delivery.
+    `archive` is the sha256 of the .zip it came in. A file that feeds several sources has one entry for each.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Received:
     problem: str = ""
     remedy: str = ""
     label: str = ""
+    archive: str = ""
 
 
 class RawStore:

@@ -1,0 +1,476 @@
+"""HL7 v2 result messages (ORU^R01), single or in batches: each OBX is a row with the segments it stands under.
+
+A message that cannot be read is set aside as one unit and the others are taken. Nothing is interpreted beyond the
+encoding rules. Source: HL7 Version 2.5.1, chapter 2 (message structure, escape sequences, MSH-18, batch protocol)
+and chapter 7 (ORU^R01, OBX, SPM). A small splitter of our own, see docs/decisions/0011.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from transforms.errors import FileRefusedError
+from transforms.findings import Severity
+from transforms.sources.extract import Columns, Extract, Note, Settled
+from transforms.study.models import RESULT_FIELDS, FieldPlace, Hl7Source
+
+CHARSETS = {
+    "ASCII": "ascii",
+    "UNICODE UTF-8": "utf-8",
+    "UTF-8": "utf-8",
+    "GB 18030-2000": "gb18030",
+    "GB18030-2000": "gb18030",
+    "GB18030": "gb18030",
+    "BIG-5": "big5",
+    **{f"8859/{part}": f"iso8859_{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 15)},
+}
+LONGEST = 1 << 20  # bytes of a segment; a laboratory result is far below
+SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}")
+BREAK = re.compile(rb"\r\n|\r|\n")
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]|\ufffd|锟斤拷")
+ESCAPE = re.compile(r"\\([^\\]*)\\")
+FRAME = b"\x0b\x1c"  # start and end of a message on the wire (MLLP), kept by some captures
+ENVELOPE = {"FHS", "BHS", "BTS", "FTS"}
+OF_MESSAGE = ("MSH", "PID", "PV1")
+MESSAGE_TYPE = ("ORU", "R01")
+TEXT_TYPES = {"CE", "CWE", "CF", "CNE"}
+
+
+class _MalformedError(Exception):
+    """Why a message cannot be read, and on which line."""
+
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(why)
+        self.line = line
+        self.why = why
+
+
+@dataclass
+class _Raw:
+    """The lines of one message: number and bytes of each."""
+
+    segments: list[tuple[int, bytes]] = field(default_factory=list)
+
+    @property
+    def result_lines(self) -> tuple[int, ...]:
+        """The lines that count as its rows: those of its OBX, else its first one."""
+        found = tuple(line for line, content in self.segments if content[:3] == b"OBX")
+        return found or (self.segments[0][0],)
+
+
+@dataclass(frozen=True)
+class _Delimiters:
+    field: str
+    component: str
+    repetition: str
+    escape: str
+    subcomponent: str
+
+
+@dataclass
+class _Order:
+    """One OBR with what stands under it."""
+
+    context: dict[str, list[str]]
+    results: list[tuple[int, dict[str, list[str]], list[list[str]]]] = field(default_factory=list)
+    specimens: list[list[str]] = field(default_factory=list)
+
+
+def read_hl7(path: Path, shown: str, sources: Sequence[Hl7Source]) -> tuple[dict[str, Extract], int]:
+    """Read the file at `path`, called `shown` in messages, for all sources it feeds.
+
+    Returns the extract of each source, and the number of OBX in the file. Raises FileRefusedError: empty_file,
+    not_hl7, truncated_file, batch_count.
+    """
+    content = path.read_bytes()
+    if not content.strip():
+        raise FileRefusedError("empty_file", shown, "the file is empty", "Ask the sender for the whole file")
+    messages, declared_at = _messages(content, shown)
+    ended = content.rstrip(FRAME).endswith((b"\r", b"\n"))
+    extracts = {}
+    taken = {(one.segment, one.field) for source in sources for one in source.fields.values()}
+    if any(segment in RESULT_FIELDS for segment, _ in taken):
+        taken |= {("OBX", 2), ("OBX", 5)}
+    for number, source in enumerate(sorted(sources, key=lambda one: one.source)):
+        reading = _Reading(source, taken)
+        for message in messages:
+            reading.message(message)
+        extracts[source.source] = reading.extract(ended, declared_at, first=number == 0)
+    rows = sum(len(one.result_lines) for one in messages)
+    return extracts, rows
+
+
+def _messages(content: bytes, shown: str) -> tuple[list[_Raw], str | None]:
+    """The messages of a file, and the time its header declares; the batch envelope is checked."""
+    messages: list[_Raw] = []
+    declared_at: str | None = None
+    stray: _Raw | None = None
+    inside: _Raw | None = None
+    open_files, open_batches, in_batch, batches = 0, 0, 0, 0
+    for line, segment in enumerate(BREAK.split(content), start=1):
+        segment = segment.strip(FRAME)
+        if not segment.strip():
+            continue
+        name = segment[:3].decode("latin-1").removeprefix("\ufeff")
+        if line == 1 and segment.startswith(b"\xef\xbb\xbf"):
+            segment = segment[3:]
+            name = segment[:3].decode("latin-1")
+        if name == "MSH":
+            inside = _Raw([(line, segment)])
+            messages.append(inside)
+            in_batch += 1
+        elif name in ENVELOPE:
+            inside = None
+            parts = segment.decode("latin-1").split(segment[3:4].decode("latin-1") or "|")
+            if name == "FHS":
+                open_files += 1
+                batches = 0
+            elif name == "BHS":
+                open_batches += 1
+                batches += 1
+                in_batch = 0
+            elif name == "BTS":
+                open_batches -= 1
+                _keep_count(shown, line, "BTS-1", parts, in_batch, "messages")
+            else:
+                open_files -= 1
+                _keep_count(shown, line, "FTS-1", parts, batches, "batches")
+            if name in {"FHS", "BHS"} and declared_at is None and len(parts) > 6:
+                declared_at = _iso(parts[6])
+        elif inside is not None:
+            inside.segments.append((line, segment))
+        else:
+            if stray is None or stray.segments[-1][0] != line - 1:
+                stray = _Raw()
+                messages.append(stray)
+            stray.segments.append((line, segment))
+    if not any(one.segments[0][1].startswith(b"MSH") for one in messages) and not (open_files or batches):
+        raise FileRefusedError(
+            "not_hl7", shown, "holds no message (no line begins with MSH)", "Ask the sender for HL7 v2 messages"
+        )
+    if open_files > 0 or open_batches > 0:
+        raise FileRefusedError(
+            "truncated_file",
+            shown,
+            f"the {'batch' if open_batches > 0 else 'file'} that is opened is not closed (BTS, FTS): it is cut off",
+            "Ask the sender for the whole file",
+        )
+    return messages, declared_at
+
+
+def _keep_count(shown: str, line: int, place: str, parts: Sequence[str], found: int, what: str) -> None:
+    said = parts[1].strip() if len(parts) > 1 else ""
+    if said and said != str(found):
+        raise FileRefusedError(
+            "batch_count",
+            shown,
+            f"{place} (line {line}) counts other {what} than the {found} that are there",
+            "Ask the sender for the whole file",
+        )
+
+
+def _iso(value: str) -> str | None:
+    match = re.match(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2}))?", value)
+    if match is None:
+        return None
+    year, month, day, hour, minute = match.groups()
+    return f"{year}-{month}-{day}" + (f"T{hour}:{minute}" if hour else "")
+
+
+class _Reading:
+    """One source while the messages of a file are read for it."""
+
+    def __init__(self, source: Hl7Source, taken: set[tuple[str, int]]) -> None:
+        self.source = source
+        self.taken = taken
+        self.columns = Columns(source.extract_columns)
+        self.malformed: dict[str, list[int]] = {}
+        self.places: dict[str, list[int]] = {}
+        self.other_types: list[int] = []
+        self.several: list[tuple[int, int]] = []
+        self.escapes: set[int] = set()
+        self.seen: dict[str, int] = {}
+        self.needs_specimen = any(one.segment == "SPM" for one in source.fields.values())
+        self.line = 0
+        self.marks = _Delimiters("|", "^", "~", "\\", "&")
+        self.encoding = source.encoding
+
+    def message(self, raw: _Raw) -> None:
+        try:
+            segments = self.split(raw)
+            header = segments[0][1]
+            kind = tuple(self.parts(header, 9)[:2])
+            if kind != MESSAGE_TYPE:
+                self.other_types.extend(raw.result_lines)
+                return
+            orders, context = self.orders(segments)
+        except _MalformedError as error:
+            self.malformed.setdefault(error.why, []).extend(raw.result_lines)
+            self.places.setdefault(error.why, []).append(error.line)
+            return
+        for order in orders:
+            for line, under, notes in order.results:
+                self.row(line, {**context, **order.context, **under}, order.specimens, notes)
+
+    def split(self, raw: _Raw) -> list[tuple[int, list[str]]]:
+        """The segments of a message as fields; MSH-1 is the separator, so that field n stands at n."""
+        first, header = raw.segments[0]
+        if not header.startswith(b"MSH"):
+            raise _MalformedError(first, "it does not begin with MSH")
+        self.marks = self.delimiters(first, header)
+        plain = header.decode("latin-1").split(self.marks.field)
+        charset = plain[17].split(self.marks.repetition)[0].strip() if len(plain) > 17 else ""
+        if charset and charset.upper() not in CHARSETS:
+            raise _MalformedError(first, "MSH-18 names an unknown character set")
+        self.encoding = CHARSETS[charset.upper()] if charset else self.source.encoding
+        result = []
+        for line, content in raw.segments:
+            if len(content) > LONGEST:
+                raise _MalformedError(line, f"a segment is longer than {LONGEST:,} bytes")
+            try:
+                text = content.decode(self.encoding)
+            except UnicodeDecodeError as error:
+                raise _MalformedError(line, f"it is not written in {self.encoding}") from error
+            if CONTROL.search(text):
+                raise _MalformedError(line, "it holds a control or replacement character")
+            fields = text.split(self.marks.field)
+            if not SEGMENT.fullmatch(fields[0]) or len(fields) < 2:
+                raise _MalformedError(line, "a line is no segment (a line break inside a field, or other separators)")
+            if fields[0] == "MSH":
+                fields.insert(1, self.marks.field)
+            result.append((line, fields))
+        header_fields = result[0][1]
+        if len(header_fields) < 13 or not header_fields[10].strip():
+            raise _MalformedError(first, "MSH has no message control id (MSH-10) or no version (MSH-12)")
+        if not header_fields[12].startswith("2"):
+            raise _MalformedError(first, "MSH-12 is no version 2")
+        return result
+
+    def delimiters(self, line: int, header: bytes) -> _Delimiters:
+        text = header[:10].decode("latin-1")
+        separator = text[3:4]
+        marks = text[4:].split(separator)[0] if separator else ""
+        every = separator + marks
+        usable = len(marks) in {4, 5} and len(set(every)) == len(every)
+        if not usable or any(one.isalnum() or one.isspace() or ord(one) > 126 for one in every):
+            raise _MalformedError(line, "MSH-1 and MSH-2 do not name five different separators")
+        return _Delimiters(separator, marks[0], marks[1], marks[2], marks[3])
+
+    def orders(self, segments: Iterable[tuple[int, list[str]]]) -> tuple[list[_Order], dict[str, list[str]]]:
+        context: dict[str, list[str]] = {}
+        orders: list[_Order] = []
+        ordered: list[str] | None = None
+        for line, fields in segments:
+            name = fields[0]
+            self.remember(line, fields)
+            if name in OF_MESSAGE:
+                if name in context:
+                    raise _MalformedError(line, f"it has a second {name}")
+                context[name] = fields
+            elif name == "ORC":
+                ordered = fields
+            elif name == "OBR":
+                orders.append(_Order({"OBR": fields} | ({"ORC": ordered} if ordered else {})))
+                ordered = None
+            elif name == "OBX":
+                if not orders:
+                    raise _MalformedError(line, "an OBX stands under no OBR")
+                orders[-1].results.append((line, {"OBX": fields}, []))
+            elif name == "SPM" and orders:
+                orders[-1].specimens.append(fields)
+            elif name == "NTE" and orders and orders[-1].results:
+                orders[-1].results[-1][2].append(fields)
+        if "PID" not in context:
+            raise _MalformedError(next(iter(segments))[0], "it has no PID")
+        return orders, context
+
+    def remember(self, line: int, fields: Sequence[str]) -> None:
+        """Which filled fields of the result segments the contract does not take."""
+        name = fields[0]
+        if name not in {"OBR", "OBX", "SPM", "NTE"}:
+            return
+        for number in range(2, len(fields)):
+            if fields[number] and (name, number) not in self.taken:
+                self.seen.setdefault(f"{name}-{number}", line)
+
+    def row(
+        self,
+        line: int,
+        segments: Mapping[str, list[str]],
+        specimens: Sequence[list[str]],
+        notes: Sequence[list[str]],
+    ) -> None:
+        self.line = line
+        if self.needs_specimen and len(specimens) > 1:
+            self.several.append((len(self.columns), line))
+        values: dict[str, str | None] = {}
+        for name, place in self.source.fields.items():
+            if place.segment in RESULT_FIELDS:
+                values[name] = self.result(segments["OBX"], place.segment)
+            elif place.segment == "NTE":
+                texts = [self.at(fields, place) for fields in notes]
+                values[name] = "\n".join(text for text in texts if text) or None
+            elif place.segment == "SPM":
+                values[name] = self.at(specimens[0], place) if len(specimens) == 1 else None
+            else:
+                values[name] = self.at(segments.get(place.segment, ()), place)
+        self.columns.add(values, line)
+
+    def at(self, fields: Sequence[str], place: FieldPlace) -> str | None:
+        if place.field >= len(fields):
+            return None
+        content = fields[place.field]
+        if content in {"", '""'}:
+            return None
+        # MSH-1 and MSH-2 are the separators themselves.
+        if place.segment == "MSH" and place.field <= 2:
+            return content
+        repetitions = content.split(self.marks.repetition)
+        if place.repetition is not None:
+            repetitions = repetitions[place.repetition - 1 : place.repetition]
+        elif place.chosen is not None:
+            by, wanted = place.chosen
+            repetitions = [one for one in repetitions if self.component(one, by) == wanted]
+        values = [self.part(one, place) for one in repetitions]
+        return self.marks.repetition.join(values) if any(values) else None
+
+    def part(self, repetition: str, place: FieldPlace) -> str:
+        if place.component is None:
+            return self.unescape(repetition)
+        components = repetition.split(self.marks.component)
+        text = components[place.component - 1] if place.component <= len(components) else ""
+        if place.subcomponent is not None:
+            parts = text.split(self.marks.subcomponent)
+            text = parts[place.subcomponent - 1] if place.subcomponent <= len(parts) else ""
+        return "" if text == '""' else self.unescape(text)
+
+    def component(self, repetition: str, number: int) -> str:
+        components = repetition.split(self.marks.component)
+        return self.unescape(components[number - 1]) if number <= len(components) else ""
+
+    def parts(self, fields: Sequence[str], number: int) -> list[str]:
+        return fields[number].split(self.marks.component) if number < len(fields) else []
+
+    def result(self, fields: Sequence[str], word: str) -> str | None:
+        """OBX-5 as OBX-2 says it is to be read."""
+        if len(fields) < 6 or fields[5] in {"", '""'}:
+            return None
+        kind = fields[2].strip()
+        texts = []
+        for repetition in fields[5].split(self.marks.repetition):
+            components = [self.unescape(one).strip() for one in repetition.split(self.marks.component)]
+            components = ["" if one == '""' else one for one in components]
+            if kind in TEXT_TYPES:
+                code, text = components[0], components[1] if len(components) > 1 else ""
+                original = components[8] if len(components) > 8 else ""
+                texts.append(code if word == "result_code" else text or original or code)
+            elif word == "result":
+                texts.append("".join(components) if kind == "SN" else self.unescape(repetition))
+        return self.marks.repetition.join(texts) if any(texts) else None
+
+    def unescape(self, text: str) -> str:
+        if self.marks.escape not in text:
+            return text
+        if self.marks.escape != "\\":
+            text = text.replace(self.marks.escape, "\\")
+        named = {
+            "F": self.marks.field,
+            "S": self.marks.component,
+            "T": self.marks.subcomponent,
+            "R": self.marks.repetition,
+            "E": self.marks.escape,
+            ".br": "\n",
+            ".sp": "\n",
+            "H": "",
+            "N": "",
+        }
+
+        def read(match: re.Match[str]) -> str:
+            word = match[1]
+            if word in named:
+                return named[word]
+            if word[:1] == "X" and len(word) > 1:
+                try:
+                    return bytes.fromhex(word[1:]).decode(self.encoding)
+                except ValueError:
+                    pass
+            self.escapes.add(self.line)
+            return match[0]
+
+        return ESCAPE.sub(read, text)
+
+    def extract(self, ended: bool, declared_at: str | None, *, first: bool) -> Extract:
+        set_aside = [
+            Note(
+                "hl7_message_malformed",
+                Severity.CRITICAL,
+                "",
+                f"a message cannot be read: {why} (line {', '.join(str(line) for line in self.places[why][:5])})",
+                "Ask the sender to correct and resend the message; its results are quarantined",
+                tuple(lines),
+                why,
+            )
+            for why, lines in sorted(self.malformed.items())
+        ]
+        if self.other_types:
+            set_aside.append(
+                Note(
+                    "hl7_message_type",
+                    Severity.CRITICAL,
+                    "",
+                    "a message is no ORU^R01",
+                    "Ask the sender for result messages only; these are quarantined",
+                    tuple(self.other_types),
+                )
+            )
+        notes = []
+        if self.escapes:
+            notes.append(
+                Note(
+                    "hl7_escape_unknown",
+                    Severity.ANSWER,
+                    "",
+                    "an escape sequence is not known and stays as it is written",
+                    "Ask the sender what it stands for",
+                    tuple(sorted(self.escapes)),
+                )
+            )
+        if first and self.seen:
+            names = sorted(self.seen, key=lambda one: (one[:3], int(one[4:])))
+            notes.append(
+                Note(
+                    "hl7_fields_not_taken",
+                    Severity.INFORMATION,
+                    "",
+                    f"filled fields of the result segments are in no contract and kept in raw: {', '.join(names)}",
+                    "Nothing, unless the study needs them",
+                    tuple(sorted(set(self.seen.values()))),
+                )
+            )
+        settled = []
+        if self.several:
+            note = Note(
+                "hl7_several_specimens",
+                Severity.CRITICAL,
+                "",
+                "an order has several SPM, so the specimen of its results is not known",
+                "Ask the sender for one OBR per specimen",
+                tuple(line for _, line in self.several),
+            )
+            settled.append(
+                Settled("quarantined", note.rule, np.array([row for row, _ in self.several], dtype=np.int64), note)
+            )
+        return Extract(
+            frame=self.columns.frame(),
+            lines=self.columns.line_numbers(),
+            set_aside=tuple(set_aside),
+            ended=ended,
+            notes=tuple(notes),
+            settled=tuple(settled),
+            declared_at=declared_at,
+        )
