@@ -22,8 +22,8 @@ class Rule(BaseModel):
     `expectation` and `kwargs` are Great Expectations'; columns named there are the frame's own or those that
     `columns` prepares. Only rows on which `where` holds are checked. `per` splits what is found: one cause for each
     combination of values of these columns. `hold` keeps a staged row back (then `releasable` says whether a person
-    may let it through); `finding` only says it. `lenient` marks a rule for a class of ADaM datasets: it is left out
-    where the dataset has not all its columns.
+    may let it through); `finding` only says it. `lenient` marks a rule for a class of ADaM datasets, or one that
+    follows from the specification: it is left out where the dataset has not all its columns.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)

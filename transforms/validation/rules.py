@@ -20,15 +20,14 @@ from transforms.core.tables import read_table
 from transforms.errors import ConfigurationError, Fault
 from transforms.study import Study, graph
 from transforms.study.yaml import read_yaml
-from transforms.validation.columns import Kind, Lookup
+from transforms.validation.columns import Concept, Kind, Lookup
 from transforms.validation.expectations import KNOWN
 from transforms.validation.rule import Rule
-from transforms.validation.structure import structural_rules, terms
+from transforms.validation.structure import SUPPLEMENTAL, structural_rules, terms
 
 EXPECTATIONS = Path(__file__).resolve().parents[2] / "expectations"
 SHARED = "expectations/"
 NUMERIC_TYPES = {"number", "integer"}
-SUPPLEMENTAL = ("STUDYID", "RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL", "QNAM", "QLABEL", "QVAL", "QORIG", "QEVAL")
 
 
 @dataclass(frozen=True)
@@ -382,6 +381,10 @@ class _Binder:
                     for cell in (one.lookup, *one.by, *one.fixed):
                         if cell not in table.columns:
                             self.unknown(file, place, f"{table.file} has no column {cell!r}", cell, table.columns)
+            if isinstance(one, Concept):
+                for code in one.codelists:
+                    if code not in self.study.standards.codelists:
+                        self.fault(file, place, f"there is no CT codelist {code!r}", "Correct the C-code")
             kinds[name] = one.kind
         for name in rule.checked:
             column(name, "number" if KNOWN[rule.expectation].numbers else None)
@@ -410,7 +413,11 @@ class _Binder:
     def resolved(self, rule: Rule) -> Rule:
         """The rule with the terms and limits it refers to."""
         columns = {
-            name: one.resolved(self.tables[one.table]) if isinstance(one, Lookup) else one
+            name: one.resolved(self.tables[one.table])
+            if isinstance(one, Lookup)
+            else one.resolved(self.study.standards.codelists)
+            if isinstance(one, Concept)
+            else one
             for name, one in rule.columns.items()
         }
         kwargs = dict(rule.kwargs)
