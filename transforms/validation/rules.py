@@ -22,6 +22,7 @@ from transforms.study import Study, graph
 from transforms.study.yaml import read_yaml
 from transforms.validation.columns import Concept, Kind, Lookup
 from transforms.validation.expectations import KNOWN
+from transforms.validation.explained import ExplainedFailure, explained_failures
 from transforms.validation.rule import Rule
 from transforms.validation.structure import SUPPLEMENTAL, structural_rules, terms
 
@@ -32,11 +33,12 @@ NUMERIC_TYPES = {"number", "integer"}
 
 @dataclass(frozen=True)
 class RuleBook:
-    """The rules of one study by source, SDTM dataset and ADaM dataset."""
+    """The rules of one study by source, SDTM dataset and ADaM dataset, and the failures of rules it explains."""
 
     staged: Mapping[str, tuple[Rule, ...]]
     sdtm: Mapping[str, tuple[Rule, ...]]
     adam: Mapping[str, tuple[Rule, ...]]
+    explained: tuple[ExplainedFailure, ...] = ()
 
     def rules(self) -> Iterator[Rule]:
         """Every rule, staged first."""
@@ -122,7 +124,7 @@ class _Binder:
         self.sdtm: dict[str, list[Rule]] = {name: [] for name in study.datasets}
         self.sdtm_columns = {name: sdtm_columns(study, name) for name in study.datasets}
         for name, dataset in study.datasets.items():
-            if graph.has_subjects(dataset) and graph.sequence_variable(study, name):
+            if graph.has_subjects(dataset) and (name == "DM" or graph.sequence_variable(study, name)):
                 self.sdtm[f"SUPP{name}"] = []
                 self.sdtm_columns[f"SUPP{name}"] = dict.fromkeys(SUPPLEMENTAL, "text")
         self.staged_columns = {name: staged_columns(study, name) for name in study.sources}
@@ -162,12 +164,15 @@ class _Binder:
             if read is not None:
                 for use in read[0].use:
                     self.use(use, read[1])
+        explained, faults = explained_failures(self.study, texts)
+        self.faults.extend(faults)
         if self.faults:
             raise ConfigurationError(self.faults)
         return RuleBook(
             {name: tuple(rules) for name, rules in self.staged.items()},
             {name: tuple(rules) for name, rules in self.sdtm.items()},
             {name: tuple(rules) for name, rules in self.adam.items()},
+            explained,
         )
 
     def content(self, path: Path, file: str) -> Any:

@@ -140,7 +140,7 @@ def _dataset(study: Study, writer: _Writer, name: str, columns: Mapping[str, Kin
         )
     yield from _pairs(writer, name, columns, any(True for _ in _collected_dates(study, name)))
     yield from _results(writer, name, columns)
-    yield from _study_days(study, writer, name, columns)
+    yield from _study_days(study, writer, columns)
     yield from _planned(study, writer, name, columns)
     yield from _concepts(study, writer, name, standards)
     if columns.keys() >= set(POINTER):
@@ -155,7 +155,7 @@ def _variables(writer: _Writer, columns: Iterable[str]) -> Rule:
     )
 
 
-def _study_days(study: Study, writer: _Writer, name: str, columns: Mapping[str, Kind]) -> Iterator[Rule]:
+def _study_days(study: Study, writer: _Writer, columns: Mapping[str, Kind]) -> Iterator[Rule]:
     """Every study day says what its date and the reference date of the subject say."""
     if "DM" not in study.datasets or "USUBJID" not in columns:
         return
