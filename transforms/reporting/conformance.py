@@ -70,7 +70,8 @@ def lines(listed: Mapping[str, Any]) -> Iterator[str]:
     for row in listed["failures"]:
         where = ".".join(one for one in (row["domain"], row["variable"]) if one)
         records = f"  {row['records']} record(s)" if row["records"] else ""
-        yield f"{row['outcome'].replace('_', ' ')}  {row['rule']} ({row['engine']})  {row['severity']}  {where}{records}"
+        word = row["outcome"].replace("_", " ")
+        yield f"{word}  {row['rule']} ({row['engine']})  {row['severity']}  {where}{records}"
         yield f"    {row['message']}"
         yield f"    {row['explained_by']}: {row['explanation']}" if row["explained_by"] else "    unexplained"
     for message in listed["unused"]:

@@ -46,7 +46,8 @@ class DeliveryFacts:
     `accounts` are rows of `snapshot.ACCOUNT`; `quarantine` rows have file, line, rule, finding_id, releasable.
     `findings` and `closed` have the fields of `findings.Finding` and why, cause, who, status, opened, change.
     `datasets` gives records now and in the snapshot before (None: new). `changes` is what `changes_between` returns.
-    `conformance` is what `conformance.read` returns. `waiting` are files in landing that still grow. `label` is written over the page, for synthetic data for example.
+    `conformance` is what `conformance.read` returns, or empty.
+    `waiting` are files in landing that still grow. `label` is written over the page, for synthetic data for example.
     """
 
     study: str
