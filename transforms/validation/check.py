@@ -37,6 +37,8 @@ class CheckFailedError(CairnError):
 class Breach:
     """Rows (sorted positions in the frame given) on which a rule does not hold; none for a breach of the frame.
 
+    Where columns are missing that a rule asks for, each is a breach of its own and `variable` names it.
+
     `cause` tells breaches of one rule apart (the term, the test): it may be collected text and is only hashed.
     """
 
@@ -194,6 +196,7 @@ class _Part:
     kwargs: dict[str, Any]
     bad: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     failed: bool = False
+    missing: tuple[str, ...] = ()
     split: np.ndarray | None = None
 
     @property
@@ -213,6 +216,10 @@ class _Part:
         """What was found, split by the columns of `per`."""
         rule, name = self.rule, self.frame.name
         if not self.failed:
+            return
+        if self.missing:
+            for one in self.missing:
+                yield Breach(rule, name, one, np.empty(0, dtype=np.int64), one)
             return
         mask = np.zeros(self.size, dtype=bool)
         mask[self.bad] = True
@@ -384,6 +391,8 @@ def _settle(run: _Run, parts: Sequence[_Part]) -> None:
         raise CheckFailedError(f"{where}: Great Expectations could not check it: {raised}")
     if shape == "table":
         filled[0].failed = not result.success
+        details = result.result.get("details") or {}
+        filled[0].missing = tuple(details.get("mismatched", {}).get("missing", ()))
         return
     bad = _unexpected(result, frame, where)
     start = 0

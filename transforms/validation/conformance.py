@@ -81,29 +81,23 @@ def own_outcomes(
 ) -> Iterator[Outcome]:
     """What the rules that follow from the specification say; `reached` is what `check.examine` returns."""
     failed: dict[tuple[str, str, str], set[int]] = {}
-    for breach in breaches:
-        rows = failed.setdefault((breach.dataset, breach.rule.id, breach.variable), set())
-        rows.update(int(row) + 1 for row in breach.rows)
+    said: dict[tuple[str, str, str], Rule] = {}
     for dataset, own in rules.items():
-        said: dict[tuple[str, str, str], Rule] = {}
         for rule in own:
             if rule.id.startswith("structure."):
                 said.setdefault((dataset, rule.id, rule.said), rule)
-        for key, rule in said.items():
-            numbers = sorted(failed.get(key, ()))
-            result: Result = "fail" if key in failed else "pass" if reached.get(key) else "not_applicable"
-            yield Outcome(
-                OWN,
-                version,
-                rule.id,
-                dataset,
-                rule.said,
-                LEVELS[rule.severity],
-                result,
-                rule.message,
-                len(numbers),
-                tuple(numbers[:NAMED]),
-            )
+    for breach in breaches:
+        key = (breach.dataset, breach.rule.id, breach.variable)
+        if breach.rule.id.startswith("structure."):
+            said.setdefault(key, breach.rule)
+            failed.setdefault(key, set()).update(int(row) + 1 for row in breach.rows)
+    for key, rule in said.items():
+        dataset, _, variable = key
+        numbers = sorted(failed.get(key, ()))
+        result: Result = "fail" if key in failed else "pass" if reached.get(key) else "not_applicable"
+        first = tuple(numbers[:NAMED])
+        level = LEVELS[rule.severity]
+        yield Outcome(OWN, version, rule.id, dataset, variable, level, result, rule.message, len(numbers), first)
 
 
 def judge(

@@ -151,6 +151,7 @@ def _variables(writer: _Writer, columns: Iterable[str]) -> Rule:
     return writer.rule(
         "structure.variables",
         {"expect_table_columns_to_match_set": {"column_set": sorted(columns), "exact_match": False}},
+        variable="*",
         lenient=False,
     )
 
@@ -177,7 +178,10 @@ def _study_days(study: Study, writer: _Writer, columns: Mapping[str, Kind]) -> I
             columns={
                 "reference": {"fetch": "RFSTDTC", "of": "DM", "by": ["USUBJID"]},
                 "counted": {"study_day": date, "reference": "reference"},
+                "subjects": {"count": ["USUBJID"], "of": "DM"},
             },
+            # Day 0, and a subject that is not in DM, are other rules'.
+            where={variable: {"not_equals": 0}, "subjects": {"at_least": 1}},
             variable=f"{variable}, {date}",
         )
 
@@ -385,7 +389,7 @@ def _qualifiers(study: Study, writer: _Writer, name: str) -> Iterator[Rule]:
     yield _pointer(writer)
     yield writer.rule(
         "structure.test_code",
-        {"expect_column_values_to_match_regex": {"column": "QNAM", "regex": SHORT_NAME}},
+        {"expect_column_values_to_match_regex": {"column": "QNAM", "regex": "^[A-Z_][A-Z0-9_]*$"}},
         {"variable": "QNAM"},
         per=("QNAM",),
     )
