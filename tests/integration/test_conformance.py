@@ -155,8 +155,10 @@ def test_the_report_of_core_comes_into_the_same_table(small: SmallStudy, core: P
     conformance = [row for row in listed if row["rule"] == "conformance_failed"]
     assert {(row["dataset"], row["severity"], row["n_records"]) for row in conformance} == {
         ("", "critical", 0),
-        ("VS", "critical", 1),
+        ("VS", "critical", 2),
     }
+    # The first two records of VS are the systolic pressures of subject 001.
+    assert [one["lines"] for row in conformance for one in row["places"]] == [[2, 4]]
     for name in ("results/conformance", "findings"):
         assert "secret" not in str(pq.read_table(run.path / f"{name}.parquet").to_pylist())
     given = {one["name"]: one for one in json.loads((core / "given.json").read_text())}
