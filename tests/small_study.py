@@ -130,6 +130,11 @@ working:
         "CODELIST,COLLECTED,ACTION,TERM,CT\nsex,Male,term,M,C66731\nsex,Female,term,F,C66731\n"
         "sex,fem.,fix,F,C66731\nsex,not asked,ignore,,C66731\n"
     ),
+    "conformance.csv": (
+        "ENGINE,RULE,DOMAIN,VARIABLE,WHY\n"
+        "pointblank,SDTM-121,TS,,A small study has no trial summary.\n"
+        "pointblank,SDTM-122,TA,,A small study plans no arms.\n"
+    ),
 }
 EXTRACTS = {
     "demog.csv": "SUBJ,SITE,AGE,SEX,COUNTRY\n001,10,63.0,Male,USA\n002,10,70,female,USA\n003,11,55,FEMALE,USA\n",

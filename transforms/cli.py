@@ -355,6 +355,20 @@ def findings(
             out.print(f"{len(rows)} finding(s) written to {path}")
 
 
+@app.command()
+def conformance(study: StudyName, as_json: AsJson = False) -> None:
+    """Say what each conformance engine found in the current snapshot, and what explains its failures."""
+    from transforms.reporting import conformance as report
+
+    _, snapshot = _current(study)
+    listed = report.read(snapshot)
+    if as_json:
+        _print_json(listed)
+        return
+    for line in report.lines(listed):
+        _out().print(line, markup=False)
+
+
 By = Annotated[str, typer.Option("--by", help="Who decides: the person's name.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why.")]
 FindingId = Annotated[str, typer.Argument(help="As ./cairn findings shows it.")]

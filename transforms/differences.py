@@ -28,7 +28,8 @@ from transforms.snapshot import FILE, LINE, SHA256
 from transforms.warehouse.decisions import Decision, digests
 from transforms.warehouse.snapshots import MANIFEST
 
-KINDS = ("sdtm", "adam", "results")
+# Results follow from these two; what differs in them is told by their own pages.
+KINDS = ("sdtm", "adam")
 CAUSES = ("data", "decisions", "specification", "terminology", "placement", "cut-off", "code")
 DATA, DECISIONS, SPECIFICATION, TERMINOLOGY, PLACEMENT, CUT_OFF, CODE = (1 << bit for bit in range(len(CAUSES)))
 ONE_PER_SUBJECT = ("DM", "ADSL")

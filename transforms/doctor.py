@@ -46,6 +46,7 @@ def checks(root: Path, home: Path) -> Iterator[Check]:
     free = shutil.disk_usage(_existing(home)).free
     yield Check("disk", free >= ENOUGH, f"{free / (1 << 30):.1f} GiB free", "Free at least 2 GiB where CAIRN_HOME lies")
     yield _database(home)
+    yield _core()
 
 
 def _existing(path: Path) -> Path:
@@ -70,3 +71,14 @@ def _database(home: Path) -> Check:
             return Check("postgresql", True, kind)
     except CairnError as error:
         return Check("postgresql", False, str(error), "See docs/database.md")
+
+
+def _core() -> Check:
+    """CDISC CORE is optional, so only one that is named and not there is not well."""
+    from transforms.validation.core_engine import CACHE, COMMAND, Core
+
+    core = Core.configured()
+    if core is None:
+        return Check("CDISC CORE", True, f"not configured ({COMMAND}): its rules are not run")
+    remedy = f"Correct {COMMAND} and {CACHE}, or unset {COMMAND}; docs/checks.md shows how"
+    return Check("CDISC CORE", core.there, " ".join(core.command) if core.there else f"{COMMAND} is not there", remedy)

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms.reporting import conformance
 from transforms.reporting.delivery import DeliveryFacts
 from transforms.warehouse.decisions import Decision
 from transforms.warehouse.ledger import CLOSED, Ledger, ledger
@@ -229,6 +230,7 @@ def delivery_facts(
         quarantine=[
             one | {"releasable": releasable[one["finding_id"]]} for one in _quarantine(found, manifest["files"])
         ],
+        conformance=conformance.read(folder),
     )
 
 

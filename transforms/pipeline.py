@@ -37,10 +37,11 @@ from transforms.staging.stage import AccountLine, RawFile, Staged, identity_map,
 from transforms.study import Study
 from transforms.study.models import OdmSource, Source
 from transforms.study.yaml import read_yaml
-from transforms.validation.check import Breach, check
+from transforms.validation import conformance, core_engine
+from transforms.validation.check import Breach, check, examine
 from transforms.validation.rules import Rule, rule_book
 from transforms.validation.rules import explanations as rule_book_explanations
-from transforms.warehouse import lineage
+from transforms.warehouse import lineage, parquet
 from transforms.warehouse.building import Building
 from transforms.warehouse.decisions import Decision, DecisionLog, DecisionLogError, digest, digests, locked, released
 from transforms.warehouse.postgres import Database, Kind, Table
@@ -50,6 +51,7 @@ from transforms.warehouse.snapshots import MANIFEST, Snapshots, content_hash, id
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS: tuple[Kind, ...] = ("sdtm", "adam", "results")
+RESULT_KEYS = {conformance.TABLE.upper(): conformance.KEYS}
 CODE = ("transforms", "sql", "expectations", "requirements.lock")
 TERMINOLOGY = ("cdisc_mappings/standards",)
 CODE_SUFFIXES = (".py", ".sql", ".yml", ".csv", ".lock", ".j2")
@@ -260,7 +262,9 @@ def inputs_of(
         for name in sorted(study.sources)
         for entry in ordered(received, name)
     ]
+    core = core_engine.fingerprint()
     return {
+        **({"core": core} if core else {}),
         "study": study.name,
         "files": files,
         "decisions": digest(decisions),
@@ -614,9 +618,38 @@ def finish_sdtm(study: Study, building: Building) -> None:
         tables.append(building.read(f"parts/sdtm/{name}.records"))
         tables.append(lineage.numbered(building.read(f"parts/sdtm/{name}.values"), ids))
     links = lineage.with_versions(pa.concat_tables(tables), building.read("versions"))
+    building.write("parts/sdtm.findings", findings_module.to_arrow(_conforming(study, building, links)))
+    # Written last: who finds it takes the stage for done.
     building.write("parts/sdtm.lineage", links)
-    frames = {name.upper(): building.frame(f"sdtm/{name}") for name in names}
-    building.write("parts/sdtm.findings", _checked(frames, rule_book(study).sdtm, links))
+
+
+def _conforming(study: Study, building: Building, links: pa.Table) -> list[Finding]:
+    """Check the SDTM datasets, write the table of conformance, and return what a person must know or answer."""
+    opening, book = building.opening(), rule_book(study)
+    datasets = {name.upper(): building.read(f"sdtm/{name}") for name in building.names("sdtm")}
+    frames = {name: parquet.frame_of(table) for name, table in datasets.items()}
+    breaches, reached = examine(frames, book.sdtm)
+    outcomes = [
+        *conformance.own_outcomes(book.sdtm, breaches, reached, opening["identity"]["code"][:12]),
+        *conformance.run_engines(
+            study, datasets, cut_off=opening["cut_off"], core=opening["identity"].get("core", core_engine.ABSENT)
+        ),
+    ]
+    judged = conformance.judge(study, datasets, outcomes, book.explained)
+    building.write(f"results/{conformance.TABLE}", conformance.table_of(judged))
+    stands = {(one.outcome.domain, one.outcome.rule, one.outcome.variable) for one in judged if one.by}
+
+    def lines(dataset: str, records: np.ndarray) -> tuple[RawPlace, ...]:
+        return lineage.places(links, dataset, records)
+
+    return [
+        *(
+            _finding(one, lines(one.dataset, one.rows + 1))
+            for one in breaches
+            if (one.dataset, one.rule.id, one.variable) not in stands
+        ),
+        *conformance.findings(judged, book.explained, lines),
+    ]
 
 
 def _checked(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], links: pa.Table) -> pa.Table:
@@ -728,7 +761,7 @@ def keys_of(study: Study, dataset: str) -> tuple[str, ...]:
     """The natural key of a dataset; none for SUPP--, whose records are named by those they belong to."""
     if dataset in study.datasets:
         return study.datasets[dataset].keys
-    return study.analyses[dataset].keys if dataset in study.analyses else ()
+    return study.analyses[dataset].keys if dataset in study.analyses else RESULT_KEYS.get(dataset, ())
 
 
 def publish(study: Study, where: Home, opening: Opening, *, database: Database | None = None, run_id: str = "") -> Path:

@@ -28,6 +28,11 @@ def test_run_findings_trace_and_snapshots(small: SmallStudy) -> None:
     assert ran.stderr == "", "quiet in a pipe"
     found = cairn(small, "findings", str(small.folder))
     assert found.stdout.strip() == "No findings."
+    said = cairn(small, "conformance", str(small.folder))
+    assert said.returncode == 0, said.stderr
+    assert "conformance.csv line 3: A small study plans no arms." in said.stdout
+    engines = json.loads(cairn(small, "conformance", str(small.folder), "--json").stdout)["engines"]
+    assert [(one["engine"], one["unexplained"]) for one in engines] == [("cairn", 0), ("CORE", 0), ("pointblank", 0)]
     traced = cairn(
         small, "trace", str(small.folder), "vs", "USUBJID=SMALL-01-002", "VSTESTCD=WEIGHT", "--variable", "VSSTRESN"
     )

@@ -160,6 +160,33 @@ FACTS = DeliveryFacts(
         {"file": "lab.csv", "line": 413, "rule": "unreadable_number", "finding_id": "f2", "releasable": True},
     ),
     waiting=("vs_20250201.csv",),
+    conformance={
+        "engines": [
+            {"engine": "cairn", "version": "cafe", "passed": 1448, "explained": 0, "unexplained": 0}
+            | {"not_applicable": 136, "note": ""},
+            {"engine": "CORE", "version": "", "passed": 0, "explained": 0, "unexplained": 0}
+            | {"not_applicable": 0, "note": "CDISC CORE was not run"},
+            {"engine": "pointblank", "version": "1.1.1", "passed": 305, "explained": 1, "unexplained": 1}
+            | {"not_applicable": 171, "note": ""},
+        ],
+        "failures": [
+            {
+                "rule": "SDTM-094",
+                "engine": "pointblank",
+                "domain": "LB",
+                "message": "A unit",
+                "explained_by": "ct_version",
+            },
+            {
+                "rule": "SDTM-121",
+                "engine": "pointblank",
+                "domain": "TS",
+                "message": "TS is missing",
+                "explained_by": None,
+            },
+        ],
+        "unused": [],
+    },
 )
 EMPTY = DeliveryFacts("tiny", "A small study", "cafe01", None, "2025-01-31", True, "run-1")
 CASES: Mapping[str, DeliveryFacts] = {
@@ -201,6 +228,16 @@ def test_the_page_is_whole_html_that_needs_nothing_from_outside(facts: DeliveryF
 @pytest.mark.parametrize("facts", CASES.values(), ids=CASES.keys())
 def test_the_same_facts_give_the_same_bytes(facts: DeliveryFacts) -> None:
     assert delivery_report(facts) == delivery_report(replace(facts))
+
+
+def test_conformance_is_counted_and_what_nobody_explains_is_shown() -> None:
+    text = Page(delivery_report(FACTS)).text
+    assert "cairn cafe 1,448 0 0 136" in text
+    assert "CORE CDISC CORE was not run 0 0 0 0" in text
+    assert "pointblank 1.1.1 305 1 1 171" in text
+    assert "SDTM-121 pointblank · TS: TS is missing" in text
+    assert "SDTM-094" not in text
+    assert "Conformance" not in Page(delivery_report(EMPTY)).text
 
 
 def test_the_order_of_facts_does_not_matter() -> None:

@@ -10,7 +10,7 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ class DeliveryFacts:
     `accounts` are rows of `snapshot.ACCOUNT`; `quarantine` rows have file, line, rule, finding_id, releasable.
     `findings` and `closed` have the fields of `findings.Finding` and why, cause, who, status, opened, change.
     `datasets` gives records now and in the snapshot before (None: new). `changes` are summaries of `changes.compare`,
-    `source_changes` the same of the accepted rows of each source whose files changed.
+    `source_changes` the same of the accepted rows of each source whose files changed. `conformance` is what
+    `conformance.read` returns, or empty.
     `waiting` are files in landing that still grow. `label` is written over the page, for synthetic data for example.
     """
 
@@ -66,6 +67,7 @@ class DeliveryFacts:
     source_changes: Sequence[Row] = ()
     quarantine: Sequence[Row] = ()
     waiting: Sequence[str] = ()
+    conformance: Row = field(default_factory=dict)
     label: str = ""
 
 

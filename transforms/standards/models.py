@@ -56,13 +56,17 @@ class DatasetStandard:
 
 @dataclass(frozen=True)
 class Codelist:
-    """A CDISC codelist: its submission values, case-sensitive, and whether a sponsor may add to it."""
+    """A CDISC codelist: its submission values, case-sensitive, and whether a sponsor may add to it.
+
+    `concepts` gives the C-code of each term whose code is known; paired lists (a code and its name) share codes.
+    """
 
     code: str
     short_name: str
     name: str
     extensible: bool
     terms: frozenset[str]
+    concepts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,12 @@ class Standards:
                     return replace(variable, name=name, order=self._general_order(known, variable))
         return None
 
+    def variable_names(self, dataset: str) -> frozenset[str]:
+        """Every variable that may stand in a dataset: those of the guide's table and of its class."""
+        known = self.datasets[dataset]
+        general = (one.name for group in ("ALL", known.observation_class) for one in self.general.get(group, ()))
+        return frozenset({*known.by_name, *(name.replace("--", dataset) for name in general)})
+
     def _general_order(self, dataset: DatasetStandard, variable: VariableStandard) -> float:
         """A place between the guide's variables: behind the nearest one that SDTM puts before it."""
         ordered = [*self.general.get("ALL", ()), *self.general.get(dataset.observation_class, ())]
@@ -233,6 +243,7 @@ def _codelists(folder: Path) -> dict[str, Codelist]:
             row["name"],
             row["extensible"] == "Y",
             frozenset(term["term"] for term in terms.get(row["codelist"], ())),
+            {term["term"]: term["term_code"] for term in terms.get(row["codelist"], ()) if term["term_code"]},
         )
         for row in _dicts(read_table(folder / "codelists.csv", "codelists.csv"))
     }

@@ -37,6 +37,8 @@ class CheckFailedError(CairnError):
 class Breach:
     """Rows (sorted positions in the frame given) on which a rule does not hold; none for a breach of the frame.
 
+    Where columns are missing that a rule asks for, each is a breach of its own and `variable` names it.
+
     `cause` tells breaches of one rule apart (the term, the test): it may be collected text and is only hashed. `told`
     is what a table of the specification adds to the rule's message.
     """
@@ -56,6 +58,17 @@ def check(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]
     absent, every other dataset that has rules must be there. Raises CheckFailedError naming rule and dataset where a
     column is missing, where Great Expectations could not run an expectation, or where its answer is not whole.
     """
+    return examine(frames, rules)[0]
+
+
+def examine(
+    frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]]
+) -> tuple[tuple[Breach, ...], dict[tuple[str, str, str], int]]:
+    """What `check` returns, and on how many rows each rule had something to look at.
+
+    The second is by frame, rule id and what the rule says it is about (`Rule.said`); a rule that was left out because
+    the frame lacks its columns is not in it.
+    """
     parts = [part for name, own in rules.items() for part in _parts(frames, name, own)]
     groups: dict[tuple[Any, ...], list[_Part]] = {}
     for part in parts:
@@ -64,7 +77,11 @@ def check(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]
         expect = _Expect()
         for group in groups.values():
             _settle(expect, group)
-    return tuple(breach for part in parts for breach in part.breaches())
+    reached: dict[tuple[str, str, str], int] = {}
+    for part in parts:
+        key = (part.frame.name, part.rule.id, part.rule.said)
+        reached[key] = reached.get(key, 0) + part.reached()
+    return tuple(breach for part in parts for breach in part.breaches()), reached
 
 
 def reach(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]]) -> dict[tuple[str, str], int]:
@@ -103,6 +120,9 @@ class _Frame:
         if name not in self.frames:
             raise CheckFailedError(f"{self.name}: a rule looks into {name}, which is not given. Check them together")
         return self.frames[name]
+
+    def datasets(self) -> Sequence[str]:
+        return list(self.frames)
 
     def key(self, name: str) -> Any:
         """What identifies a column: its name, or what prepares it (with what prepares its inputs)."""
@@ -178,6 +198,7 @@ class _Part:
     kwargs: dict[str, Any]
     bad: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     failed: bool = False
+    missing: tuple[str, ...] = ()
     split: np.ndarray | None = None
 
     @property
@@ -197,6 +218,10 @@ class _Part:
         """What was found, split by the columns of `per`."""
         rule, name = self.rule, self.frame.name
         if not self.failed:
+            return
+        if self.missing:
+            for one in self.missing:
+                yield Breach(rule, name, one, np.empty(0, dtype=np.int64), one)
             return
         mask = np.zeros(self.size, dtype=bool)
         mask[self.bad] = True
@@ -254,9 +279,11 @@ def _part(frame: _Frame, rule: Rule) -> _Part:
         rows = np.flatnonzero(conditions.rows(rule.where, frame.column, frame.index))
     names = [str(one) for one in rule.checked]
     if known.shape == "table" and not names:
+        if known.names_only:
+            rows = np.empty(0, dtype=np.int64)
         whole = {name: _plain(frame.column(name) if rows is None else frame.column(name).iloc[rows])
                  for name in frame.names()}  # fmt: skip
-        size = len(frame.data) if rows is None else len(rows)
+        size = len(frame.data) if rows is None or known.names_only else len(rows)
         return _Part(rule, frame, whole, size, np.empty(0, dtype=np.int64), rows, dict(rule.kwargs))
     if known.shape == "rows":
         distinct = _distinct(frame, names, rows)
@@ -368,6 +395,8 @@ def _settle(run: _Run, parts: Sequence[_Part]) -> None:
         raise CheckFailedError(f"{where}: Great Expectations could not check it: {raised}")
     if shape == "table":
         filled[0].failed = not result.success
+        details = result.result.get("details") or {}
+        filled[0].missing = tuple(details.get("mismatched", {}).get("missing", ()))
         return
     bad = _unexpected(result, frame, where)
     start = 0

@@ -12,11 +12,12 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from transforms.core import conditions, dates, numbers, text
 from transforms.core.conditions import Test
 from transforms.core.tables import Table
+from transforms.standards import Codelist
 
 Kind = Literal["text", "number"]
 Operand = str | float | int
@@ -40,6 +41,9 @@ class Scope(Protocol):
 
     def frame(self, name: str) -> pd.DataFrame:
         """Another frame that is checked with this one."""
+
+    def datasets(self) -> Sequence[str]:
+        """The names of all frames that are checked together."""
 
 
 class Prepared(BaseModel):
@@ -499,7 +503,8 @@ class Present(Prepared):
 class Count(Prepared):
     """How many rows of a frame (`of`, else this one) have the same values in the columns `count`.
 
-    Columns of `if_there` belong to them where the dataset has them.
+    Columns of `if_there` belong to them where the dataset has them. `there` names the columns of `of` where they
+    have other names.
     """
 
     word: ClassVar[str] = "count"
@@ -507,6 +512,13 @@ class Count(Prepared):
     count: tuple[str, ...] = Field(min_length=1)
     if_there: tuple[str, ...] = ()
     of: str | None = None
+    there: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _as_many(self) -> Count:
+        if self.there and (self.of is None or len(self.there) != len(self.count)):
+            raise ValueError("there names as many columns of another dataset as count")
+        return self
 
     def inputs(self) -> Sequence[str]:
         """See the base."""
@@ -518,7 +530,7 @@ class Count(Prepared):
 
     def others(self) -> Mapping[str, Sequence[str]]:
         """See the base."""
-        return {self.of: self.count} if self.of else {}
+        return {self.of: self.there or self.count} if self.of else {}
 
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
@@ -527,10 +539,133 @@ class Count(Prepared):
         if self.of is None:
             codes = text.combination_codes(own)
             return pd.Series(np.bincount(codes)[codes].astype(float) if len(codes) else [], scope.index, dtype=float)
-        there = scope.frame(self.of)
-        _, keys = text.combinations([there[name] for name in names])
-        known = dict(zip(keys, np.bincount(text.combination_codes([there[n] for n in names])), strict=True))
+        frame = scope.frame(self.of)
+        codes, keys = text.combinations([frame[name] for name in (*self.there, *names[len(self.there) :])])
+        known = dict(zip(keys, np.bincount(codes), strict=True))
         return text.map_rows_number(own, lambda *key: float(known.get(key, 0)))
+
+
+class Fetch(Prepared):
+    """The text in the column `fetch` of another frame, on its one row with the same values in the columns `by`."""
+
+    word: ClassVar[str] = "fetch"
+    kind: ClassVar[Kind] = "text"
+    own_value: ClassVar[bool] = False
+    fetch: str
+    of: str
+    by: tuple[str, ...] = Field(min_length=1)
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return self.by
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return ("by",)
+
+    def others(self) -> Mapping[str, Sequence[str]]:
+        """See the base."""
+        return {self.of: (self.fetch, *self.by)}
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        frame = scope.frame(self.of)
+        codes, keys = text.combinations([frame[name] for name in self.by])
+        values = frame[self.fetch].astype(object).where(frame[self.fetch].notna(), None).to_list()
+        once = np.bincount(codes) == 1 if len(codes) else np.empty(0, dtype=bool)
+        known = {keys[code]: value for code, value in zip(codes, values, strict=True) if once[code]}
+        return text.map_rows([scope.column(name) for name in self.by], lambda *key: known.get(key))
+
+
+class StudyDay(Prepared):
+    """The study day of a complete ISO 8601 date, counted from `reference`: no day 0; missing for a partial date."""
+
+    word: ClassVar[str] = "study_day"
+    takes: ClassVar[Kind | None] = "text"
+    study_day: str
+    reference: str
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return (self.study_day, self.reference)
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return ("study_day", "reference")
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        return dates.study_days(scope.column(self.study_day), scope.column(self.reference))
+
+
+class Related(Prepared):
+    """How many records a pointer reaches: `related` names the columns of RDOMAIN, USUBJID, IDVAR and IDVARVAL.
+
+    Without IDVAR the pointer means the subject, without IDVARVAL every record that has the variable, without USUBJID
+    those of all subjects. 0 for a dataset or variable that is not there.
+    """
+
+    word: ClassVar[str] = "related"
+    own_value: ClassVar[bool] = False
+    related: tuple[str, str, str, str] = ("RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL")
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return self.related
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        columns = [scope.column(name) for name in self.related]
+        _, pointers = text.combinations([columns[0], columns[2]])
+        counts: dict[tuple[object, ...], dict[tuple[object, object], int]] = {}
+        for domain, variable in pointers:
+            counts[domain, variable] = _records(scope, str(domain), None if variable is None else str(variable))
+
+        def find(domain: object, subject: object, variable: object, value: object) -> float:
+            return float(counts[domain, variable].get((subject, value), 0))
+
+        return text.map_rows_number(columns, find)
+
+
+def _records(scope: Scope, domain: str, variable: str | None) -> dict[tuple[object, object], int]:
+    """Records of a dataset by subject and by the text of a variable; None stands for any."""
+    result: dict[tuple[object, object], int] = {}
+    frame = scope.frame(domain) if domain in scope.datasets() else pd.DataFrame()
+    if (variable is not None and variable not in frame) or (variable is None and "USUBJID" not in frame):
+        return result
+    known = [frame[name] for name in ("USUBJID", variable) if name in frame]
+    codes, keys = text.combinations(known)
+    for key, count in zip(keys, np.bincount(codes), strict=True):
+        subject = key[0] if "USUBJID" in frame else None
+        value = key[-1] if variable is not None else None
+        if variable is not None and value is None:
+            continue
+        said = value if isinstance(value, str) or value is None else numbers.number_text(float(str(value)))
+        for pointer in {(subject, said), (subject, None), (None, said), (None, None)}:
+            result[pointer] = result.get(pointer, 0) + int(count)
+    return result
+
+
+class Concept(_OneText):
+    """The C-code of the concept that a term of some codelists stands for; missing where it is not known."""
+
+    word: ClassVar[str] = "concept"
+    kind: ClassVar[Kind] = "text"
+    concept: str
+    codelists: tuple[str, ...] = Field(min_length=1)
+    found: Mapping[str, str] = Field(default={}, repr=False)
+
+    def resolved(self, published: Mapping[str, Codelist]) -> Concept:
+        """With the codes of the study's terminology; a term with two codes stands for neither."""
+        found: dict[str, set[str]] = {}
+        for code in self.codelists:
+            for term, concept in published[code].concepts.items() if code in published else ():
+                found.setdefault(term, set()).add(concept)
+        return self.model_copy(update={"found": {term: min(one) for term, one in found.items() if len(one) == 1}})
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        return text.translate(scope.column(self.concept), dict(self.found))
 
 
 class Distinct(Prepared):
@@ -601,7 +736,7 @@ WORDS: dict[str, type[Prepared]] = {
     kind.word: kind
     for kind in (
         Number, Text, Part, Bytes, Day, Begin, End, Rounded, Sum, Difference, Product, Quotient, Margin, Inside,
-        Lookup, Cell, Pick, Flags, Present, Count, Distinct, Rank,
+        Lookup, Cell, Pick, Flags, Present, Count, Distinct, Rank, Fetch, StudyDay, Related, Concept,
     )
 }  # fmt: skip
 

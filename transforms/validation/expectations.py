@@ -19,6 +19,7 @@ class Known:
     `shape` says what decides about a row: the row's own values (`rows`: checked once per distinct combination of
     values), the whole column (`column`), or the frame as such (`table`: a breach has no rows). `numbers` says that
     the columns must hold numbers. `nulls` is the keyword that says which rows with missing values are left out.
+    `names_only` says that the names of the columns decide, whatever they hold.
     """
 
     columns: tuple[str, ...] = ()
@@ -27,6 +28,7 @@ class Known:
     shape: Shape = "rows"
     numbers: bool = False
     nulls: tuple[str, ...] = ()
+    names_only: bool = False
 
     @property
     def options(self) -> frozenset[str]:
@@ -57,6 +59,6 @@ KNOWN = {
     "expect_column_values_to_be_unique": Known(("column",), shape="column"),
     "expect_compound_columns_to_be_unique": Known(("column_list",), shape="column", nulls=RECORD_NULLS),
     "expect_table_row_count_to_be_between": Known((), (), ("min_value", "max_value"), shape="table"),
-    "expect_table_columns_to_match_set": Known((), ("column_set",), ("exact_match",), shape="table"),
+    "expect_table_columns_to_match_set": Known((), ("column_set",), ("exact_match",), shape="table", names_only=True),
     "expect_column_distinct_values_to_contain_set": Known(("column",), ("value_set",), shape="table"),
 }

@@ -24,7 +24,8 @@ class Rule(BaseModel):
     combination of values of these columns. `tell` names a prepared `cell` whose text, which is the specification's and
     no one's data, ends the message; each text is a finding of its own. `hold` keeps a staged row back (then
     `releasable` says whether a person may let it through); `finding` only says it. `lenient` marks a rule for a class
-    of ADaM datasets: it is left out where the dataset has not all its columns.
+    of ADaM datasets, or one that follows from the specification: it is left out where the dataset has not all its
+    columns.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)

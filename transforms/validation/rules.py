@@ -20,24 +20,25 @@ from transforms.core.tables import read_table
 from transforms.errors import ConfigurationError, Fault
 from transforms.study import Study, graph
 from transforms.study.yaml import read_yaml
-from transforms.validation.columns import Cell, FromTable, Kind
+from transforms.validation.columns import Cell, Concept, FromTable, Kind
 from transforms.validation.expectations import KNOWN
+from transforms.validation.explained import ExplainedFailure, explained_failures
 from transforms.validation.rule import Rule
-from transforms.validation.structure import structural_rules, terms
+from transforms.validation.structure import SUPPLEMENTAL, structural_rules, terms
 
 EXPECTATIONS = Path(__file__).resolve().parents[2] / "expectations"
 SHARED = "expectations/"
 NUMERIC_TYPES = {"number", "integer"}
-SUPPLEMENTAL = ("STUDYID", "RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL", "QNAM", "QLABEL", "QVAL", "QORIG", "QEVAL")
 
 
 @dataclass(frozen=True)
 class RuleBook:
-    """The rules of one study by source, SDTM dataset and ADaM dataset."""
+    """The rules of one study by source, SDTM dataset and ADaM dataset, and the failures of rules it explains."""
 
     staged: Mapping[str, tuple[Rule, ...]]
     sdtm: Mapping[str, tuple[Rule, ...]]
     adam: Mapping[str, tuple[Rule, ...]]
+    explained: tuple[ExplainedFailure, ...] = ()
 
     def rules(self) -> Iterator[Rule]:
         """Every rule, staged first."""
@@ -123,7 +124,7 @@ class _Binder:
         self.sdtm: dict[str, list[Rule]] = {name: [] for name in study.datasets}
         self.sdtm_columns = {name: sdtm_columns(study, name) for name in study.datasets}
         for name, dataset in study.datasets.items():
-            if graph.has_subjects(dataset) and graph.sequence_variable(study, name):
+            if graph.has_subjects(dataset) and (name == "DM" or graph.sequence_variable(study, name)):
                 self.sdtm[f"SUPP{name}"] = []
                 self.sdtm_columns[f"SUPP{name}"] = dict.fromkeys(SUPPLEMENTAL, "text")
         self.staged_columns = {name: staged_columns(study, name) for name in study.sources}
@@ -163,12 +164,15 @@ class _Binder:
             if read is not None:
                 for use in read[0].use:
                     self.use(use, read[1])
+        explained, faults = explained_failures(self.study, texts)
+        self.faults.extend(faults)
         if self.faults:
             raise ConfigurationError(self.faults)
         return RuleBook(
             {name: tuple(rules) for name, rules in self.staged.items()},
             {name: tuple(rules) for name, rules in self.sdtm.items()},
             {name: tuple(rules) for name, rules in self.adam.items()},
+            explained,
         )
 
     def content(self, path: Path, file: str) -> Any:
@@ -382,6 +386,10 @@ class _Binder:
                     for cell in (one.wanted, *one.by, *one.fixed):
                         if cell not in table.columns:
                             self.unknown(file, place, f"{table.file} has no column {cell!r}", cell, table.columns)
+            if isinstance(one, Concept):
+                for code in one.codelists:
+                    if code not in self.study.standards.codelists:
+                        self.fault(file, place, f"there is no CT codelist {code!r}", "Correct the C-code")
             kinds[name] = one.kind
         for name in rule.checked:
             column(name, "number" if KNOWN[rule.expectation].numbers else None)
@@ -412,7 +420,11 @@ class _Binder:
     def resolved(self, rule: Rule) -> Rule:
         """The rule with the terms and limits it refers to."""
         columns = {
-            name: one.resolved(self.tables[one.table]) if isinstance(one, FromTable) else one
+            name: one.resolved(self.tables[one.table])
+            if isinstance(one, FromTable)
+            else one.resolved(self.study.standards.codelists)
+            if isinstance(one, Concept)
+            else one
             for name, one in rule.columns.items()
         }
         kwargs = dict(rule.kwargs)

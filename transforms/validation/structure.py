@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from transforms.standards import VariableStandard
 from transforms.study import Study, check, graph
-from transforms.validation.columns import Kind
+from transforms.validation.columns import Concept, Kind
 from transforms.validation.rule import Rule
 
 MAX_BYTES = 200
@@ -24,9 +24,21 @@ DATE = (
 TIME = r"T(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
 # What SDTM dates look like here (transforms.core.dates), calendar and leap years included.
 ISO_8601 = rf"^(?:\d{{4}}|\d{{4}}-(?:0[1-9]|1[0-2])|\d{{4}}---(?:0[1-9]|[12]\d|3[01])|{DATE}(?:{TIME})?)$"
+SUPPLEMENTAL = ("STUDYID", "RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL", "QNAM", "QLABEL", "QVAL", "QORIG", "QEVAL")
+POINTER = ("RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL")
 DAMAGED = "�|锟斤拷|\u00ef\u00bb\u00bf"
-# A criterion (IETEST) is a sentence, not a name of a test: SDTMIG 3.4, TI assumptions.
-LENGTHS = {"IETEST": MAX_BYTES, "TESTCD": 8, "TEST": 40, "QNAM": 8, "QLABEL": 40, "ARMCD": 20, "ETCD": 8}
+# The first suffix that fits counts; the text of a criterion of eligibility may be long (SDTMIG 3.4, IE).
+LENGTHS = {"IETEST": MAX_BYTES, "TESTCD": 8, "TEST": 40, "PARMCD": 8, "PARM": 40, "ARMCD": 20, "ETCD": 8}
+SHORT_NAME = "^[A-Z_][A-Z0-9_]{0,7}$"
+# A study day and the date it is counted from its reference date for, by the ends of their names.
+STUDY_DAYS = {"STDY": "STDTC", "ENDY": "ENDTC", "DY": "DTC"}
+# What the trial design plans: the table, the variable there, and terms for what no plan can hold.
+PLANNED = {
+    "EPOCH": ("TA", "EPOCH", ()),
+    "ARMCD": ("TA", "ARMCD", ()),
+    "ACTARMCD": ("TA", "ARMCD", ()),
+    "ETCD": ("TE", "ETCD", ("UNPLAN",)),
+}
 
 
 def structural_rules(
@@ -43,7 +55,8 @@ def structural_rules(
     for source_name, start, end in sorted(dates):
         yield "staged", source_name, _date_order(writer, "source.date_order", start, end)
     for name in columns:
-        rules = _dataset(study, writer, name, columns[name]) if name in study.datasets else _qualifiers(writer)
+        known = name in study.datasets
+        rules = _dataset(study, writer, name, columns[name]) if known else _qualifiers(study, writer, name)
         for rule in rules:
             yield "sdtm", name, rule
 
@@ -96,14 +109,18 @@ class _Writer:
         self.texts = texts
 
     def rule(self, rule: str, expect: Mapping[str, Any], says: Mapping[str, str] | None = None, **more: Any) -> Rule:
-        """A rule with the words written for it; `says` fills in what its message names."""
-        written = {**self.texts[rule], **more}
+        """A rule with the words written for it; `says` fills in what its message names.
+
+        A rule for a dataset that lacks its columns is left out: structure.variables says that they are missing.
+        """
+        written = {**self.texts[rule], "lenient": rule.startswith("structure."), **more}
         filled = {key: str(written[key]).format(**(says or {})) for key in ("message", "remedy")}
         return Rule.model_validate({**written, **filled, "id": rule, "expect": expect})
 
 
 def _dataset(study: Study, writer: _Writer, name: str, columns: Mapping[str, Kind]) -> Iterator[Rule]:
     standards = _standards(study, name, columns)
+    yield _variables(writer, columns)
     yield from _constants(study, writer, name, columns)
     for variable in standards:
         yield from _variable(study, writer, variable, columns)
@@ -124,6 +141,102 @@ def _dataset(study: Study, writer: _Writer, name: str, columns: Mapping[str, Kin
         )
     yield from _pairs(writer, name, columns, any(True for _ in _collected_dates(study, name)))
     yield from _results(writer, name, columns)
+    yield from _study_days(study, writer, columns)
+    yield from _planned(study, writer, name, columns)
+    yield from _concepts(study, writer, name, standards)
+    if columns.keys() >= set(POINTER):
+        yield _pointer(writer)
+
+
+def _variables(writer: _Writer, columns: Iterable[str]) -> Rule:
+    return writer.rule(
+        "structure.variables",
+        {"expect_table_columns_to_match_set": {"column_set": sorted(columns), "exact_match": False}},
+        variable="*",
+        lenient=False,
+    )
+
+
+def _study_days(study: Study, writer: _Writer, columns: Mapping[str, Kind]) -> Iterator[Rule]:
+    """Every study day says what its date and the reference date of the subject say."""
+    if "DM" not in study.datasets or "USUBJID" not in columns:
+        return
+    for variable in columns:
+        end = next((one for one in STUDY_DAYS if variable.endswith(one)), None)
+        date = variable.removesuffix(end) + STUDY_DAYS[end] if end else ""
+        if columns[variable] != "number" or date not in columns or variable == "VISITDY":
+            continue
+        yield writer.rule(
+            "structure.study_day_of_date",
+            {
+                "expect_column_pair_values_to_be_equal": {
+                    "column_A": variable,
+                    "column_B": "counted",
+                    "ignore_row_if": "both_values_are_missing",
+                }
+            },
+            {"variable": variable, "date": date},
+            columns={
+                "reference": {"fetch": "RFSTDTC", "of": "DM", "by": ["USUBJID"]},
+                "counted": {"study_day": date, "reference": "reference"},
+                "subjects": {"count": ["USUBJID"], "of": "DM"},
+            },
+            # Day 0, and a subject that is not in DM, are other rules'.
+            where={variable: {"not_equals": 0}, "subjects": {"at_least": 1}},
+            variable=f"{variable}, {date}",
+        )
+
+
+def _planned(study: Study, writer: _Writer, name: str, columns: Mapping[str, Kind]) -> Iterator[Rule]:
+    """Epochs, arms and elements are those of the trial design."""
+    for variable, (plan, there, unplanned) in PLANNED.items():
+        if variable in columns and plan in study.datasets and name != plan:
+            yield writer.rule(
+                "structure.planned",
+                {"expect_column_values_to_be_between": {"column": "plans", "min_value": 1}},
+                {"variable": variable, "plan": plan},
+                columns={
+                    "term": {"text": variable, "without": unplanned},
+                    "plans": {"count": ["term"], "of": plan, "there": [there]},
+                },
+                where={"term": {"present": True}},
+                variable=variable,
+                per=(variable,),
+            )
+
+
+def _concepts(study: Study, writer: _Writer, name: str, standards: Iterable[VariableStandard]) -> Iterator[Rule]:
+    """Code and name of a test are terms of one concept of the terminology."""
+    lists = {one.name: [code.code for code in study.standards.codelists_of(one)] for one in standards}
+    for code, text in ((f"{name}TESTCD", f"{name}TEST"), ("TSPARMCD", "TSPARM")):
+        if lists.get(code) and lists.get(text):
+            published = study.standards.codelists
+            yield writer.rule(
+                "structure.paired_terms",
+                {
+                    "expect_column_pair_values_to_be_equal": {
+                        "column_A": "of_code",
+                        "column_B": "of_name",
+                        "ignore_row_if": "either_value_is_missing",
+                    }
+                },
+                {"code": code, "name": text},
+                columns={
+                    "of_code": Concept(concept=code, codelists=tuple(lists[code])).resolved(published),
+                    "of_name": Concept(concept=text, codelists=tuple(lists[text])).resolved(published),
+                },
+                variable=f"{code}, {text}",
+                per=(code,),
+            )
+
+
+def _pointer(writer: _Writer) -> Rule:
+    return writer.rule(
+        "structure.related_record",
+        {"expect_column_values_to_be_between": {"column": "records", "min_value": 1}},
+        columns={"records": {"related": list(POINTER)}},
+        variable=", ".join(POINTER),
+    )
 
 
 def _standards(study: Study, name: str, columns: Mapping[str, Kind]) -> list[VariableStandard]:
@@ -190,7 +303,7 @@ def _variable(study: Study, writer: _Writer, variable: VariableStandard, columns
     if name.endswith("TESTCD"):
         yield writer.rule(
             "structure.test_code",
-            {"expect_column_values_to_match_regex": {"column": name, "regex": "^[A-Z_][A-Z0-9_]{0,7}$"}},
+            {"expect_column_values_to_match_regex": {"column": name, "regex": SHORT_NAME}},
             {"variable": name},
             per=(name,),
         )
@@ -265,7 +378,33 @@ def _results(writer: _Writer, name: str, columns: Mapping[str, Kind]) -> Iterato
         )
 
 
-def _qualifiers(writer: _Writer) -> Iterator[Rule]:
+def _qualifiers(study: Study, writer: _Writer, name: str) -> Iterator[Rule]:
+    domain = name.removeprefix("SUPP")
+    yield _variables(writer, SUPPLEMENTAL)
+    for variable, value in (("STUDYID", study.file.studyid), ("RDOMAIN", domain)):
+        yield writer.rule(
+            "structure.constant",
+            {"expect_column_values_to_be_in_set": {"column": variable, "value_set": [value]}},
+            {"variable": variable, "value": value},
+        )
+    yield _pointer(writer)
+    yield writer.rule(
+        "structure.test_code",
+        {"expect_column_values_to_match_regex": {"column": "QNAM", "regex": "^[A-Z_][A-Z0-9_]*$"}},
+        {"variable": "QNAM"},
+        per=("QNAM",),
+    )
+    yield writer.rule(
+        "structure.qualifier_name",
+        {
+            "expect_column_values_to_not_be_in_set": {
+                "column": "QNAM",
+                "value_set": sorted(study.standards.variable_names(domain)),
+            }
+        },
+        {"domain": domain},
+        per=("QNAM",),
+    )
     for variable in ("STUDYID", "RDOMAIN", "USUBJID", "QNAM", "QLABEL", "QVAL"):
         yield writer.rule(
             "structure.required", {"expect_column_values_to_not_be_null": {"column": variable}}, {"variable": variable}
