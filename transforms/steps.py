@@ -105,9 +105,10 @@ def map_domain(study: str, snapshot_id: str, domain: str) -> dict[str, int]:
 
 
 def finish_sdtm(study: str, snapshot_id: str) -> dict[str, int]:
-    """Join and check the SDTM datasets; returns records by dataset."""
-    loaded, _, building, _ = _building(study, snapshot_id)
+    """Join and check the SDTM datasets and assess the gate; returns records by dataset."""
+    loaded, home, building, _ = _building(study, snapshot_id)
     pipeline.finish_sdtm(loaded, building)
+    pipeline.assess_gate(loaded, home, building)
     return {name.upper(): building.read(f"sdtm/{name}").num_rows for name in building.names("sdtm")}
 
 

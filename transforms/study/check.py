@@ -21,7 +21,7 @@ from transforms.algorithms.values import Lookup
 from transforms.core.tables import Table
 from transforms.errors import Fault
 from transforms.standards import VariableStandard
-from transforms.study import check_analyses, graph
+from transforms.study import check_analyses, gate, graph
 from transforms.study.models import DatasetFile, Group, Variable
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def faults_of(study: Study, targets: Targets, unreadable: frozenset[str]) -> lis
         *checker.sources(),
         *(fault for dataset in study.datasets.values() for fault in checker.dataset(dataset)),
         *check_analyses.faults_of(study, checker.term, unreadable),
+        *gate.faults_of(study),
     ]
     return found + list(checker.order()) if not found else found + list(checker.columns())
 
@@ -117,6 +118,7 @@ class _Checker:
                 "subject": (source.subject,),
                 "record_id": source.record_id,
                 "exclude": tuple(name for exclusion in source.exclude for name in exclusion.where),
+                "without_subject": tuple(source.without_subject),
             }
             for place, columns in named.items():
                 for column in columns:

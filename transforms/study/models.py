@@ -92,7 +92,7 @@ class Identity(Frozen):
 class Source(Frozen):
     """The contract of one extract.
 
-    A file without a manifest is taken from a watched landing folder when it has not changed for `settle_seconds`.
+    Rows that hold `without_subject` are about the study itself: their subject may be missing. A file without a manifest is taken from a watched landing folder when it has not changed for `settle_seconds`.
     """
 
     source: str
@@ -110,6 +110,7 @@ class Source(Frozen):
     settle_seconds: int = Field(default=60, ge=0)
     exclude: tuple[Exclusion, ...] = ()
     subject: str
+    without_subject: dict[str, Test] = {}
     identity: Identity | None = None
     shared_columns: str | None = None
     columns: dict[str, Column]
