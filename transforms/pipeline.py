@@ -485,7 +485,9 @@ def assess_gate(study: Study, where: Home, building: Building) -> None:
     opening = building.opening()
     names = [name for name in ("DM", "EX", "AE", "SUPPAE") if name.lower() in building.names("sdtm")]
     frames = {name: building.frame(f"sdtm/{name.lower()}") for name in names}
-    staged = None if gate.decisions is None else snapshot.staged_source(building.read(f"staged/{gate.decisions.source}"))
+    staged = (
+        None if gate.decisions is None else snapshot.staged_source(building.read(f"staged/{gate.decisions.source}"))
+    )
     log = [
         (one.number, one.by, one.target)
         for one in where.decisions.entries()[: opening["decisions"]]

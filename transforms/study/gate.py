@@ -96,9 +96,14 @@ class DecisionForm(Frozen):
 
 
 class PackageContents(Frozen):
-    """What a safety package holds: datasets of SDTM, and the laboratory tests its page shows."""
+    """What a safety package holds: datasets of SDTM, and the laboratory tests its page shows.
+
+    `not_related` are the terms of AEREL for an event that is not related to treatment; any other, and a missing one,
+    counts as related.
+    """
 
     datasets: tuple[str, ...]
+    not_related: tuple[str, ...] = ()
     labs: tuple[str, ...] = ()
 
 
@@ -149,7 +154,9 @@ def faults_of(study: Study) -> Iterator[Fault]:
         return
     for needed in ("DM", "EX", "AE"):
         if needed not in study.datasets:
-            yield Fault(GATE, "", f"a gate needs {needed}, which the study does not map", f"Write sdtm/{needed.lower()}.yml")
+            yield Fault(
+                GATE, "", f"a gate needs {needed}, which the study does not map", f"Write sdtm/{needed.lower()}.yml"
+            )
     mapped = {*study.datasets, *(f"SUPP{name}" for name in study.datasets)}
     for name in gate.package.datasets:
         if name not in mapped:

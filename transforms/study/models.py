@@ -92,7 +92,8 @@ class Identity(Frozen):
 class Source(Frozen):
     """The contract of one extract.
 
-    Rows that hold `without_subject` are about the study itself: their subject may be missing. A file without a manifest is taken from a watched landing folder when it has not changed for `settle_seconds`.
+    Rows that hold `without_subject` are about the study itself: their subject may be missing. A file without a
+    manifest is taken from a watched landing folder when it has not changed for `settle_seconds`.
     """
 
     source: str
