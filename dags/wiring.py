@@ -419,7 +419,10 @@ QUESTIONS = (
     "Writes the package of each cohort that is ready and undecided. Skipped: there is none. Red: the disk is full."
 )
 PREPARE = "Words the questions."
-ASK = "Waits for the board, one square per cohort. Red: the answer could not be read."
+ASK = (
+    "Waits for the board, one square per cohort. If the machine fails while an answer comes in, it is asked again. "
+    "Red: the answer could not be read."
+)
 RECORD = (
     "Records each answer with the person's name. Red: the answer is refused; the log says why. Clear ask to repeat."
 )

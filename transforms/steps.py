@@ -224,9 +224,21 @@ def open_questions(study: str, snapshot_id: str) -> list[dict[str, Any]]:
 def decide_cohort(
     study: str, cohort: str, outcome: str, decided_on: str, by: str, reason: str, snapshot_id: str
 ) -> dict[str, Any]:
-    """Record the decision on a cohort, based on a snapshot; the same act as `./cairn decide`."""
+    """Record the decision on a cohort, based on a snapshot; the same act as `./cairn decide`.
+
+    One that stands in the log already is not recorded again, so that a task may be repeated.
+    """
     loaded, home = _study(study)
-    made = acts.decide_gate(
+    said = {
+        "scope": "cohort",
+        "cohort": cohort,
+        "outcome": outcome,
+        "decided_on": decided_on,
+        "snapshot_id": snapshot_id,
+    }
+    known = (one for one in home.decisions.entries() if one.act == "decide" and one.by == by and one.reason == reason)
+    made = next((one for one in known if said.items() <= one.target.items()), None)
+    made = made or acts.decide_gate(
         home,
         loaded,
         cohort=cohort,
