@@ -54,6 +54,12 @@ def study_dags(study: str) -> Iterator[DAG]:
     yield publish_dag(study)
 
 
+def gate_dags(study: str) -> Iterator[DAG]:
+    """The DAG that asks the board, for a study with a gate between dose cohorts."""
+    if (MAPPINGS / study / "gate.yml").is_file():
+        yield dsmb_dag(study)
+
+
 def step(function: str, *arguments: Any, **options: Any) -> Any:
     """Call a step. Bad data and wrong configuration fail at once, a fault is tried again; neither shows data."""
     from transforms import steps
@@ -292,6 +298,75 @@ def publish_dag(study: str) -> DAG:
     return dag
 
 
+def dsmb_dag(study: str) -> DAG:
+    """From a published snapshot to a decision of the board, for each cohort that is ready and undecided."""
+    from airflow.providers.standard.operators.hitl import HITLOperator
+
+    decisions = asset(study, "decisions")
+    with _dag(study, "dsmb", [asset(study, "published")], DSMB, _snapshot_param()) as dag:
+
+        @task(doc_md=QUESTIONS)
+        def questions() -> list[dict[str, Any]]:
+            ids = told_ids()
+            found = step("open_questions", study, ids[-1]) if ids else []
+            if not found:
+                raise AirflowSkipException("no cohort is ready and undecided")
+            return list(found)
+
+        @task(doc_md=PREPARE)
+        def prepare(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return [
+                {
+                    "subject": f"{Path(study).name}: decision on dose cohort {one['cohort']}, cut-off {one['cut_off']}",
+                    "body": BODY.format(**one),
+                    "options": [*one["outcomes"], NO_DECISION],
+                }
+                for one in found
+            ]
+
+        # The form holds the day of the decision and the minutes; the person is the one who is logged in.
+        ask = HITLOperator.partial(
+            task_id="ask",
+            doc_md=ASK,
+            map_index_template="{{ task.subject }}",
+            params={
+                "date": Param("", type="string", description="Day of the decision, YYYY-MM-DD."),
+                "reason": Param("", type="string", description="Reference of the minutes."),
+            },
+        )
+
+        @task(doc_md=RECORD, outlets=[decisions])
+        def record(found: list[dict[str, Any]], answers: Any, *, outlet_events: Any) -> list[dict[str, Any]]:
+            recorded = []
+            for one, answer in zip(found, answers, strict=True):
+                outcome, said = answer["chosen_options"][0], answer["params_input"]
+                if outcome == NO_DECISION:
+                    continue
+                person = answer["responded_by_user"]
+                by = person["name"] if isinstance(person, dict) else person.name
+                recorded.append(
+                    step(
+                        "decide_cohort",
+                        study,
+                        one["cohort"],
+                        outcome,
+                        said.get("date") or "",
+                        by,
+                        said.get("reason") or "",
+                        one["snapshot_id"],
+                    )
+                )
+            if not recorded:
+                raise AirflowSkipException("no decision was taken")
+            outlet_events[decisions].extra = {"decisions": [one["decision"] for one in recorded]}
+            return recorded
+
+        found = questions()
+        answers = ask.expand_kwargs(prepare(found))
+        record(found, answers.output)
+    return dag
+
+
 INGEST = """
 ### Taking deliveries
 Looks into `landing/`, takes every delivery that is whole, begins a snapshot and stages it: types, keys, duplicates,
@@ -323,6 +398,34 @@ what arrived, what is held, what must be answered and what changed.
 **A red square** means that what was published before still stands. The log says why: the database is down, the disk is
 full, or the current snapshot is locked.
 """
+DSMB = """
+### Asking the board
+Runs after each publication. For every dose cohort that is ready and on which nothing is decided it writes the safety
+package and waits, under **Required Actions**, for the outcome, the day and the reference of the minutes. The answer is
+recorded with the name of the person logged in, like `./cairn decide`, and the next snapshot holds it. Nothing is asked
+anew while a question is open; its package and its decision are of the snapshot named in it.
+
+**A red square in `record`** is an answer that is no decision: the log says what is wrong (a day before the cut-off,
+no reference). Clear `ask` to be asked again.
+"""
+BODY = """\
+Snapshot `{snapshot_id}`, cut-off {cut_off}: {n_dosed} dosed, {n_observed} observed, {n_evaluable} evaluable,
+{n_dlt} with dose-limiting toxicity.
+
+Safety package: `{package}` (read `safety.html`).
+"""
+NO_DECISION = "NO DECISION YET"
+QUESTIONS = (
+    "Writes the package of each cohort that is ready and undecided. Skipped: there is none. Red: the disk is full."
+)
+PREPARE = "Words the questions."
+ASK = (
+    "Waits for the board, one square per cohort. If the machine fails while an answer comes in, it is asked again. "
+    "Red: the answer could not be read."
+)
+RECORD = (
+    "Records each answer with the person's name. Red: the answer is refused; the log says why. Clear ask to repeat."
+)
 LOOK = (
     "What lies in landing. A file that still grows is not listed; it is looked at again next time. Red: "
     "landing cannot be read."

@@ -7,8 +7,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from transforms.core import dates
 from transforms.errors import UsageError
 from transforms.pipeline import Home
+from transforms.study import Study
+from transforms.study.gate import GATE
 from transforms.warehouse.decisions import Decision, locked
 
 
@@ -66,6 +69,87 @@ def decide(where: Home, question: str, outcome: str, *, by: str, reason: str) ->
     return where.decisions.append("decide", target, by=by, reason=reason)
 
 
+def decide_gate(
+    where: Home,
+    study: Study,
+    *,
+    cohort: str,
+    outcome: str,
+    decided_on: str,
+    by: str,
+    reason: str,
+    subject: str | None = None,
+    snapshot_id: str | None = None,
+) -> Decision:
+    """Record a decision about a dose cohort, or about the repeat dose of one of its subjects.
+
+    It is bound to the snapshot it was based on (else the current one), with the counts of that snapshot. `subject`
+    is a USUBJID or a subject number. A decision that halts is taken at any time; any other one is refused while the
+    cohort, or the subject, is not ready. Raises UsageError, saying what is missing.
+    """
+    gate = study.gate
+    if gate is None:
+        raise UsageError(f"{study.name} has no gate between dose cohorts. Write {GATE}; docs/dsmb.md shows how")
+    if cohort not in gate.arms:
+        raise UsageError(f"{study.name} has no dose cohort {cohort!r}. One of: {', '.join(gate.arms)}")
+    scope = "cohort" if subject is None else "subject"
+    if outcome not in gate.allowed(scope):
+        raise UsageError(f"{outcome!r} is no outcome for a {scope}. One of: {', '.join(gate.allowed(scope))}")
+    if len(decided_on) != 10 or not dates.is_iso(decided_on):
+        raise UsageError(f"--date {decided_on!r} is no date. Write YYYY-MM-DD")
+    if snapshot_id is not None and not where.snapshots.exists(snapshot_id):
+        raise UsageError(f"{where.study} has no snapshot {snapshot_id}. See ./cairn snapshots {where.study}")
+    based_on = snapshot_id or _current(where)
+    cut_off = where.snapshots.manifest(based_on)["cut_off"]
+    if decided_on < cut_off:
+        raise UsageError(
+            f"the decision is dated {decided_on}, before the cut-off {cut_off} of the snapshot {based_on} it is based "
+            "on. Correct the date, or name the snapshot with --snapshot"
+        )
+    row = {one["cohort"]: one for one in gate_rows(where, based_on, "gate")}[cohort]
+    target = {"scope": scope, "cohort": cohort, "subject": None}
+    counts = {"n_observed": row["n_observed"], "n_dlt": row["n_dlt"]}
+    waits_for, since = row["waits_for"], row["ready_since"]
+    if subject is not None:
+        member = _member(where, study, based_on, cohort, subject)
+        over = member["observed"] == "Y"
+        since = member["observed_until"] if over else None
+        waits_for = None if over else f"the end of observation ({member['observation']})"
+        target["subject"] = member["usubjid"]
+        counts = {"n_observed": int(over), "n_dlt": int(member["dlt"] == "Y")}
+    what = cohort if subject is None else f"{target['subject']} of {cohort}"
+    if outcome not in gate.outcomes.halt:
+        if waits_for:
+            raise UsageError(
+                f"{what} is not ready at the cut-off {cut_off} of snapshot {based_on}; it waits for: {waits_for}. "
+                f"Only {' or '.join(gate.outcomes.halt) or 'nothing'} may be decided before"
+            )
+        if since is not None and decided_on <= since.isoformat():
+            raise UsageError(f"{what} became ready on {since.isoformat()}; a decision on it is dated after that day")
+    target |= {"question": f"dose cohort {what}", "outcome": outcome, "decided_on": decided_on}
+    target |= {"snapshot_id": based_on, "cut_off": cut_off}
+    return where.decisions.append("decide", target | counts, by=by, reason=reason)
+
+
+def gate_rows(where: Home, snapshot_id: str, name: str) -> list[dict[str, Any]]:
+    """The rows of a table of the gate (gate, gate_subjects, gate_decisions) of a snapshot."""
+    path = where.snapshots.path(snapshot_id) / "results" / f"{name}.parquet"
+    if not path.is_file():
+        raise UsageError(
+            f"snapshot {snapshot_id} has no gate: it was built without {GATE}. Run ./cairn run {where.study}"
+        )
+    return list(pq.read_table(path).to_pylist())
+
+
+def _member(where: Home, study: Study, snapshot_id: str, cohort: str, subject: str) -> dict[str, Any]:
+    """The row of a subject of a cohort, given by USUBJID or by number."""
+    written = study.file.usubjid.format(studyid=study.file.studyid, subject=subject)
+    for row in gate_rows(where, snapshot_id, "gate_subjects"):
+        if row["usubjid"] in {subject, written} and row["cohort"] == cohort:
+            return row
+    raise UsageError(f"{cohort} has no subject {subject} in snapshot {snapshot_id}. See ./cairn dsmb {where.study}")
+
+
 def lock(where: Home, snapshot_id: str, *, by: str, reason: str) -> Decision:
     """Lock a snapshot: while it is current nothing else is published, and it is never deleted."""
     if not where.snapshots.exists(snapshot_id):
@@ -84,11 +168,17 @@ def unlock(where: Home, snapshot_id: str, *, by: str, reason: str) -> Decision:
 
 def _finding(where: Home, finding_id: str) -> dict[str, Any]:
     """A finding of the current snapshot; UsageError when it has none of that id."""
-    current = where.snapshots.current_id()
-    if current is None:
-        raise UsageError(f"{where.study} has no snapshot. Run ./cairn run {where.study} first")
+    current = _current(where)
     rows = pq.read_table(where.snapshots.path(current) / "findings.parquet").to_pylist()
     found = [row for row in rows if row["finding_id"] == finding_id]
     if not found:
         raise UsageError(f"the current snapshot has no finding {finding_id}. See ./cairn findings {where.study}")
     return dict(found[0])
+
+
+def _current(where: Home) -> str:
+    """The current snapshot; UsageError where nothing was published."""
+    current = where.snapshots.current_id()
+    if current is None:
+        raise UsageError(f"{where.study} has no snapshot. Run ./cairn run {where.study} first")
+    return current

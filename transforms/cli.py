@@ -414,16 +414,119 @@ def waive(study: StudyName, finding_id: FindingId, by: By, reason: Reason, as_js
 @app.command()
 def decide(
     study: StudyName,
-    question: Annotated[str, typer.Argument(help='What is decided, for example "dose group UC10".')],
-    outcome: Annotated[str, typer.Argument(help="For example ESCALATE.")],
     by: By,
     reason: Reason,
+    question: Annotated[str | None, typer.Argument(help='What is decided, for example "protocol amendment 2".')] = None,
+    answer_given: Annotated[str | None, typer.Argument(metavar="[OUTCOME]", help="For example ACCEPTED.")] = None,
+    cohort: Annotated[str | None, typer.Option(help="A decision about this dose cohort, for example UC05.")] = None,
+    subject: Annotated[str | None, typer.Option(help="With --cohort: about this subject's repeat dose.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="With --cohort: for example ESCALATE, REPEAT, HOLD.")] = None,
+    date: Annotated[str | None, typer.Option(help="With --cohort: the day of the decision, YYYY-MM-DD.")] = None,
+    snapshot: Annotated[str | None, typer.Option(help="With --cohort: what it is based on; else the current.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Record a decision about the study itself, for example of its DSMB."""
+    """Record a decision about the study itself, or of its DSMB about a dose cohort or a subject."""
     from transforms import acts
+    from transforms.study import Study
 
-    _decided(study, lambda home: acts.decide(home, question, outcome, by=by, reason=reason), as_json)
+    if cohort is None:
+        if question is None or answer_given is None or subject or outcome or date or snapshot:
+            raise UsageError("a decision is a QUESTION and an OUTCOME, or --cohort, --outcome and --date")
+        _decided(study, lambda home: acts.decide(home, question, answer_given, by=by, reason=reason), as_json)
+        return
+    if question is not None or outcome is None or date is None:
+        raise UsageError("a decision about a dose cohort needs --outcome and --date, and no QUESTION")
+    loaded = Study.load(study)
+    _decided(
+        study,
+        lambda home: acts.decide_gate(
+            home,
+            loaded,
+            cohort=cohort,
+            outcome=outcome,
+            decided_on=date,
+            by=by,
+            reason=reason,
+            subject=subject,
+            snapshot_id=snapshot,
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def dsmb(
+    study: StudyName,
+    cohort: Annotated[str | None, typer.Option(help="Only this dose cohort, with its subjects.")] = None,
+    snapshot: Annotated[str | None, typer.Option(help="Of this snapshot; else the current.")] = None,
+    package: Annotated[bool, typer.Option("--package", help="Write the safety package of the cohorts ready.")] = False,
+    to: Annotated[Path | None, typer.Option(help="With --package and --cohort: into this folder.")] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="With --package: also of a cohort not ready.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say which dose cohorts are ready for a decision, and write what the board reads."""
+    from transforms import acts, safety_package
+    from transforms.study import Study
+
+    loaded = Study.load(study)
+    home, current = _current(study)
+    if snapshot is not None and not home.snapshots.exists(snapshot):
+        raise UsageError(f"{home.study} has no snapshot {snapshot}. See ./cairn snapshots {home.study}")
+    based_on = snapshot or current.name
+    rows = acts.gate_rows(home, based_on, "gate")
+    if cohort is not None and cohort not in {one["cohort"] for one in rows}:
+        raise UsageError(f"no dose cohort {cohort!r}. One of: {', '.join(one['cohort'] for one in rows)}")
+    if (to is not None or preview) and (not package or cohort is None):
+        raise UsageError("--to and --preview go with --package and --cohort")
+    rows = [one for one in rows if cohort in {None, one["cohort"]}]
+    members = [one for one in acts.gate_rows(home, based_on, "gate_subjects") if one["cohort"] == cohort]
+    written = []
+    if package:
+        wanted = [one["cohort"] for one in rows if cohort is not None or one["ready"] == "Y"]
+        if not wanted:
+            raise UsageError(f"no dose cohort is ready in snapshot {based_on}. See ./cairn dsmb {study}")
+        written = [
+            safety_package.write_package(home, loaded, one, snapshot_id=based_on, folder=to, preview=preview)
+            for one in wanted
+        ]
+    if as_json:
+        content = {"snapshot_id": based_on, "cut_off": home.snapshots.manifest(based_on)["cut_off"], "cohorts": rows}
+        if cohort is not None:
+            content["subjects"] = members
+        content["packages"] = [one.__dict__ | {"path": str(one.path)} for one in written]
+        _print_json(json.loads(json.dumps(content, default=str)))
+        return
+    _show_gate(rows, members, home.snapshots.manifest(based_on))
+    for one in written:
+        mark = "PREVIEW of a safety package" if one.preview else "safety package"
+        _out().print(f"{mark} of {one.cohort}: {one.path}", markup=False)
+
+
+def _show_gate(rows: list[dict[str, Any]], members: list[dict[str, Any]], manifest: dict[str, Any]) -> None:
+    out = _out()
+    out.print(f"snapshot {manifest['snapshot_id']}, cut-off {manifest['cut_off']}", markup=False)
+    for one in rows:
+        state = f"ready since {one['ready_since']}" if one["ready"] == "Y" else "not ready"
+        out.print(f"[bold]{one['cohort']}[/bold]  {state}")
+        out.print(
+            f"    dosed {one['n_dosed']} of {one['size']}, observed {one['n_observed']}, "
+            f"evaluable {one['n_evaluable']}, with dose-limiting toxicity {one['n_dlt']}"
+        )
+        if one["waits_for"]:
+            out.print(f"    waits for: {one['waits_for']}", markup=False)
+        if one["decision"]:
+            who = f" by {one['decided_by']}" if one["decided_by"] else ""
+            out.print(f"    {one['decision']} on {one['decided_on']}{who} ({one['recorded_in']})", markup=False)
+        elif one["ready"] == "Y":
+            out.print("    no decision is recorded")
+    for one in members:
+        why = f", not evaluable: {one['not_evaluable_because']}" if one["not_evaluable_because"] else ""
+        out.print(
+            f"  {one['usubjid']}  first dose {one['first_dose'] or 'none'}, {one['observation']}{why}"
+            + (", DLT" if one["dlt"] == "Y" else "")
+            + (f", {one['decision']} on {one['decided_on']}" if one["decision"] else ""),
+            markup=False,
+        )
 
 
 @app.command()

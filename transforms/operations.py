@@ -20,7 +20,7 @@ from transforms.warehouse.decisions import Decision
 from transforms.warehouse.ledger import CLOSED, Ledger, ledger
 from transforms.warehouse.publications import Publication
 from transforms.warehouse.raw_store import Received
-from transforms.warehouse.snapshots import MANIFEST
+from transforms.warehouse.snapshots import DECIDED, MANIFEST
 
 Rows = list[dict[str, Any]]
 LOG_ONLY = {"label", "archive"}  # what the log of deliveries says and `ops` does not
@@ -50,6 +50,7 @@ def ops_tables(
         "row_account": [],
         "snapshot_finding": [],
         "quarantine": [],
+        "gate_decision": [],
     }
     wanted = set(only) if only is not None else {one.snapshot_id for one in publications}
     for snapshot_id in sorted(wanted):
@@ -62,6 +63,9 @@ def ops_tables(
         rows["row_account"].extend(here | {"ordinal": number} | one for number, one in enumerate(accounts))
         rows["snapshot_finding"].extend(here | _finding(one) for one in found)
         rows["quarantine"].extend(here | one for one in _quarantine(found, manifest["files"]))
+        gate = folder / DECIDED
+        if gate.is_file():
+            rows["gate_decision"].extend(here | one for one in pq.read_table(gate).to_pylist())
     return {name: _table(study, content) for name, content in rows.items()}
 
 

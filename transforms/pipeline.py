@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from transforms.core.tables import read_table
 from transforms.differences import Difference, Side, source_comparison
 from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
 from transforms.findings import Explanation, Finding, RawPlace, Severity
+from transforms.gate import assess as gate_assessment
 from transforms.ingest import Ingested, ingest, ordered, read_extracts
 from transforms.reporting.delivery import delivery_report, page_name
 from transforms.sdtm.engine import StagedSource, map_study
@@ -51,7 +53,9 @@ from transforms.warehouse.snapshots import MANIFEST, Snapshots, content_hash, id
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS: tuple[Kind, ...] = ("sdtm", "adam", "results")
-RESULT_KEYS = {conformance.TABLE.upper(): conformance.KEYS}
+RESULT_KEYS = {conformance.TABLE.upper(): conformance.KEYS} | {
+    name.upper(): keys for name, keys in gate_assessment.KEYS.items()
+}
 CODE = ("transforms", "sql", "expectations", "requirements.lock")
 TERMINOLOGY = ("cdisc_mappings/standards",)
 CODE_SUFFIXES = (".py", ".sql", ".yml", ".csv", ".lock", ".j2")
@@ -284,6 +288,7 @@ def build(
     stage_sources(study, where, building, extracts)
     map_datasets(study, building)
     finish_sdtm(study, building)
+    assess_gate(study, where, building)
     derive_datasets(study, building)
     finish_adam(study, building)
     close(study, where, building)
@@ -660,6 +665,58 @@ def _checked(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Ru
     return findings_module.to_arrow(found)
 
 
+def assess_gate(study: Study, where: Home, building: Building) -> None:
+    """Assess the gate between dose cohorts, where the study has one, from SDTM, the form of decisions and the log."""
+    gate = study.gate
+    if gate is None:
+        return
+    opening = building.opening()
+    names = [name for name in ("DM", "EX", "AE", "SUPPAE") if name.lower() in building.names("sdtm")]
+    frames = {name: building.frame(f"sdtm/{name.lower()}") for name in names}
+    staged = (
+        None if gate.decisions is None else snapshot.staged_source(building.read(f"staged/{gate.decisions.source}"))
+    )
+    log = [
+        (one.number, one.by, one.target)
+        for one in where.decisions.entries()[: opening["decisions"]]
+        if one.act == "decide"
+    ]
+    assessed = gate_assessment.assess(
+        study,
+        frames,
+        None if staged is None else (staged.frame, staged.subjects),
+        log,
+        date.fromisoformat(opening["cut_off"]),
+    )
+    for name, table in assessed.tables.items():
+        building.write(f"results/{name}", table)
+    links = building.read("parts/sdtm.lineage")
+    found = []
+    for one in assessed.breaches:
+        rows = np.array(one.rows, dtype=np.int64)
+        if one.dataset in study.datasets:
+            places = lineage.places(links, one.dataset, rows + 1)
+        else:
+            places = _staged_places(staged, rows) if staged is not None else ()
+        found.append(
+            Finding(one.rule, one.severity, one.dataset, one.variable, one.message, one.remedy, places, one.cause)
+        )
+    building.write("parts/gate.findings", findings_module.to_arrow(found))
+
+
+def _staged_places(source: StagedSource, rows: np.ndarray) -> tuple[RawPlace, ...]:
+    """The raw lines of some rows of a staged source."""
+    codes = source.file_codes[rows]
+    return tuple(
+        RawPlace(
+            source.files[code],
+            tuple(sorted(int(line) for line in source.lines[rows[codes == code]])),
+            source.hashes[code],
+        )
+        for code in np.unique(codes)
+    )
+
+
 def derive_datasets(study: Study, building: Building, only: Iterable[str] | None = None) -> dict[str, int]:
     """Derive all analysis datasets, or `only` some, and write each with its links and findings.
 
@@ -700,7 +757,8 @@ def close(study: Study, where: Home, building: Building) -> None:
         return
     mapped = [f"parts/sdtm/{name.lower()}" for name in sorted(study.datasets)]
     derived = [f"parts/adam/{name.lower()}" for name in sorted(study.analyses)]
-    parts = ["parts/staged", *mapped, "parts/sdtm", *derived, "parts/adam"]
+    gate = ["parts/gate"] if study.gate is not None else []
+    parts = ["parts/staged", *mapped, "parts/sdtm", *gate, *derived, "parts/adam"]
     found = findings_module.ordered(pa.concat_tables(building.read(f"{part}.findings") for part in parts))
     building.write("findings", findings_module.explained(found, explanations(study)))
     accounts = [building.read(f"{part}.accounts") for part in ("parts/staged", *mapped, *derived)]

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from transforms import ingest, pipeline
+from transforms import acts, ingest, pipeline, safety_package
 from transforms.errors import FileRefusedError, UsageError
 from transforms.pipeline import Home
 from transforms.study import Study
@@ -105,9 +105,10 @@ def map_domain(study: str, snapshot_id: str, domain: str) -> dict[str, int]:
 
 
 def finish_sdtm(study: str, snapshot_id: str) -> dict[str, int]:
-    """Join and check the SDTM datasets; returns records by dataset."""
-    loaded, _, building, _ = _building(study, snapshot_id)
+    """Join and check the SDTM datasets and assess the gate; returns records by dataset."""
+    loaded, home, building, _ = _building(study, snapshot_id)
     pipeline.finish_sdtm(loaded, building)
+    pipeline.assess_gate(loaded, home, building)
     return {name.upper(): building.read(f"sdtm/{name}").num_rows for name in building.names("sdtm")}
 
 
@@ -187,3 +188,64 @@ def report(study: str, run_id: str) -> str:
     """Write the delivery report of what was refused since the last publication; returns its path."""
     loaded, home = _study(study)
     return str(pipeline.write_report(loaded, home, run_id))
+
+
+def open_questions(study: str, snapshot_id: str) -> list[dict[str, Any]]:
+    """What the board is to decide: the cohorts that are ready and undecided, each with its safety package written.
+
+    A decision counts as soon as the log has it, whether a snapshot holds it yet or not.
+    """
+    loaded, home = _study(study)
+    if loaded.gate is None or not home.snapshots.exists(snapshot_id):
+        return []
+    decided = {
+        one.target["cohort"]
+        for one in home.decisions.entries()
+        if one.act == "decide" and one.target.get("scope") == "cohort"
+    }
+    questions = []
+    for row in acts.gate_rows(home, snapshot_id, "gate"):
+        if row["ready"] != "Y" or row["decision"] is not None or row["cohort"] in decided:
+            continue
+        made = safety_package.write_package(home, loaded, row["cohort"], snapshot_id=snapshot_id)
+        questions.append(
+            {
+                "cohort": made.cohort,
+                "snapshot_id": made.snapshot_id,
+                "cut_off": made.cut_off,
+                "package": str(made.path),
+                "outcomes": list(loaded.gate.outcomes.cohort),
+                **{name: row[name] for name in ("n_dosed", "n_observed", "n_evaluable", "n_dlt")},
+            }
+        )
+    return questions
+
+
+def decide_cohort(
+    study: str, cohort: str, outcome: str, decided_on: str, by: str, reason: str, snapshot_id: str
+) -> dict[str, Any]:
+    """Record the decision on a cohort, based on a snapshot; the same act as `./cairn decide`.
+
+    One that stands in the log already is not recorded again, so that a task may be repeated.
+    """
+    loaded, home = _study(study)
+    said = {
+        "scope": "cohort",
+        "cohort": cohort,
+        "outcome": outcome,
+        "decided_on": decided_on,
+        "snapshot_id": snapshot_id,
+    }
+    known = (one for one in home.decisions.entries() if one.act == "decide" and one.by == by and one.reason == reason)
+    made = next((one for one in known if said.items() <= one.target.items()), None)
+    made = made or acts.decide_gate(
+        home,
+        loaded,
+        cohort=cohort,
+        outcome=outcome,
+        decided_on=decided_on,
+        by=by,
+        reason=reason,
+        snapshot_id=snapshot_id,
+    )
+    return {"decision": made.number, "cohort": cohort, "outcome": outcome, "by": made.by}

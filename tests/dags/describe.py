@@ -12,11 +12,11 @@ def main() -> None:
     import airflow.sdk  # noqa: F401
 
     before = set(sys.modules)
-    from wiring import study_dags, study_names
+    from wiring import gate_dags, study_dags, study_names
 
     dags: dict[str, Any] = {}
     for study in study_names():
-        for dag in study_dags(study):
+        for dag in (*study_dags(study), *gate_dags(study)):
             waits = dag.schedule if isinstance(dag.schedule, list) else [dag.schedule.asset_condition]
             found = [one.uri for each in waits for one in getattr(each, "objects", [each])]
             dags[dag.dag_id] = {

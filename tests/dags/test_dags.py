@@ -52,6 +52,7 @@ def studies() -> list[str]:
 def test_every_study_has_one_set_of_dags(described: Mapping[str, Any]) -> None:
     assert len(studies()) >= 2
     expected = {f"{study}_{stage}" for study in [*studies(), "third_study"] for stage in STAGES}
+    expected.add("ucmsc_dac_dsmb")  # the study with a gate
     assert set(described["dags"]) == expected
 
 
@@ -71,13 +72,26 @@ def test_dags_are_chained_by_assets(described: Mapping[str, Any], stage: str) ->
         assert not any(task["mapped"] for task in dag["tasks"].values() if task["outlets"]), "the join hands on"
 
 
+def test_the_board_is_asked_after_a_publication_and_its_decision_begins_a_snapshot(
+    described: Mapping[str, Any],
+) -> None:
+    dag = described["dags"]["ucmsc_dac_dsmb"]
+    assert dag["schedule"] == ["cairn://ucmsc_dac/published"]
+    assert {task_id: task["outlets"] for task_id, task in dag["tasks"].items()} == {
+        "questions": [],
+        "prepare": [],
+        "ask": [],
+        "record": ["cairn://ucmsc_dac/decisions"],
+    }
+
+
 def test_people_can_read_every_dag_and_task(described: Mapping[str, Any]) -> None:
     for name, dag in described["dags"].items():
         assert "red square" in dag["doc"], name
         for task_id, task in dag["tasks"].items():
             assert task["doc"], (name, task_id)
             if task["mapped"]:
-                assert re.search(r"op_kwargs\['\w+'\]", task["name"] or ""), (name, task_id)
+                assert re.search(r"op_kwargs\['\w+'\]|task\.subject", task["name"] or ""), (name, task_id)
 
 
 def test_faults_are_tried_again(described: Mapping[str, Any]) -> None:

@@ -94,7 +94,7 @@ class FileLine:
 
 def delivery_report(facts: DeliveryFacts) -> str:
     """The page of one run, as HTML text."""
-    return _template().render(view(facts))
+    return template("delivery.html.j2").render(view(facts))
 
 
 def page_name(run_id: str) -> str:
@@ -540,7 +540,8 @@ def _visible(value: Any) -> Any:
 
 
 @cache
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A page of this folder, with everything escaped and control characters shown."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -551,4 +552,4 @@ def _template() -> jinja2.Template:
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": _number, "count": _count, "bytes": _bytes, "gap": _gap, "sentence": _sentence}
-    return environment.get_template("delivery.html.j2")
+    return environment.get_template(name)

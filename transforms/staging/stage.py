@@ -592,7 +592,7 @@ def _integer(value: str) -> str | None:
 
 
 def _subjects(rows: _Rows, identities: Mapping[str, str] | None) -> pd.Series:
-    """Each row's subject; a row without one, or with an unknown identifier, is quarantined.
+    """Each row's subject; a row without one that needs one, or with an unknown identifier, is quarantined.
 
     The rows of a source that names no subject column have none.
     """
@@ -602,6 +602,8 @@ def _subjects(rows: _Rows, identities: Mapping[str, str] | None) -> pd.Series:
     linked = rows.source.identity is not None
     subjects = text.translate(identifiers, identities or {}) if linked else identifiers
     lost = rows.open() & subjects.isna().to_numpy()
+    if rows.source.without_subject:
+        lost &= ~conditions.rows(rows.source.without_subject, lambda name: rows.frame[name], rows.frame.index)
     if lost.any():
         rule = "unknown_identifier" if linked else "no_subject"
         rows.settle(lost, "quarantined", rule)

@@ -26,7 +26,7 @@ from transforms.core.tables import Table
 from transforms.core.units import UNIT, Units
 from transforms.errors import Fault
 from transforms.standards import VariableStandard
-from transforms.study import check_analyses, corrections, graph
+from transforms.study import check_analyses, corrections, gate, graph
 from transforms.study.models import Column, DatasetFile, Group, Relation, Source, Variable
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def faults_of(study: Study, targets: Targets, unreadable: frozenset[str]) -> lis
         *checker.sources(),
         *(fault for dataset in study.datasets.values() for fault in checker.dataset(dataset)),
         *check_analyses.faults_of(study, checker.term, unreadable),
+        *gate.faults_of(study),
     ]
     return found + list(checker.order()) if not found else found + list(checker.columns())
 
@@ -124,6 +125,7 @@ class _Checker:
                 "deleted": (source.deleted.column,) if source.deleted else (),
                 "exclude": tuple(name for exclusion in source.exclude for name in exclusion.where),
                 "revisions": source.revisions.columns if source.revisions else (),
+                "without_subject": tuple(source.without_subject),
             }
             for place, columns in named.items():
                 for column in columns:

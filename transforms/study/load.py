@@ -17,6 +17,7 @@ from transforms.errors import ConfigurationError, Fault, UsageError
 from transforms.standards import Standards
 from transforms.study import check
 from transforms.study.analyses import AnalysisFile
+from transforms.study.gate import GATE, Gate
 from transforms.study.models import FORMATS, DatasetFile, DelimitedSource, Source, StudyFile
 from transforms.study.yaml import read_yaml
 
@@ -44,6 +45,7 @@ class Study:
     codelists: Mapping[str, StudyCodelist]
     extensions: Mapping[str, frozenset[str]]
     files: Mapping[str, str]
+    gate: Gate | None
     specification_files: Mapping[str, str]
 
     @property
@@ -77,6 +79,7 @@ class Study:
             )
         datasets, origins = reader.datasets(profile)
         analyses = reader.analyses(profile, origins)
+        gate = reader.model(folder / GATE, Gate) if (folder / GATE).exists() else None
         published = reader.standards(file, standards or MAPPINGS / "standards")
         if file is None or published is None:
             raise ConfigurationError(reader.faults)
@@ -94,6 +97,7 @@ class Study:
             codelists=codelists,
             extensions=extensions,
             files=origins,
+            gate=gate,
             specification_files=_files(folder),
         )
         reader.faults.extend(check.faults_of(result, targets, frozenset(reader.unreadable)))

@@ -242,7 +242,8 @@ class FieldPlace(Frozen):
 class Source(Frozen):
     """The contract of one extract, whatever its format; each format is a class of its own.
 
-    An extract without `subject` belongs to no subject (certificates of a batch): only a `join` reads it.
+    An extract without `subject` belongs to no subject (certificates of a batch): only a `join` reads it. Rows that hold
+    `without_subject` are about the study itself: their subject may be missing.
     A file without a manifest is taken from a watched landing folder when it has not changed for `settle_seconds`.
     `rows_may_drop` is the share of rows by which a full file may be shorter than an earlier one. A row marked
     `deleted` removes its record, also where an earlier file of an incremental source holds it.
@@ -261,6 +262,7 @@ class Source(Frozen):
     deleted: Deleted | None = None
     exclude: tuple[Exclusion, ...] = ()
     subject: str | None = None
+    without_subject: dict[str, Test] = {}
     identity: Identity | None = None
     revisions: Revisions | None = None
     shared_columns: str | None = None

@@ -63,6 +63,7 @@ OPS = (
     "snapshot_finding",
     "finding_event",
     "quarantine",
+    "gate_decision",
 )
 Row = tuple[Any, ...]
 Connection = psycopg.Connection[Row]

@@ -20,6 +20,8 @@ from transforms.errors import CairnError
 
 MANIFEST = "manifest.json"
 SUMMARY = (MANIFEST, "findings.parquet", "accounts.parquet")
+# Kept where the study has a gate between dose cohorts.
+DECIDED = "results/gate_decisions.parquet"
 
 
 class RunInProgressError(CairnError):
@@ -91,14 +93,16 @@ class Snapshots:
         return self.path(snapshot_id) if self.exists(snapshot_id) or not kept.is_dir() else kept
 
     def prune(self, snapshot_id: str) -> None:
-        """Delete a snapshot's data; its manifest, findings and accounts are kept for the ledger."""
+        """Delete a snapshot's data; its manifest, findings, accounts and gate decisions are kept for the ledger."""
         kept = self.folder / "pruned" / snapshot_id
         if not kept.is_dir():
             partial = kept.with_name(f".{snapshot_id}")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            for name in SUMMARY:
-                shutil.copy2(self.path(snapshot_id) / name, partial / name)
+            for name in (*SUMMARY, DECIDED):
+                if name != DECIDED or (self.path(snapshot_id) / name).is_file():
+                    (partial / name).parent.mkdir(exist_ok=True)
+                    shutil.copy2(self.path(snapshot_id) / name, partial / name)
             partial.rename(kept)
             _sync(kept.parent)
         going = self.path(snapshot_id).with_name(f".going-{snapshot_id}")
