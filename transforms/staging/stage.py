@@ -535,7 +535,7 @@ def _types(rows: _Rows, cut_off: str) -> None:
                         "the day, or day and month, is unknown; the date stays as precise as collected",
                         "Ask the site whether the full date is known",
                     )
-            if column.type in {"date", "datetime"}:
+            if column.type in {"date", "datetime"} and not column.planned:
                 late = rows.open() & text.map_flag(canonical, lambda value: value[:10] > cut_off[: len(value[:10])])
                 if late.any():
                     rows.find(

@@ -92,7 +92,8 @@ class Column(Frozen):
     `codelist` turns each text into its term, `narrow` full-width characters into ordinary ones. With
     `default_midnight` a time of 00:00 means that the time is unknown. `not_submitted` says why the column is in no
     dataset. `identifier` marks what may identify a person: it never leaves the raw store; other texts are searched
-    for identifiers unless `scan` is false. A `made` column is not in the extract: staging writes it.
+    for identifiers unless `scan` is false. A `made` column is not in the extract: staging writes it. A `planned` date
+    (an expiry, an appointment) may lie after the cut-off.
     """
 
     type: Literal["text", "integer", "number", "date", "datetime", "time", "result", "unit", "range"] = "text"
@@ -105,6 +106,7 @@ class Column(Frozen):
     narrow: bool = False
     scan: bool = True
     made: bool = False
+    planned: bool = False
     required: bool = False
     identifier: bool = False
     not_submitted: str | None = None
@@ -134,6 +136,8 @@ class Column(Frozen):
             raise ValueError("only a text that is no identifier goes through a codelist")
         if self.default_midnight and self.type != "datetime":
             raise ValueError("default_midnight is for a datetime")
+        if self.planned and self.type not in {"date", "datetime"}:
+            raise ValueError("planned is for a date or a datetime")
         if self.made and (self.type != "text" or self.identifier or self.required or self.codelist):
             raise ValueError("a made column is a text that nothing is asked of")
         return self
