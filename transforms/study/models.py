@@ -366,7 +366,7 @@ class OdmSource(Source):
         """ItemOID of each column that holds a collected value."""
         return {
             name: self.items.get(name, name)
-            for name in self.columns
+            for name in self.extract_columns
             if name not in self.system and name not in self.units
         }
 
