@@ -293,10 +293,4 @@ def columns_of(study: Study, name: str) -> frozenset[str] | None:
     dataset = study.datasets.get(name)
     if dataset is None or name not in study.standards.datasets:
         return None
-    own = {*dataset.supplemental, *dataset.working}
-    for group in dataset.records:
-        own |= {*group.supplemental, *group.working}
-    sequence = graph.sequence_variable(study, name)
-    expected = {one.name for one in study.standards.datasets[name].variables if one.core in {"Req", "Exp"}}
-    written = {one for one in graph.definitions(dataset) if one not in own}
-    return frozenset({*graph.automatic(study, dataset), *written, *expected, *((sequence,) if sequence else ())})
+    return frozenset(graph.submitted(study, name))

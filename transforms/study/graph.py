@@ -34,6 +34,18 @@ def automatic(study: Study, dataset: DatasetFile) -> tuple[str, ...]:
     return (*written, CUT_OFF) if CUT_OFF in reads else tuple(written)
 
 
+def submitted(study: Study, name: str) -> tuple[str, ...]:
+    """The variables that a finished SDTM dataset has: written ones, automatic ones, and those the standard expects."""
+    dataset = study.datasets[name]
+    own = {CUT_OFF, *dataset.supplemental, *dataset.working}
+    for group in dataset.records:
+        own |= {*group.supplemental, *group.working}
+    sequence = sequence_variable(study, name)
+    names = [*automatic(study, dataset), *definitions(dataset), *((sequence,) if sequence else ())]
+    names += [one.name for one in study.standards.datasets[name].variables if one.core in {"Req", "Exp"}]
+    return tuple(dict.fromkeys(one for one in names if one not in own))
+
+
 def _reads(variable: Variable) -> Sequence[str]:
     return variable.algorithm.variable_inputs() if variable.algorithm.derived else ()
 

@@ -452,17 +452,8 @@ def analyses(study: Study) -> dict[str, str]:
 
 def sdtm_columns(study: Study, name: str) -> dict[str, Kind]:
     """The columns of a finished SDTM dataset and what they hold."""
-    dataset = study.datasets[name]
-    written = graph.definitions(dataset)
-    own = {*dataset.supplemental, *dataset.working}
-    for group in dataset.records:
-        own |= {*group.supplemental, *group.working}
-    names = [*graph.automatic(study, dataset), *(one for one in written if one not in own)]
-    sequence = graph.sequence_variable(study, name)
-    names += [sequence] if sequence else []
-    names += [one.name for one in study.standards.datasets[name].variables if one.core in {"Req", "Exp"}]
     result: dict[str, Kind] = {}
-    for one in names:
+    for one in graph.submitted(study, name):
         standard = study.standards.variable(name, one)
         result[one] = "number" if standard is not None and standard.is_number else "text"
     return result
