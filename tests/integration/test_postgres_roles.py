@@ -67,6 +67,7 @@ def history() -> dict[str, pa.Table]:
         ),
         "finding_event": events(("opened", "2024-06-30")),
         "quarantine": pa.table({**here, "source": ["dm"], "sha256": ["0"], "line": [2], "rule": ["late"]}),
+        "gate_decision": pa.table({**here, "decision_id": ["D-1"], "scope": ["COHORT"], "recorded_in": ["form"]}),
         "decision": decisions("Li"),
     }
 
