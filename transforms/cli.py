@@ -834,12 +834,14 @@ def doctor(as_json: AsJson = False) -> None:
 
 @spec_app.command("check")
 def spec_check(study: StudyName, placement: Placement = None, as_json: AsJson = False) -> None:
-    """Read a study's whole specification and report every fault at once."""
+    """Read a study's whole specification and report every fault at once, then those of its rules."""
     from transforms.errors import ConfigurationError
     from transforms.study import Study
+    from transforms.validation.rules import rule_book
 
     try:
         loaded = Study.load(study, placement=placement)
+        rule_book(loaded)
     except ConfigurationError as error:
         if not as_json:
             raise
