@@ -42,7 +42,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def wait(what: str, condition: Callable[[], Any], patience: float = 420) -> Any:
+def wait(what: str, condition: Callable[[], Any], patience: float = 1200) -> Any:
     """Wait for a condition; AssertionError when it does not come true in time."""
     until = time.monotonic() + patience
     while not (found := condition()):
@@ -74,11 +74,12 @@ def main() -> None:
     options = parser.parse_args()
     home = options.home.resolve()
     say("starting: " + cairn(home, "up").strip().replace("\n", " | "))
-    synthetic.generate(home / "extracts")
     landing = home / "landing" / STUDY
-    landing.mkdir(parents=True)
-    for path in sorted((home / "extracts").iterdir()):
-        shutil.copy(path, landing / path.name)
+    if not landing.is_dir():
+        synthetic.generate(home / "extracts")
+        landing.mkdir(parents=True)
+        for path in sorted((home / "extracts").iterdir()):
+            shutil.copy(path, landing / path.name)
     wait("the delivery is published", lambda: current(home))
     rows = events(home)
 
