@@ -204,7 +204,7 @@ def _nothing(study: Study, ingested: Ingested, landing: Path) -> CairnError:
             f"{study.name}: nothing was published, every new delivery was refused; "
             f"an earlier publication stands:\n{lines}"
         )
-    patterns = ", ".join(sorted(source.files for source in study.sources.values()))
+    patterns = ", ".join(sorted({one.files for source in study.sources.values() for one in source.carriers}))
     return UsageError(f"{landing} holds no extract of {study.name}. Its contracts ask for: {patterns}")
 
 
@@ -331,30 +331,28 @@ def stage_all(
     found: list[Finding] = []
     account: list[AccountLine] = []
     files: dict[str, list[RawFile]] = {}
+    carriers: dict[str, Source] = {}
     used: dict[str, list[Received]] = {}
     for name, source in study.sources.items():
-        own = ordered(received, name)
-        used[name] = own if source.delivery == "incremental" else own[-1:]
+        carriers[name], used[name] = standing(source, ordered(received, name))
     read = _read(study, store, used, extracts)
+    before = _seen_before(study, store, received, used)
     for name, source in study.sources.items():
         own = ordered(received, name)
         found.extend(late_files(name, own))
+        found.extend(other_carriers(source, own))
         account.extend(
             AccountLine(name, entry.file, entry.sha256, "superseded", "later_file", entry.rows)
             for entry in own
             if entry not in used[name]
         )
         files[name] = _in_order(
-            source, [RawFile(entry.file, entry.sha256, read[(name, entry.sha256)]) for entry in used[name]]
+            carriers[name], [RawFile(entry.file, entry.sha256, read[(name, entry.sha256)]) for entry in used[name]]
         )
-        if source.delivery == "full" and files[name]:
-            earlier = {one.sha256: one for one in own[:-1] if one.sha256 != files[name][0].sha256}
-            before = (
-                read_extracts(study, [source], store.path(one.sha256), one.file)[0][name] for one in earlier.values()
-            )
-            found.extend(disappeared(source, files[name][0], before, list(earlier.values())))
+        if files[name]:
+            found.extend(disappeared(carriers[name], files[name], before[name]))
         unordered = {entry.file for entry in own if not entry.extracted_at}
-        if source.delivery == "full" and len(unordered) > 1:
+        if carriers[name].delivery == "full" and len(unordered) > 1:
             found.append(
                 Finding(
                     "order_not_declared",
@@ -373,7 +371,7 @@ def stage_all(
                     name,
                     "",
                     f"no file of the source {name} was accepted so far; what needs it is empty",
-                    f"Deliver a file that fits {source.files}",
+                    f"Deliver a file that fits {' or '.join(one.files for one in source.carriers)}",
                 )
             )
     staged: dict[str, Staged] = {}
@@ -383,11 +381,11 @@ def stage_all(
         if source.identity is not None:
             link = source.identity
             identities, problems = identity_map(
-                study.sources[link.source], files[link.source], link.column, link.subject
+                carriers[link.source], files[link.source], link.column, link.subject
             )
             found.extend(problems)
         staged[name] = stage(
-            source,
+            carriers[name],
             files[name],
             cut_off=cut_off,
             identities=identities,
@@ -399,6 +397,76 @@ def stage_all(
     for one in staged.values():
         found.extend(one.findings)
     return staged, found, account
+
+
+def standing(source: Source, own: Sequence[Received]) -> tuple[Source, list[Received]]:
+    """The carrier and the files of a source that stand; `own` are in the order of extraction.
+
+    The file extracted last says by which carrier the source comes. It stands alone where that carrier is delivered in
+    full; where it is incremental, all files of this carrier stand and none of another: what two carriers said is
+    never put together.
+    """
+    if not own:
+        return source, []
+    carrier = source.carrier_of(own[-1].file)
+    if carrier.delivery == "full":
+        return carrier, list(own[-1:])
+    return carrier, [entry for entry in own if source.carrier_of(entry.file) is carrier]
+
+
+def other_carriers(source: Source, own: Sequence[Received]) -> list[Finding]:
+    """The change of carrier is said where files of a source came by several."""
+    if not source.also or not own:
+        return []
+    carrier = source.carrier_of(own[-1].file)
+    others = [entry for entry in own if source.carrier_of(entry.file) is not carrier]
+    if not others:
+        return []
+    return [
+        Finding(
+            "carrier_changed",
+            Severity.INFORMATION,
+            source.source,
+            "",
+            f"{own[-1].file}, extracted last, came by another carrier than {others[-1].file}; what came by that one "
+            "no longer stands",
+            "Nothing, if the sender changed the format; otherwise ask which files to send",
+            (RawPlace(others[-1].file, (), others[-1].sha256),),
+            others[-1].sha256,
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class SeenBefore:
+    """What an earlier full file of a source held: its rows, and the subject and line of each."""
+
+    entry: Received
+    subjects: pd.Series | None
+    lines: np.ndarray
+
+
+def _seen_before(
+    study: Study, store: RawStore, received: Sequence[Received], used: Mapping[str, Sequence[Received]]
+) -> dict[str, list[SeenBefore]]:
+    """The full files of each source that no longer stand; a file of several sources is read once."""
+    waiting: dict[tuple[str, str], list[tuple[Source, Received]]] = {}
+    for name, source in study.sources.items():
+        stand = {entry.sha256 for entry in used[name]}
+        earlier = {one.sha256: one for one in ordered(received, name) if one.sha256 not in stand}
+        for entry in earlier.values():
+            carrier = source.carrier_of(entry.file)
+            if carrier.delivery == "full":
+                waiting.setdefault((entry.sha256, entry.file), []).append((carrier, entry))
+    found: dict[str, list[SeenBefore]] = {name: [] for name in study.sources}
+    for (sha256, file), several in waiting.items():
+        extracts, _ = read_extracts(study, [carrier for carrier, _ in several], store.path(sha256), file)
+        for carrier, entry in several:
+            extract = extracts[carrier.source]
+            subjects = extract.frame[carrier.subject] if carrier.subject is not None else None
+            found[carrier.source].append(SeenBefore(entry, subjects, extract.lines))
+    return {name: sorted(own, key=lambda one: (one.entry.extracted_at or "", one.entry.number))
+            for name, own in found.items()}  # fmt: skip
 
 
 def direct_identifiers() -> Identifiers:
@@ -450,17 +518,16 @@ def late_files(source: str, own: Sequence[Received]) -> list[Finding]:
     return found
 
 
-def disappeared(
-    source: Source, last: RawFile, earlier: Iterable[Extract], entries: Sequence[Received]
-) -> list[Finding]:
-    """Rows and subjects that earlier files of a full source have and the one that stands lacks.
+def disappeared(source: Source, files: Sequence[RawFile], earlier: Sequence[SeenBefore]) -> list[Finding]:
+    """Rows and subjects that earlier full files of a source have and the files that stand lack.
 
     All earlier files count, so that a loss does not close itself with the next delivery that repeats it.
     """
     found = []
+    last = files[-1]
     place = (RawPlace(last.name, (), last.sha256),)
-    rows = last.extract.rows
-    most = max((one.rows for one in entries), default=0)
+    rows = sum(file.extract.rows - _replaced(file.extract) for file in files)
+    most = max((one.entry.rows for one in earlier), default=0)
     if most and rows < most * (1 - source.rows_may_drop):
         found.append(
             Finding(
@@ -477,16 +544,17 @@ def disappeared(
         )
     if source.subject is None:
         return found
-    here = set(text.used_texts(last.extract.frame[source.subject]))
+    here = {one for file in files for one in text.used_texts(file.extract.frame[source.subject])}
     seen: set[str] = set()
     places = []
-    for entry, extract in reversed(list(zip(entries, earlier, strict=True))):
-        subjects = extract.frame[source.subject]
-        gone = set(text.used_texts(subjects)) - here - seen
+    for one in reversed(earlier):
+        if one.subjects is None:
+            continue
+        gone = set(text.used_texts(one.subjects)) - here - seen
         if gone:
             seen |= gone
-            lines = extract.lines[subjects.isin(gone).to_numpy()]
-            places.append(RawPlace(entry.file, tuple(int(line) for line in np.sort(lines)), entry.sha256))
+            lines = one.lines[one.subjects.isin(gone).to_numpy()]
+            places.append(RawPlace(one.entry.file, tuple(int(line) for line in np.sort(lines)), one.entry.sha256))
     if seen:
         found.append(
             Finding(
@@ -503,6 +571,11 @@ def disappeared(
     return found
 
 
+def _replaced(extract: Extract) -> int:
+    """Rows of an extract that its reader knows to stand no more."""
+    return sum(len(one.rows) for one in extract.settled if one.outcome in {"superseded", "excluded"})
+
+
 def _read(
     study: Study,
     store: RawStore,
@@ -515,7 +588,8 @@ def _read(
     for name, entries in used.items():
         for entry in entries:
             if (name, entry.sha256) not in read:
-                waiting.setdefault((entry.sha256, entry.file), []).append(study.sources[name])
+                carrier = study.sources[name].carrier_of(entry.file)
+                waiting.setdefault((entry.sha256, entry.file), []).append(carrier)
     for (sha256, file), sources in waiting.items():
         found, _ = read_extracts(study, sources, store.path(sha256), file)
         read.update({(name, sha256): extract for name, extract in found.items()})

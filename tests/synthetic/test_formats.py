@@ -56,7 +56,7 @@ def as_iso(row: dict[str, str]) -> dict[str, str]:
 
 
 def document(landing: Path) -> etree._Element:
-    (path,) = landing.glob("UCMSC_ODM_*.xml")
+    (path,) = landing.glob("UCMSC_ODM*_*.xml")
     return etree.parse(path).getroot()
 
 
@@ -295,7 +295,7 @@ def test_hl7_messages_parse_as_oru_r01(folder: Path) -> None:
 def test_manifest_counts_rows_of_each_format(folder: Path) -> None:
     landing = folder / "transactions" / "S4" / "landing"
     entries = {entry["name"]: entry["rows"] for entry in json.loads((landing / "manifest.json").read_text())["files"]}
-    assert entries["UCMSC_ODM_20250131T0600.xml"] == sum(1 for _ in groups(document(landing)))
+    assert entries["UCMSC_ODMTX_20250131T0600.xml"] == sum(1 for _ in groups(document(landing)))
     (path,) = landing.glob("*.hl7")
     assert entries[path.name] == path.read_bytes().count(b"\rOBX|")
 
