@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from transforms.core import dates
 from transforms.study.models import Column, Source
 
 OF_CARRIER = ("files", "delivery", "extracted_at", "extracted_layout", "equal_rows", "settle_seconds", "rows_may_drop")
@@ -33,9 +34,14 @@ def problems_of(contract: Source, carrier: Mapping[str, Any], kind: type[Source]
         other = sorted(set(said) - set(READING)) if isinstance(said, dict) else ["another form"]
         if other:
             yield f"columns.{name}", f"holds {', '.join(other)}", f"A carrier says how it is read: {', '.join(READING)}"
-    for name in layouts:
+    for name, several in layouts.items():
         if name not in DATES:
             yield "layouts", f"{name!r} has no layouts", f"Write them for {', '.join(DATES)}"
+        for layout in several if isinstance(several, list) else ():
+            try:
+                dates.layout_pattern(str(layout))
+            except ValueError as error:
+                yield "layouts", str(error), "Correct the layout"
     needed = {
         contract.subject: "subject",
         **dict.fromkeys(contract.record_id, "record_id"),
@@ -53,7 +59,7 @@ def written_out(contract: Source, carrier: Mapping[str, Any], kind: type[Source]
     """The whole contract of a carrier: what `contract` says, with what the carrier says in its place.
 
     A column it does not carry is made, so that it is missing in every row. `layouts` (by type) are those in which
-    the carrier writes dates; they are tried before a column's own.
+    the carrier writes dates; each is tried before the layouts of a column that hold the same parts.
     """
     inherited = {name: getattr(contract, name) for name in Source.model_fields if name not in (*WRITTEN_ANEW, "also")}
     own = {key: value for key, value in carrier.items() if key in {*OF_CARRIER, "format", *_of_format(kind)}}
@@ -67,8 +73,9 @@ def _columns(contract: Source, carrier: Mapping[str, Any]) -> Iterator[tuple[str
         if name in (carrier.get("not_carried") or ()):
             yield name, Column(made=True, label=column.label, not_submitted=column.not_submitted)
             continue
-        before = layouts.get(own.get("type", column.type), ())
-        added = {"layouts": [*before, *column.layouts]} if before and "layouts" not in own else {}
+        known = {dates.layout_parts(layout) for layout in column.layouts}
+        same = [one for one in layouts.get(own.get("type", column.type), ()) if dates.layout_parts(one) in known]
+        added = {"layouts": [*same, *column.layouts]} if same and "layouts" not in own else {}
         yield name, {**column.model_dump(), **added, **own} if added or own else column
 
 

@@ -95,7 +95,8 @@ class Column(Frozen):
     `default_midnight` a time of 00:00 means that the time is unknown. `not_submitted` says why the column is in no
     dataset. `identifier` marks what may identify a person: it never leaves the raw store; other texts are searched
     for identifiers unless `scan` is false. A `made` column is not in the extract: staging writes it. A `planned` date
-    (an expiry, an appointment) may lie after the cut-off.
+    (an expiry, an appointment) may lie after the cut-off. `measured_in` is the MeasurementUnitOID that values of an
+    ODM file must carry.
     """
 
     type: Literal["text", "integer", "number", "date", "datetime", "time", "result", "unit", "range"] = "text"
@@ -111,6 +112,7 @@ class Column(Frozen):
     planned: bool = False
     required: bool = False
     identifier: bool = False
+    measured_in: str | None = None
     not_submitted: str | None = None
     label: str | None = None
 
