@@ -61,7 +61,7 @@ def odm_bytes(forms: Mapping[str, Table], extracted: datetime) -> tuple[bytes, i
     Values are those of the CSV forms, dates in ISO 8601; an empty value has no ItemData. Every row is there, also one
     whose record_id another has, and columns that the forms do not know follow theirs.
     """
-    pages = [(form, row, None) for form, table in forms.items() for row in _rows(table)]
+    pages: list[Page] = [(form, row, None) for form, table in forms.items() for row in _rows(table)]
     return _document(forms, pages, extracted)
 
 

@@ -380,9 +380,7 @@ def stage_all(
         identities = None
         if source.identity is not None:
             link = source.identity
-            identities, problems = identity_map(
-                carriers[link.source], files[link.source], link.column, link.subject
-            )
+            identities, problems = identity_map(carriers[link.source], files[link.source], link.column, link.subject)
             found.extend(problems)
         staged[name] = stage(
             carriers[name],
@@ -839,7 +837,13 @@ def close(study: Study, where: Home, building: Building) -> None:
     building.write("accounts", pa.concat_tables(accounts))
     building.write("specification", snapshot.specification_table(study))
     severities = found["severity"].to_pylist()
-    received = {(entry.source, entry.sha256): entry for entry in _covered(where, opening)}
+    covered = _covered(where, opening)
+    received = {(entry.source, entry.sha256): entry for entry in covered}
+    stands = {
+        (name, entry.sha256)
+        for name, source in study.sources.items()
+        for entry in standing(source, ordered(covered, name))[1]
+    }
     decisions = where.decisions.entries()[: opening["decisions"]]
     manifest = {
         **identity,
@@ -852,6 +856,7 @@ def close(study: Study, where: Home, building: Building) -> None:
                 **one,
                 "rows": received[(one["source"], one["sha256"])].rows,
                 "bytes": received[(one["source"], one["sha256"])].size,
+                "stands": (one["source"], one["sha256"]) in stands,
             }
             for one in identity["files"]
         ],

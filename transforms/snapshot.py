@@ -202,7 +202,6 @@ def described(study: Study) -> dict[str, object]:
         "specification_files": dict(study.specification_files),
         "sources": {
             name: {
-                "delivery": source.delivery,
                 "record_id": list(source.record_id),
                 "fingerprint": fingerprints.of_source(source),
             }

@@ -42,10 +42,10 @@ def problems_of(contract: Source, carrier: Mapping[str, Any], kind: type[Source]
                 dates.layout_pattern(str(layout))
             except ValueError as error:
                 yield "layouts", str(error), "Correct the layout"
-    needed = {
-        contract.subject: "subject",
+    needed: dict[str, str] = {
         **dict.fromkeys(contract.record_id, "record_id"),
         **dict.fromkeys(contract.revisions.columns if contract.revisions else (), "revisions"),
+        **({contract.subject: "subject"} if contract.subject else {}),
         **({contract.deleted.column: "deleted"} if contract.deleted else {}),
         **dict.fromkeys(contract.without_subject, "without_subject"),
         **{name: "exclude" for one in contract.exclude for name in one.where},

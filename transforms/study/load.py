@@ -234,8 +234,11 @@ class _Reader:
             problems = list(carriers.problems_of(source, one, kind))
             for where, problem, remedy in problems:
                 self.fault(path, f"{place}.{where}", problem, remedy)
-            carrier = self.validate(path, carriers.written_out(source, one, kind), kind, under=place) if not problems \
+            carrier = (
+                self.validate(path, carriers.written_out(source, one, kind), kind, under=place)
+                if not problems
                 else None
+            )
             if carrier is not None:
                 result.append(carrier)
         return tuple(result)
