@@ -214,7 +214,7 @@ def test_a_value_leads_to_its_line_of_odm_and_of_hl7(tmp_path: Path) -> None:
     inside = xml[leaf.line : leaf.line + 60]
     (item,) = [one for one in inside if 'ItemOID="IT.AE.AETERM"' in one][:1]
     assert f'Value="{table["AETERM"]}"'.casefold() in item.casefold()
-    segments = (tmp_path / "landing" / "LIS_YHD_20250131_0600.hl7").read_text(encoding="utf-8").split("\r")
+    segments = (tmp_path / "landing" / "LIS_YHD_20250131_0600.hl7").read_bytes().decode("utf-8").split("\r")
     record = tracer.find("LB", {"LBTESTCD": "ALB"})[0]
     leaves = [one for one in tracer.trace("LB", record, "LBORRES").all_leaves() if one.kind == "raw"]
     (leaf,) = {(one.file, one.line) for one in leaves}
@@ -280,6 +280,7 @@ REFUSED = {
     "word of the rows": ("subject: SUBJ\n    ", "is no word of a carrier"),
     "meaning of a column": ("columns: {SYSBP: {required: true}}\n    ", "holds required"),
     "layouts of a text": ("layouts: {text: [YYYY]}\n    ", "'text' has no layouts"),
+    "layouts not in a list": ("layouts: {date: YYYY}\n    ", "date is no list"),
     "layout without a part": ("layouts: {date: [X]}\n    ", "holds no date or time part"),
     "unknown format": ("format: sas\n    ", "no format 'sas'"),
 }

@@ -37,7 +37,10 @@ def problems_of(contract: Source, carrier: Mapping[str, Any], kind: type[Source]
     for name, several in layouts.items():
         if name not in DATES:
             yield "layouts", f"{name!r} has no layouts", f"Write them for {', '.join(DATES)}"
-        for layout in several if isinstance(several, list) else ():
+        if not isinstance(several, list):
+            yield "layouts", f"{name} is no list", "Write the layouts in a list"
+            continue
+        for layout in several:
             try:
                 dates.layout_pattern(str(layout))
             except ValueError as error:
