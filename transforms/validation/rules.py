@@ -20,6 +20,7 @@ from transforms.core.tables import read_table
 from transforms.errors import ConfigurationError, Fault
 from transforms.study import Study, graph
 from transforms.study.yaml import read_yaml
+from transforms.validation.check import SUBJECT
 from transforms.validation.columns import Cell, Concept, FromTable, Kind
 from transforms.validation.expectations import KNOWN
 from transforms.validation.explained import ExplainedFailure, explained_failures
@@ -372,9 +373,11 @@ class _Binder:
             for source in one.inputs():
                 column(source, one.takes if not (isinstance(one, FromTable)) else None)
             for other, names in one.others().items():
-                there = self.sdtm_columns.get(other, {})
+                frames: Mapping[str, Mapping[str, str]] = self.staged_columns if frame in self.staged else self.sdtm_columns
+                there = frames.get(other, {})
                 if not there:
-                    self.unknown(file, place, f"there is no dataset {other!r}", other, self.sdtm)
+                    kind = "source" if frame in self.staged else "dataset"
+                    self.unknown(file, place, f"there is no {kind} {other!r}", other, frames)
                 for source in names if there else ():
                     if source not in there:
                         self.unknown(file, place, f"{other} has no column {source!r}", source, there)
@@ -460,12 +463,17 @@ def sdtm_columns(study: Study, name: str) -> dict[str, Kind]:
 
 
 def staged_columns(study: Study, source: str) -> dict[str, str]:
-    """The columns of a staged source; those that its contract reads as numbers are `numeric` texts."""
-    return {
+    """The columns of a staged source; those that its contract reads as numbers are `numeric` texts.
+
+    SUBJECT is the subject of each row.
+    """
+    contract = study.sources[source]
+    own = {
         name: "numeric" if column.type in NUMERIC_TYPES else "text"
-        for name, column in study.sources[source].columns.items()
+        for name, column in contract.columns.items()
         if not column.identifier
     }
+    return own if contract.subject is None else {**own, SUBJECT: "text"}
 
 
 def renamed(rule: Rule, names: Mapping[str, str]) -> Rule:
