@@ -764,6 +764,33 @@ class Absolute(_Arithmetic):
         return scope.number(self.absolute).abs()
 
 
+class Least(_Arithmetic):
+    """The least of some numbers, those missing left out; missing where all are."""
+
+    word: ClassVar[str] = "least"
+    least: tuple[Operand, ...] = Field(min_length=2)
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        return pd.Series(np.fmin.reduce(self.operands(scope)), index=scope.index)
+
+
+class Agree(Prepared):
+    """1 where two texts are equal or both missing, 0 elsewhere."""
+
+    word: ClassVar[str] = "agree"
+    takes: ClassVar[Kind | None] = "text"
+    agree: tuple[str, str]
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return self.agree
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        return text.map_rows_number([scope.column(name) for name in self.agree], lambda one, two: float(one == two))
+
+
 class Elapsed(_OneText):
     """Days from a complete date to the data cut-off, negative after it; missing without a cut-off."""
 
@@ -1021,8 +1048,8 @@ WORDS: dict[str, type[Prepared]] = {
     kind.word: kind
     for kind in (
         Number, Text, Part, Bytes, Day, Begin, End, Rounded, Sum, Difference, Product, Quotient, Margin, Inside,
-        Lookup, Cell, Pick, Flags, Present, Count, Distinct, Rank, Fetch, Previous, Spread, Absolute, Elapsed, Score,
-        Toxicity, ToxicityTerm, StudyDay, Related, Concept,
+        Lookup, Cell, Pick, Flags, Present, Count, Distinct, Rank, Fetch, Previous, Spread, Least, Absolute, Agree,
+        Elapsed, Score, Toxicity, ToxicityTerm, StudyDay, Related, Concept,
     )
 }  # fmt: skip
 
