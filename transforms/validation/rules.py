@@ -285,7 +285,7 @@ class _Binder:
             missing = {one for one in rule.read() if self.study.standards.variable(dataset, one) is None}
             strange |= missing
             possible = possible or not missing
-            if dataset in self.sdtm and all(one in self.sdtm_columns[dataset] for one in rule.read()):
+            if dataset in self.sdtm and self.reads(rule, dataset):
                 if not self.fits(rule, self.sdtm_columns[dataset], dataset, file, place):
                     return
                 self.sdtm[dataset].append(self.resolved(rule))
@@ -293,6 +293,11 @@ class _Binder:
             self.fault(
                 file, place, f"no dataset of {name} can have {', '.join(sorted(strange))}", "Correct the variable"
             )
+
+    def reads(self, rule: Rule, dataset: str) -> bool:
+        """The study has every column that a shared rule reads, of the dataset and of those it looks into."""
+        wanted = [(dataset, rule.read()), *(item for one in rule.columns.values() for item in one.others().items())]
+        return all(one in self.sdtm_columns.get(name, {}) for name, columns in wanted for one in columns)
 
     def on_analyses(self, rules: RuleFile, written: Mapping[str, Any], file: str, place: str) -> None:
         if rules.analysis is not None:
