@@ -347,6 +347,9 @@ class _Binder:
                 rule = Rule.model_validate(written)
             except ValidationError:
                 continue
+            # What nobody plays is nowhere present.
+            absent = {name for name, test in rule.where.items() if test.present is False} - set(use.columns)
+            rule = rule.model_copy(update={"where": {k: v for k, v in rule.where.items() if k not in absent}})
             strange = [one for one in rule.read() if one not in rules.roles]
             if strange:
                 self.unknown(kind_file, rule.id, f"{use.kind} has no role {strange[0]!r}", strange[0], rules.roles)
