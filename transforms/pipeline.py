@@ -40,7 +40,7 @@ from transforms.study import Study
 from transforms.study.models import OdmSource, Source
 from transforms.study.yaml import read_yaml
 from transforms.validation import conformance, core_engine
-from transforms.validation.check import Breach, check, examine
+from transforms.validation.check import Breach, check, examine, staged_frames
 from transforms.validation.rules import Rule, rule_book
 from transforms.validation.rules import explanations as rule_book_explanations
 from transforms.warehouse import lineage, parquet
@@ -303,7 +303,7 @@ def stage_sources(
     staged, found, account = stage_all(
         study, where.raw, opening["cut_off"], _covered(where, opening), extracts or {}, released(decisions)
     )
-    staged, account, breaches = check_staged(study, staged, account, released(decisions))
+    staged, account, breaches = check_staged(study, staged, account, released(decisions), opening["cut_off"])
     found.extend(breaches)
     for name, source in staged.items():
         building.write(f"staged/{name}", snapshot.staged_table(study, source))
@@ -607,6 +607,7 @@ def check_staged(
     staged: Mapping[str, Staged],
     account: Sequence[AccountLine],
     freed: Mapping[str, Mapping[str, Mapping[str, frozenset[int]]]],
+    cut_off: str,
 ) -> tuple[dict[str, Staged], list[AccountLine], list[Finding]]:
     """Check the staged rows: a breach is a finding, and where its rule says so its rows are held.
 
@@ -615,7 +616,7 @@ def check_staged(
     result = dict(staged)
     standing = {name: np.arange(len(one.lines)) for name, one in staged.items()}
     found: list[Finding] = []
-    for breach in check({name: one.frame for name, one in staged.items()}, rule_book(study).staged):
+    for breach in check(staged_frames(staged), rule_book(study).staged, cut_off):
         source = staged[breach.dataset]
         finding = _finding(breach, source.places(breach.rows))
         if breach.rule.action == "hold":
@@ -705,7 +706,7 @@ def _conforming(study: Study, building: Building, links: pa.Table) -> list[Findi
     opening, book = building.opening(), rule_book(study)
     datasets = {name.upper(): building.read(f"sdtm/{name}") for name in building.names("sdtm")}
     frames = {name: parquet.frame_of(table) for name, table in datasets.items()}
-    breaches, reached = examine(frames, book.sdtm)
+    breaches, reached = examine(frames, book.sdtm, opening["cut_off"])
     outcomes = [
         *conformance.own_outcomes(book.sdtm, breaches, reached, opening["identity"]["code"][:12]),
         *conformance.run_engines(

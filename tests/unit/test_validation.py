@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,13 @@ def frame(**columns: list[Any]) -> pd.DataFrame:
             for name, values in columns.items()
         }
     )
+
+
+OTHERS = {
+    "Y": frame(
+        K=["x", "x", "x"], V=["1", "2", "3"], F=["Y", "Y", "N"], T=["2022-06-01T08:00", "2022-06-03", "2022-06-05"]
+    )
+}
 
 
 def rows(data: pd.DataFrame, *rules: Rule, **others: pd.DataFrame) -> list[list[int]]:
@@ -132,6 +140,30 @@ def test_each_expectation_gives_its_rows(
         ({"distinct": "B", "within": ["A"]}, {"A": ["x", "x", "y"], "B": ["1", "2", "1"]}, [2, 2, 1]),
         ({"distinct": ["*"], "within": ["A"], "but": ["B"]}, {"A": ["x", "x"], "B": ["1", "2"]}, [1, 1]),
         ({"rank": "B", "within": ["A"]}, {"A": ["x", "y", "x", "x"], "B": [3, 7, 1, 2]}, [3, 1, 1, 2]),
+        ({"count": ["A"], "when": {"B": "1"}}, {"A": ["x", "x", "y"], "B": ["1", "2", "2"]}, [1, 1, 0]),
+        ({"count": ["A"], "of": "Y", "there": ["K"], "when": {"F": "Y"}}, {"A": ["x", "y", None]}, [2, 0, 0]),
+        (
+            {"count": ["A"], "of": "Y", "there": ["K"], "near": {"here": "D", "there": "T", "from": -7, "to": 0}},
+            {"A": ["x"] * 4, "D": ["2022-06-08", "2022-06-09", "2022-05-31", "2022-06"]},
+            [3, 2, 0, None],
+        ),
+        ({"spread": ["A", "B", "C"]}, {"A": [1, 1], "B": [4, None], "C": [None, None]}, [3, None]),
+        ({"least": ["A", "B"]}, {"A": [1, None], "B": [4, 2]}, [1, 2]),
+        ({"absolute": "A"}, {"A": [-1.5, 2, None]}, [1.5, 2, None]),
+        ({"agree": ["A", "B"]}, {"A": ["x", "x", None], "B": ["x", "y", None]}, [1, 0, 1]),
+        ({"elapsed": "A"}, {"A": ["2022-06-30", "2022-07-02T10:00", "2022"]}, [1, -1, None]),
+        # OPTN: bilirubin 2, creatinine 2, INR 2 give 10 x (0.957 + 0.378 + 1.120) x ln 2 + 6.43 = 23.4
+        (
+            {"score": "meld_i", "of": {"bilirubin_mg_dl": "A", "creatinine_mg_dl": 2, "inr": 2, "dialysed": 0}},
+            {"A": [2, None]},
+            [23, None],
+        ),
+        # CTCAE 5.0: platelets below 50 are grade 3, below 25 grade 4
+        (
+            {"toxicity": "A", "test": "T", "unit": "U", "low": "L", "high": "H", "baseline": "B", "direction": "L"},
+            {"A": [49, 24], "T": ["PLAT"] * 2, "U": ["10^9/L"] * 2, "L": [125, 125], "H": [350, 350], "B": [130, 130]},
+            [3, 4],
+        ),
         (
             {"pick": "B", "when": {"C": "T"}, "within": ["A"]},
             {"A": ["x", "x", "y", "y"], "B": [1, 2, 3, 4], "C": ["T", "D", "T", "T"]},
@@ -142,7 +174,7 @@ def test_each_expectation_gives_its_rows(
 def test_each_prepared_column(prepared: dict[str, Any], columns: dict[str, list[Any]], expected: list[Any]) -> None:
     data = frame(**columns)
     one = rule("expect_column_values_to_be_between", {"column": "made", "min_value": 0}, columns={"made": prepared})
-    own = checking._Frame({"X": data}, "X")
+    own = checking._Frame({"X": data, **OTHERS}, "X", "2022-07-01")
     own.prepare(one)
     made = own.column("made")
     assert [None if np.isnan(value) else value for value in made] == expected
@@ -158,9 +190,45 @@ def test_each_prepared_column(prepared: dict[str, Any], columns: dict[str, list[
 )
 def test_each_prepared_text(prepared: dict[str, Any], values: list[Any], expected: list[Any]) -> None:
     one = rule("expect_column_values_to_not_be_null", {"column": "made"}, columns={"made": prepared})
-    own = checking._Frame({"X": frame(A=values)}, "X")
+    own = checking._Frame({"X": frame(A=values)}, "X", "")
     own.prepare(one)
     assert own.column("made").astype(object).where(own.column("made").notna(), None).tolist() == expected
+
+
+LOOKED = {"A": ["x", "x", "y"], "D": ["2022-06-01T08:00", "2022-06-03", "2022-06-02"], "B": ["1", "2", "3"]}
+
+
+@pytest.mark.parametrize(
+    ("prepared", "columns", "expected"),
+    [
+        ({"fetch": "V", "of": "Y", "by": ["A"], "there": ["K"], "when": {"F": "N"}}, {"A": ["x", "y"]}, ["3", None]),
+        (
+            {"fetch": "V", "of": "Y", "by": ["A"], "there": ["K"], "near": {"here": "D", "there": "T", "from": -9, "to": 9}},
+            {"A": ["x"] * 3, "D": ["2022-06-02T07:00", "2022-06-10", "2022-06-04"]},
+            ["2", "3", None],  # the fourth lies a day from the third and from the fifth
+        ),
+        ({"previous": "B", "within": ["A"], "order": "D"}, LOOKED, [None, "1", None]),
+        ({"previous": "B", "within": ["A"], "order": "D", "days": 1}, LOOKED, [None, None, None]),
+        ({"toxicity_term": "A", "direction": "L"}, {"A": ["PLAT", "X"]}, ["Platelet count decreased", None]),
+    ],
+)
+def test_each_prepared_text_of_other_rows(
+    prepared: dict[str, Any], columns: dict[str, list[Any]], expected: list[Any]
+) -> None:
+    one = rule("expect_column_values_to_not_be_null", {"column": "made"}, columns={"made": prepared})
+    own = checking._Frame({"X": frame(**columns), **OTHERS}, "X", "")
+    own.prepare(one)
+    assert own.column("made").astype(object).where(own.column("made").notna(), None).tolist() == expected
+
+
+def test_a_window_of_days_goes_forward_and_a_score_is_known() -> None:
+    for prepared, message in (
+        ({"count": ["A"], "near": {"here": "D", "there": "T", "from": 1, "to": 0}}, "earlier to the later"),
+        ({"score": "meld_5", "of": {"inr": "A"}}, "known: albi"),
+        ({"score": "meld_i", "of": {"inr": "A"}}, "is computed of bilirubin_mg_dl"),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            rule("expect_column_values_to_not_be_null", {"column": "made"}, columns={"made": prepared})
 
 
 def test_limits_are_joined_and_checked_at_once() -> None:
@@ -349,7 +417,7 @@ def test_distinct_values_give_the_rows_that_a_loop_gives(pairs: list[tuple[str |
     data = pd.DataFrame(
         {"A": text.from_values([one for one, _ in pairs]), "B": text.from_values([two for _, two in pairs])}
     )
-    own = checking._Frame({"X": data}, "X")
+    own = checking._Frame({"X": data, **OTHERS}, "X", "2022-07-01")
     present = np.flatnonzero(data["B"].notna().to_numpy())
     for names, chosen in ((["A"], None), (["A"], present), (["A", "B"], None), (["A", "B"], present)):
         found = checking._distinct(own, names, chosen)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from transforms.algorithms.base import Link, Outcome, Problem, Scope, register
 from transforms.algorithms.values import Derived
@@ -291,7 +291,8 @@ class VisitByDate(Derived):
 
     For extracts that know no visit, and for visits whose name says no number: `unless` names a number that stands
     where it is known. Only visits that took place count; a date in no visit of its subject is an answerable finding
-    and stays without visit.
+    and stays without visit. `grace` is the number of days before `cut_off` within which the visit log may not have
+    come yet: then it is only told.
     """
 
     word: ClassVar[str] = "visit_by_date"
@@ -299,11 +300,14 @@ class VisitByDate(Derived):
     main: ClassVar[str] = "date"
     date: str
     unless: str | None = None
+    grace: int | None = Field(default=None, ge=0)
+    cut_off: str = "cut_off"
 
     def variable_inputs(self) -> Sequence[str]:
         return (
             self.date,
             *((self.unless,) if self.unless else ()),
+            *((self.cut_off,) if self.grace is not None else ()),
             "USUBJID",
             *(f"SV.{name}" for name in ("USUBJID", "VISITNUM", "SVSTDTC", "SVENDTC")),
             *self.when,
@@ -329,14 +333,28 @@ class VisitByDate(Derived):
             named = scope.variable(self.unless).to_numpy()
             known = ~np.isnan(named)
             values, records, lost = np.where(known, named, values), np.where(known, -1, records), lost & ~known
-        problem = Problem(
-            "no_visit_on_date",
-            Severity.ANSWER,
-            lost,
-            f"{self.date} falls in no visit of the subject",
-            "Ask the site whether a visit is missing from the visit log or the date is wrong",
+        recent = np.zeros(len(lost), dtype=bool)
+        if self.grace is not None:
+            left = dates.day_numbers(scope.variable(self.cut_off)).to_numpy() - days / dates.SECONDS_PER_DAY
+            recent = lost & (left <= self.grace)
+        problems = (
+            Problem(
+                "no_visit_on_date",
+                Severity.ANSWER,
+                lost & ~recent,
+                f"{self.date} falls in no visit of the subject",
+                "Ask the site whether a visit is missing from the visit log or the date is wrong",
+            ),
+            Problem(
+                "visit_not_logged_yet",
+                Severity.INFORMATION,
+                recent,
+                f"{self.date} falls in no visit of the subject, and lies no more than {self.grace} days before the cut-off",
+                "Nothing: the visit is expected with the next extract of the visit log",
+            ),
         )
-        return Outcome(pd.Series(values, index=scope.index), (problem,) if lost.any() else (), (Link("SV", records),))
+        said = tuple(one for one in problems if one.mask.any())
+        return Outcome(pd.Series(values, index=scope.index), said, (Link("SV", records),))
 
 
 @register

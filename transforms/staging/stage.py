@@ -379,11 +379,13 @@ def _file_findings(rows: _Rows) -> None:
             rows.findings.append(
                 Finding(
                     "no_rows",
-                    Severity.ANSWER,
+                    Severity.INFORMATION if rows.source.may_be_empty else Severity.ANSWER,
                     rows.source.source,
                     "",
                     "the file holds no row of the source",
-                    "Ask the sender whether nothing has been collected yet",
+                    "Nothing, while there is nothing to collect"
+                    if rows.source.may_be_empty
+                    else "Ask the sender whether nothing has been collected yet",
                     (RawPlace(file.name, (1,), file.sha256),),
                 )
             )

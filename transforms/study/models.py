@@ -253,7 +253,8 @@ class Source(Frozen):
     An extract without `subject` belongs to no subject (certificates of a batch): only a `join` reads it. Rows that hold
     `without_subject` are about the study itself: their subject may be missing.
     A file without a manifest is taken from a watched landing folder when it has not changed for `settle_seconds`.
-    `rows_may_drop` is the share of rows by which a full file may be shorter than an earlier one. A row marked
+    `rows_may_drop` is the share of rows by which a full file may be shorter than an earlier one; `may_be_empty` says
+    that a file without rows is nothing to ask about, as before the first death. A row marked
     `deleted` removes its record, also where an earlier file of an incremental source holds it.
     The same rows may come by other carriers, `also`: each is a contract of its own with the same columns.
     """
@@ -268,6 +269,7 @@ class Source(Frozen):
     equal_rows: Literal["keep", "duplicate"] = "keep"
     settle_seconds: int = Field(default=60, ge=0)
     rows_may_drop: float = Field(default=0.02, ge=0, le=1)
+    may_be_empty: bool = False
     deleted: Deleted | None = None
     exclude: tuple[Exclusion, ...] = ()
     subject: str | None = None

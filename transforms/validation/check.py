@@ -29,6 +29,10 @@ LONG = 20
 LARGE = 2**40
 
 
+# The subject of each row of a staged source, which its own column may say by another number.
+SUBJECT = "SUBJECT"
+
+
 class CheckFailedError(CairnError):
     """A rule could not be checked, so nobody knows whether it holds."""
 
@@ -51,25 +55,45 @@ class Breach:
     told: str = ""
 
 
-def check(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]]) -> tuple[Breach, ...]:
+class Attributed(Protocol):
+    """The rows of a staged source and the subject of each."""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows."""
+
+    @property
+    def subjects(self) -> pd.Series:
+        """The subject of each row, missing where there is none."""
+
+
+def staged_frames(staged: Mapping[str, Attributed]) -> dict[str, pd.DataFrame]:
+    """The staged sources as rules see them: with the column SUBJECT, which needs no join through an identifier."""
+    return {name: one.frame.assign(**{SUBJECT: one.subjects}) for name, one in staged.items()}
+
+
+def check(
+    frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], cut_off: str = ""
+) -> tuple[Breach, ...]:
     """The breaches of the rules of each frame, in the order of the rules.
 
     `frames` may hold more than `rules` asks for: frames that rules look into (DM, SV). A SUPP-- dataset may be
     absent, every other dataset that has rules must be there. Raises CheckFailedError naming rule and dataset where a
     column is missing, where Great Expectations could not run an expectation, or where its answer is not whole.
+    `cut_off` is the data cut-off (ISO 8601); without it nothing is overdue.
     """
-    return examine(frames, rules)[0]
+    return examine(frames, rules, cut_off)[0]
 
 
 def examine(
-    frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]]
+    frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], cut_off: str = ""
 ) -> tuple[tuple[Breach, ...], dict[tuple[str, str, str], int]]:
     """What `check` returns, and on how many rows each rule had something to look at.
 
     The second is by frame, rule id and what the rule says it is about (`Rule.said`); a rule that was left out because
     the frame lacks its columns is not in it.
     """
-    parts = [part for name, own in rules.items() for part in _parts(frames, name, own)]
+    parts = [part for name, own in rules.items() for part in _parts(frames, name, own, cut_off)]
     groups: dict[tuple[Any, ...], list[_Part]] = {}
     for part in parts:
         groups.setdefault(part.group, []).append(part)
@@ -84,14 +108,16 @@ def examine(
     return tuple(breach for part in parts for breach in part.breaches()), reached
 
 
-def reach(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]]) -> dict[tuple[str, str], int]:
+def reach(
+    frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], cut_off: str = ""
+) -> dict[tuple[str, str], int]:
     """How many rows each rule of each frame has something to look at on, by frame and rule id.
 
     0 means that nothing was checked: no row passes its condition, or the columns are empty.
     """
     result: dict[tuple[str, str], int] = {}
     for name, own in rules.items():
-        for part in _parts(frames, name, own):
+        for part in _parts(frames, name, own, cut_off):
             key = (name, part.rule.id)
             result[key] = result.get(key, 0) + part.reached()
     return result
@@ -100,8 +126,9 @@ def reach(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]
 class _Frame:
     """A frame with the columns prepared for the rules that are checked on it."""
 
-    def __init__(self, frames: Mapping[str, pd.DataFrame], name: str) -> None:
+    def __init__(self, frames: Mapping[str, pd.DataFrame], name: str, cut_off: str) -> None:
         self.frames = frames
+        self.cut_off = cut_off
         self.name = name
         self.data = frames[name]
         self.made: dict[Any, pd.Series] = {}
@@ -250,12 +277,14 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
 
 
-def _parts(frames: Mapping[str, pd.DataFrame], name: str, rules: Sequence[Rule]) -> Iterator[_Part]:
+def _parts(
+    frames: Mapping[str, pd.DataFrame], name: str, rules: Sequence[Rule], cut_off: str
+) -> Iterator[_Part]:
     if name not in frames:
         if rules and not name.startswith("SUPP"):
             raise CheckFailedError(f"{name}: has rules ({rules[0].id}, ...) and no frame. Give the frame, or no rules")
         return
-    frame = _Frame(frames, name)
+    frame = _Frame(frames, name, cut_off)
     for rule in rules:
         missing = [one for one in rule.read() if one not in frame.data.columns]
         if missing and rule.lenient:

@@ -7,13 +7,15 @@ computed once per distinct value where that is possible. Nothing here judges: th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from inspect import signature
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from transforms.clinical import albi, ctcae, meld
 from transforms.core import conditions, dates, numbers, text
 from transforms.core.conditions import Test
 from transforms.core.tables import Table
@@ -21,6 +23,12 @@ from transforms.standards import Codelist
 
 Kind = Literal["text", "number"]
 Operand = str | float | int
+SCORES: Mapping[str, Callable[..., pd.Series]] = {
+    "meld_i": meld.compute_meld_i,
+    "meld_etiology": meld.compute_meld_etiology,
+    "meld_na": meld.compute_meld_na,
+    "albi": albi.compute_albi,
+}
 
 
 class Scope(Protocol):
@@ -44,6 +52,10 @@ class Scope(Protocol):
 
     def datasets(self) -> Sequence[str]:
         """The names of all frames that are checked together."""
+
+    @property
+    def cut_off(self) -> str:
+        """The data cut-off as an ISO 8601 date, or nothing."""
 
 
 class Prepared(BaseModel):
@@ -500,27 +512,84 @@ class Present(Prepared):
                          index=scope.index)  # fmt: skip
 
 
-class Count(Prepared):
-    """How many rows of a frame (`of`, else this one) have the same values in the columns `count`.
+class Near(BaseModel):
+    """A window of days: `there` lies `from` to `to` days after `here` (before it where negative); both are dates."""
 
-    Columns of `if_there` belong to them where the dataset has them. `there` names the columns of `of` where they
-    have other names.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    word: ClassVar[str] = "count"
-    own_value: ClassVar[bool] = False
-    count: tuple[str, ...] = Field(min_length=1)
-    if_there: tuple[str, ...] = ()
-    of: str | None = None
-    there: tuple[str, ...] = ()
+    here: str
+    there: str
+    first: int = Field(alias="from")
+    last: int = Field(alias="to")
 
     @model_validator(mode="after")
-    def _as_many(self) -> Count:
-        if self.there and (self.of is None or len(self.there) != len(self.count)):
-            raise ValueError("there names as many columns of another dataset as count")
+    def _forward(self) -> Near:
+        if self.first > self.last:
+            raise ValueError("near goes from the earlier to the later day")
+        return self
+
+
+class _Rows(Prepared):
+    """Base of what looks for rows: of another frame (`of`) or of this one, on which `when` holds, `near` in time."""
+
+    own_value: ClassVar[bool] = False
+    of: str | None = None
+    there: tuple[str, ...] = ()
+    when: dict[str, Test] = {}
+    near: Near | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns of this frame whose values a row must have."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _as_many(self) -> Self:
+        if self.there and (self.of is None or len(self.there) != len(self.keys)):
+            raise ValueError("there names as many columns of another frame as are looked for")
         return self
 
     def inputs(self) -> Sequence[str]:
+        """See the base."""
+        here = (self.near.here,) if self.near else ()
+        return (*self.keys, *here, *(() if self.of else self.read_there()))
+
+    def read_there(self) -> tuple[str, ...]:
+        """Columns read of the rows looked for."""
+        return (*self.there, *self.when, *((self.near.there,) if self.near else ()))
+
+    def others(self) -> Mapping[str, Sequence[str]]:
+        """See the base."""
+        return {self.of: (*(self.there or self.keys), *self.read_there())} if self.of else {}
+
+    def renamed(self, names: Mapping[str, str]) -> Prepared:
+        """See the base."""
+        if self.near or self.when:
+            raise ValueError("a rule for a kind of source looks neither near a date nor for a condition")
+        return super().renamed(names)
+
+    def found(self, scope: Scope) -> tuple[Callable[[str], pd.Series], np.ndarray]:
+        """The columns of the frame looked into, and the rows on which `when` holds."""
+        frame = scope.frame(self.of) if self.of else None
+        values = scope.column if frame is None else frame.__getitem__
+        index = scope.index if frame is None else frame.index
+        return values, np.flatnonzero(conditions.rows(self.when, values, index))
+
+
+class Count(_Rows):
+    """How many rows of a frame (`of`, else this one) have the same values in the columns `count`.
+
+    Columns of `if_there` belong to them where the dataset has them. `there` names the columns of `of` where they
+    have other names. Only rows on which `when` holds count, and with `near` those in the window of days; a row whose
+    day is unknown has no number then.
+    """
+
+    word: ClassVar[str] = "count"
+    count: tuple[str, ...] = Field(min_length=1)
+    if_there: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
         """See the base."""
         return self.count
 
@@ -528,34 +597,47 @@ class Count(Prepared):
         """See the base."""
         return ("count", "if_there")
 
-    def others(self) -> Mapping[str, Sequence[str]]:
-        """See the base."""
-        return {self.of: self.there or self.count} if self.of else {}
-
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
         names = [*self.count, *(name for name in self.if_there if name in scope.names())]
         own = [scope.column(name) for name in names]
-        if self.of is None:
-            codes = text.combination_codes(own)
-            return pd.Series(np.bincount(codes)[codes].astype(float) if len(codes) else [], scope.index, dtype=float)
-        frame = scope.frame(self.of)
-        codes, keys = text.combinations([frame[name] for name in (*self.there, *names[len(self.there) :])])
-        known = dict(zip(keys, np.bincount(codes), strict=True))
-        return text.map_rows_number(own, lambda *key: float(known.get(key, 0)))
+        values, rows = self.found(scope)
+        there = [values(name).iloc[rows] for name in (*(self.there or self.count), *names[len(self.count) :])]
+        codes, keys = text.combinations(there)
+        if self.near is None:
+            known = dict(zip(keys, np.bincount(codes), strict=True))
+            return text.map_rows_number(own, lambda *key: float(known.get(key, 0)))
+        near = self.near
+        days = dates.day_numbers(values(near.there)).to_numpy()[rows]
+        by_key = {key: np.sort(days[(codes == code) & ~np.isnan(days)]) for code, key in enumerate(keys)}
+
+        def within(*key: Any) -> float | None:
+            day = dates.day_number(key[-1]) if key[-1] is not None else None
+            if day is None:
+                return None
+            known_days = by_key.get(key[:-1], np.empty(0))
+            return float(np.searchsorted(known_days, day + near.last, "right")
+                         - np.searchsorted(known_days, day + near.first, "left"))  # fmt: skip
+
+        return text.map_rows_number([*own, scope.column(near.here)], within)
 
 
-class Fetch(Prepared):
-    """The text in the column `fetch` of another frame, on its one row with the same values in the columns `by`."""
+class Fetch(_Rows):
+    """The text in the column `fetch` of another frame, on its one row with the same values in the columns `by`.
+
+    `there` names the columns of the other frame where they have other names; only rows on which `when` holds are
+    looked at. With `near` the row is the one nearest in time within the window of days; missing where rows equally
+    near say different things.
+    """
 
     word: ClassVar[str] = "fetch"
     kind: ClassVar[Kind] = "text"
-    own_value: ClassVar[bool] = False
     fetch: str
     of: str
     by: tuple[str, ...] = Field(min_length=1)
 
-    def inputs(self) -> Sequence[str]:
+    @property
+    def keys(self) -> tuple[str, ...]:
         """See the base."""
         return self.by
 
@@ -563,18 +645,248 @@ class Fetch(Prepared):
         """See the base."""
         return ("by",)
 
-    def others(self) -> Mapping[str, Sequence[str]]:
+    def read_there(self) -> tuple[str, ...]:
         """See the base."""
-        return {self.of: (self.fetch, *self.by)}
+        return (self.fetch, *super().read_there())
 
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
-        frame = scope.frame(self.of)
-        codes, keys = text.combinations([frame[name] for name in self.by])
-        values = frame[self.fetch].astype(object).where(frame[self.fetch].notna(), None).to_list()
-        once = np.bincount(codes) == 1 if len(codes) else np.empty(0, dtype=bool)
-        known = {keys[code]: value for code, value in zip(codes, values, strict=True) if once[code]}
-        return text.map_rows([scope.column(name) for name in self.by], lambda *key: known.get(key))
+        values, rows = self.found(scope)
+        codes, keys = text.combinations([values(name).iloc[rows] for name in self.there or self.by])
+        texts = _texts(values(self.fetch).iloc[rows])
+        own = [scope.column(name) for name in self.by]
+        if self.near is None:
+            once = np.bincount(codes) == 1 if len(codes) else np.empty(0, dtype=bool)
+            known = {keys[code]: value for code, value in zip(codes, texts, strict=True) if once[code]}
+            return text.map_rows(own, lambda *key: known.get(key))
+        near = self.near
+        moments = text.map_number(values(near.there), dates.first_second).to_numpy()[rows]
+        by_key: dict[tuple[Hashable | None, ...], list[tuple[float, str | None]]] = {}
+        for code, moment, value in zip(codes, moments, texts, strict=True):
+            if not np.isnan(moment):
+                by_key.setdefault(keys[code], []).append((moment, value))
+
+        def nearest(*key: Any) -> str | None:
+            asked = dates.first_second(key[-1]) if key[-1] is not None else None
+            if asked is None:
+                return None
+            day = asked // dates.SECONDS_PER_DAY
+            inside = [(abs(moment - asked), value) for moment, value in by_key.get(key[:-1], ())
+                      if near.first <= moment // dates.SECONDS_PER_DAY - day <= near.last]  # fmt: skip
+            least = min((distance for distance, _ in inside), default=None)
+            said = {value for distance, value in inside if distance == least}
+            return said.pop() if len(said) == 1 else None
+
+        return text.map_rows([*own, scope.column(near.here)], nearest)
+
+
+def _texts(values: pd.Series) -> list[str | None]:
+    """The values of a column as texts, a number in the way it is written."""
+    if pd.api.types.is_float_dtype(values.dtype):
+        return [None if np.isnan(one) else numbers.number_text(float(one)) for one in values]
+    return list(values.astype(object).where(values.notna(), None))
+
+
+class Previous(Prepared):
+    """The text in the column `previous` on the row before this one among those with the same values `within`.
+
+    Before is by the dates in `order`, at least one moment earlier; with `days` at most so many days. Missing where
+    the rows at that moment say different things.
+    """
+
+    word: ClassVar[str] = "previous"
+    kind: ClassVar[Kind] = "text"
+    own_value: ClassVar[bool] = False
+    previous: str
+    within: tuple[str, ...] = Field(min_length=1)
+    order: str
+    days: int | None = None
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return (self.previous, *self.within, self.order)
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return ("previous", "within", "order")
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        data = pd.DataFrame(
+            {
+                "group": text.combination_codes([scope.column(name) for name in self.within]),
+                "moment": text.map_number(scope.column(self.order), dates.first_second).to_numpy(),
+                "value": text.codes_of(scope.column(self.previous))[0],
+            }
+        )
+        known = [self._said(one) for one in text.codes_of(scope.column(self.previous))[1]]
+        groups = data[data["moment"].notna() & (data["value"] >= 0)].groupby(["group", "moment"], sort=True)["value"]
+        said = groups.agg(["min", "max"])
+        said["code"] = said["min"].where(said["min"] == said["max"], -1)
+        moments = said.index.get_level_values("moment")
+        said["before"] = said.groupby("group")["code"].shift(fill_value=-1)
+        waited = moments.to_series(index=said.index).groupby("group").diff()
+        if self.days is not None:
+            said.loc[~(waited <= self.days * dates.SECONDS_PER_DAY), "before"] = -1
+        codes = data.join(said["before"], on=["group", "moment"])["before"].fillna(-1).to_numpy().astype(np.int64)
+        return text.column(codes, known, scope.index)
+
+    @staticmethod
+    def _said(value: Any) -> str:
+        return numbers.number_text(value) if isinstance(value, float) else str(value)
+
+
+class Spread(_Arithmetic):
+    """How far apart the greatest and the least of some numbers lie; missing where fewer than two are there."""
+
+    word: ClassVar[str] = "spread"
+    spread: tuple[Operand, ...] = Field(min_length=2)
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        operands = np.array(self.operands(scope))
+        apart = np.fmax.reduce(operands) - np.fmin.reduce(operands)
+        return pd.Series(np.where((~np.isnan(operands)).sum(axis=0) < 2, np.nan, apart), index=scope.index)
+
+
+class Absolute(_Arithmetic):
+    """The size of a number without its sign."""
+
+    word: ClassVar[str] = "absolute"
+    absolute: str
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return (self.absolute,)
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        return scope.number(self.absolute).abs()
+
+
+class Least(_Arithmetic):
+    """The least of some numbers, those missing left out; missing where all are."""
+
+    word: ClassVar[str] = "least"
+    least: tuple[Operand, ...] = Field(min_length=2)
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        return pd.Series(np.fmin.reduce(self.operands(scope)), index=scope.index)
+
+
+class Agree(Prepared):
+    """1 where two texts are equal or both missing, 0 elsewhere."""
+
+    word: ClassVar[str] = "agree"
+    takes: ClassVar[Kind | None] = "text"
+    agree: tuple[str, str]
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return self.agree
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        return text.map_rows_number([scope.column(name) for name in self.agree], lambda one, two: float(one == two))
+
+
+class Elapsed(_OneText):
+    """Days from a complete date to the data cut-off, negative after it; missing without a cut-off."""
+
+    word: ClassVar[str] = "elapsed"
+    own_value: ClassVar[bool] = False
+    elapsed: str
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        end = dates.day_number(scope.cut_off)
+        return (np.nan if end is None else end) - dates.day_numbers(scope.column(self.elapsed))
+
+
+class Score(Prepared):
+    """A published score by its name (`transforms.clinical`), of columns and numbers in the units it names."""
+
+    word: ClassVar[str] = "score"
+    takes: ClassVar[Kind | None] = "number"
+    score: str
+    of: dict[str, Operand] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _known(self) -> Score:
+        if self.score not in SCORES:
+            raise ValueError(f"unknown score {self.score!r}; known: {', '.join(sorted(SCORES))}")
+        needed = {name for name, one in signature(SCORES[self.score]).parameters.items() if one.default is one.empty}
+        if needed != set(self.of):
+            raise ValueError(f"{self.score} is computed of {', '.join(sorted(needed))}")
+        return self
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return tuple(one for one in self.of.values() if isinstance(one, str))
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return ("of",)
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        operands = {
+            name: scope.number(one) if isinstance(one, str) else pd.Series(float(one), index=scope.index)
+            for name, one in self.of.items()
+        }
+        return SCORES[self.score](**operands)
+
+
+class Toxicity(Prepared):
+    """CTCAE v5.0 grade of a result in the `direction` L or H; missing where there is no term or no grade can be told.
+
+    `unit` is that of the value, both limits and the baseline.
+    """
+
+    word: ClassVar[str] = "toxicity"
+    takes: ClassVar[Kind | None] = None
+    toxicity: str
+    test: str
+    unit: str
+    low: str
+    high: str
+    baseline: str
+    direction: Literal["L", "H"]
+
+    def inputs(self) -> Sequence[str]:
+        """See the base."""
+        return tuple(getattr(self, name) for name in self.column_fields())
+
+    def column_fields(self) -> tuple[str, ...]:
+        """See the base."""
+        return ("toxicity", "test", "unit", "low", "high", "baseline")
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        before, high = scope.number(self.baseline), scope.number(self.high)
+        return ctcae.compute_toxicity_grades(
+            term=ctcae.compute_toxicity_terms(test_code=scope.column(self.test), direction=self.direction),
+            value=scope.number(self.toxicity),
+            unit=scope.column(self.unit),
+            lln=scope.number(self.low),
+            uln=high,
+            baseline=before,
+            baseline_high=(before > high).where(before.notna() & high.notna()).astype(float),
+        )
+
+
+class ToxicityTerm(_OneText):
+    """The CTCAE v5.0 term that grades low (`direction` L) or high (H) results of an LBTESTCD."""
+
+    word: ClassVar[str] = "toxicity_term"
+    kind: ClassVar[Kind] = "text"
+    toxicity_term: str
+    direction: Literal["L", "H"]
+
+    def values(self, scope: Scope) -> pd.Series:
+        """See the class."""
+        return ctcae.compute_toxicity_terms(test_code=scope.column(self.toxicity_term), direction=self.direction)
 
 
 class StudyDay(Prepared):
@@ -736,7 +1048,8 @@ WORDS: dict[str, type[Prepared]] = {
     kind.word: kind
     for kind in (
         Number, Text, Part, Bytes, Day, Begin, End, Rounded, Sum, Difference, Product, Quotient, Margin, Inside,
-        Lookup, Cell, Pick, Flags, Present, Count, Distinct, Rank, Fetch, StudyDay, Related, Concept,
+        Lookup, Cell, Pick, Flags, Present, Count, Distinct, Rank, Fetch, Previous, Spread, Least, Absolute, Agree,
+        Elapsed, Score, Toxicity, ToxicityTerm, StudyDay, Related, Concept,
     )
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ from transforms.core.tables import read_table
 from transforms.errors import ConfigurationError, Fault
 from transforms.study import Study, graph
 from transforms.study.yaml import read_yaml
+from transforms.validation.check import SUBJECT
 from transforms.validation.columns import Cell, Concept, FromTable, Kind
 from transforms.validation.expectations import KNOWN
 from transforms.validation.explained import ExplainedFailure, explained_failures
@@ -284,7 +285,7 @@ class _Binder:
             missing = {one for one in rule.read() if self.study.standards.variable(dataset, one) is None}
             strange |= missing
             possible = possible or not missing
-            if dataset in self.sdtm and all(one in self.sdtm_columns[dataset] for one in rule.read()):
+            if dataset in self.sdtm and self.reads(rule, dataset):
                 if not self.fits(rule, self.sdtm_columns[dataset], dataset, file, place):
                     return
                 self.sdtm[dataset].append(self.resolved(rule))
@@ -292,6 +293,11 @@ class _Binder:
             self.fault(
                 file, place, f"no dataset of {name} can have {', '.join(sorted(strange))}", "Correct the variable"
             )
+
+    def reads(self, rule: Rule, dataset: str) -> bool:
+        """The study has every column that a shared rule reads, of the dataset and of those it looks into."""
+        wanted = [(dataset, rule.read()), *(item for one in rule.columns.values() for item in one.others().items())]
+        return all(one in self.sdtm_columns.get(name, {}) for name, columns in wanted for one in columns)
 
     def on_analyses(self, rules: RuleFile, written: Mapping[str, Any], file: str, place: str) -> None:
         if rules.analysis is not None:
@@ -341,6 +347,9 @@ class _Binder:
                 rule = Rule.model_validate(written)
             except ValidationError:
                 continue
+            # What nobody plays is nowhere present.
+            absent = {name for name, test in rule.where.items() if test.present is False} - set(use.columns)
+            rule = rule.model_copy(update={"where": {k: v for k, v in rule.where.items() if k not in absent}})
             strange = [one for one in rule.read() if one not in rules.roles]
             if strange:
                 self.unknown(kind_file, rule.id, f"{use.kind} has no role {strange[0]!r}", strange[0], rules.roles)
@@ -372,9 +381,11 @@ class _Binder:
             for source in one.inputs():
                 column(source, one.takes if not (isinstance(one, FromTable)) else None)
             for other, names in one.others().items():
-                there = self.sdtm_columns.get(other, {})
+                frames: Mapping[str, Mapping[str, str]] = self.staged_columns if frame in self.staged else self.sdtm_columns
+                there = frames.get(other, {})
                 if not there:
-                    self.unknown(file, place, f"there is no dataset {other!r}", other, self.sdtm)
+                    kind = "source" if frame in self.staged else "dataset"
+                    self.unknown(file, place, f"there is no {kind} {other!r}", other, frames)
                 for source in names if there else ():
                     if source not in there:
                         self.unknown(file, place, f"{other} has no column {source!r}", source, there)
@@ -460,12 +471,17 @@ def sdtm_columns(study: Study, name: str) -> dict[str, Kind]:
 
 
 def staged_columns(study: Study, source: str) -> dict[str, str]:
-    """The columns of a staged source; those that its contract reads as numbers are `numeric` texts."""
-    return {
+    """The columns of a staged source; those that its contract reads as numbers are `numeric` texts.
+
+    SUBJECT is the subject of each row.
+    """
+    contract = study.sources[source]
+    own = {
         name: "numeric" if column.type in NUMERIC_TYPES else "text"
-        for name, column in study.sources[source].columns.items()
+        for name, column in contract.columns.items()
         if not column.identifier
     }
+    return own if contract.subject is None else {**own, SUBJECT: "text"}
 
 
 def renamed(rule: Rule, names: Mapping[str, str]) -> Rule:

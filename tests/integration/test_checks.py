@@ -1,0 +1,179 @@
+"""Checks that look across forms: clean extracts breach none, and one or two cells changed breach the rule expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+import synthetic
+from tests.integration.test_validation import Change, Checked, planted, year
+from transforms import pipeline
+from transforms.findings import Severity
+from transforms.study import Study
+from transforms.validation.check import check
+
+DAY_1, REPEAT = "20220620", "20220718"  # infusions of subject 1001
+CUT_OFF = "2025-01-31"
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Checked:
+    folder = tmp_path_factory.mktemp("synthetic")
+    synthetic.generate(folder / "landing")
+    study = Study.load("ucmsc_dac")
+    return Checked.of(study, pipeline.run(study, landing=folder / "landing", home=folder / "home").path)
+
+
+def first(item: str) -> Mapping[str, str]:
+    return {"SUBJECT": "1001", "项目代码": item}
+
+
+def of_order(day: str, item: str) -> Mapping[str, str]:
+    panel = {"HGB": "H", "NEUT#": "H", "LYM#": "H", "HCT": "H", "INR": "C", "PTA": "C"}.get(item, "B")
+    return {"申请单号": f"{day}1001{panel}", "项目代码": item}
+
+
+STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
+    ("ic", {"subj": "1001"}, {"icdat": "2022-06-20"}, "consent.after_procedure"),
+    ("dm", {"subj": "1001"}, {"age": "40"}, "demographics.age_of_birth"),
+    ("dm", {"subj": "1005"}, {"subj": "1099"}, "demographics.number_gap"),
+    ("elig", {"subj": "1001", "iecode": "I03"}, {"ieresp": "N"}, "elig.dosed_inclusion_not_met"),
+    ("elig", {"subj": "1001", "iecode": "E02"}, {"ieresp": "Y"}, "elig.dosed_exclusion_present"),
+    ("lis", first("ALB"), {"结果": "36.0"}, "enrol.albumin_not_low"),
+    ("lis", first("TBIL"), {"结果": "500"}, "enrol.bilirubin_too_high"),
+    ("lis", first("PTA"), {"结果": "38"}, "enrol.prothrombin_activity_low"),
+    ("dose", {"given": "Y"}, {"weight_used": lambda one: str(float(one) * 1.1)}, "dose.weight_differs"),
+    ("dose", {"subj": "1001"}, {"infstdtm": "2022-10-05T10:00"}, "dose.weight_not_measured"),
+    ("coa", {"lot": "UC2206-05"}, {"expdtm": "2022-06-01T10:00"}, "dose.lot_expired"),
+    ("coa", {"lot": "UC2206-05"}, {"reldtm": "2022-07-01T10:00"}, "dose.lot_not_released"),
+    ("coa", {}, {"viab_pct": "70"}, "coa.viability"),
+    ("coa", {}, {"released": "N"}, "coa.released"),
+    ("coa", {}, {"sterility": "POSITIVE"}, "coa.contaminated"),
+    ("dose", {"adj_reason": "INFUSION REACTION"}, {"interrupt_min": "0"}, "dose.reason_without_interruption"),
+    ("dose", {"adj_reason": "INFUSION REACTION"}, {"interrupt_min": "0"}, "ae_form.interruption_without_dose"),
+    ("ae", {"aeacn": "DRUG INTERRUPTED"}, {"aeacn": "DOSE NOT CHANGED"}, "dose.interruption_without_event"),
+    ("ae", {"subj": "1001"}, {"aestdat": "2022-06-15", "aerel": "可能有关"}, "ae_form.related_before_dose"),
+    ("ae", {"subj": "1001"}, {"aestdat": "2024-06-15"}, "ae_form.after_end"),
+    ("ae", {"subj": "1001"}, {"aestdat": "2022-06-20"}, "ae_form.onset_time_missing"),
+    ("ae", {"subj": "1001"}, {"aestdat": "2023"}, "ae_form.onset_without_month"),
+    ("ae", {"subj": "1001", "aecontrt": "N"}, {"aecontrt": "Y"}, "ae_form.treated_without_drug"),
+    ("ae", {"aedlt": "Y"}, {"aedlt": "N"}, "ae_form.toxicity_not_flagged"),
+    (
+        "ae",
+        {"record_id": "AE-1002-02"},
+        {"ctcae_term": "Pruritus", "aestdat": "2022-08-30"},
+        "ae_form.twice",
+    ),
+    ("sae", {}, {"ae_no": "AE-0000-01"}, "ae_form.serious_not_reported"),
+    ("sae", {}, {"ae_no": "AE-0000-01"}, "sae.event_missing"),
+    ("sae", {}, {"saeterm": "Headache"}, "sae.term_differs"),
+    ("sae", {}, {"saestdat": year(1)}, "sae.onset_differs"),
+    ("sae", {}, {"saegr": "1"}, "sae.grade_differs"),
+    ("sae", {}, {"saerel": "肯定有关"}, "sae.causality_differs"),
+    ("sae", {}, {"saerelnst": "肯定有关"}, "sae.other_causality_differs"),
+    ("sae", {}, {"saeout": "UNKNOWN"}, "sae.outcome_differs"),
+    ("sae", {}, {"saesdisab": "Y"}, "sae.reasons_differ"),
+    ("sae", {}, {"saerepdtm": year(1)}, "sae.reported_late"),
+    ("conmed", {"cmcat": "AE TREATMENT"}, {"cmae_no": "AE-9999-01"}, "conmed.event_unknown"),
+    ("conmed", {"cmcat": "AE TREATMENT"}, {"cmae_no": None}, "conmed.event_missing"),
+    ("conmed", {"record_id": "CONMED-1001-03"}, {"cmtrt": "Furosemide"}, "conmed.twice"),
+    ("proc", {"prae_no": ""}, {"prae_no": "AE-9999-01"}, "proc.event_unknown"),
+    ("proc", {"prcat": "RENAL REPLACEMENT"}, {"prae_no": None}, "proc.renal_replacement_without_event"),
+    ("eos", {"eos_reason": "LIVER TRANSPLANT"}, {"eos_reason": "COMPLETED"}, "proc.transplant_without_end"),
+    ("meld", {"meld_score": "14"}, {"meld_score": "17"}, "meld.recomputed"),
+    ("meld", {"meld_score": "14"}, {"meld_score": "8"}, "meld.aetiology"),
+    ("childpugh", {"subj": "1001"}, {"bili_pts": "1"}, "childpugh.bilirubin_laboratory"),
+    ("childpugh", {"subj": "1001"}, {"alb_pts": "3"}, "childpugh.albumin_laboratory"),
+    ("childpugh", {"subj": "1001"}, {"inr_pts": "3"}, "childpugh.inr_laboratory"),
+    ("he", {"he_grade": "GRADE 0"}, {"he_grade": "GRADE 2"}, "he.childpugh"),
+    ("kps", {}, {"kps_score": "0"}, "kps.zero_alive"),
+    ("visit", {"subj": "1001", "visit": "DAY 8"}, {"svstdat": "2022-07-05"}, "visit.out_of_window"),
+    ("visit", {"subj": "1001", "visit": "SCREENING"}, {"svstdat": "2022-05-01"}, "visit.screening_early"),
+    ("visit", {"subj": "1001", "visit": "DAY 15"}, {"svstdat": "2022-06-24"}, "visit.order"),
+    ("visit", {"subj": "1001", "visit": "MONTH 12"}, {"svstdat": "2024-01-01"}, "visit.after_end"),
+    ("visit", {"subj": "1001", "visit": "MONTH 12"}, {"visit": "MONTH 6"}, "eos.completed_without_month_12"),
+    ("eos", {"subj": "1001"}, {"subj": "0000"}, "visit.overdue"),
+    ("death", {}, {"subj": "0000"}, "eos.death_without_form"),
+    ("eos", {"eos_reason": "DEATH"}, {"eos_reason": "COMPLETED"}, "death.without_end"),
+    ("auditc", {"subj": "1002", "visit": "MONTH 3"}, {"ac_q1": "2"}, "auditc.drinking_not_told"),
+    ("auditc", {"subj": "1001", "visit": "MONTH 12"}, {"ac_q1": "0"}, "alcohol.relapse_without_points"),
+    ("lis", first("ALB"), {"采集时间": year(-1)}, "labedc.not_in_laboratory"),
+    ("labedc", {"subj": "1001", "lbitem": "ALB"}, {"lbitem": "AST"}, "lis.not_on_page"),
+    ("labedc", {"lbitem": "CREA"}, {"lbunit": "mg/dL"}, "labedc.unit_differs"),
+    ("labedc", {"lbitem": "PLT"}, {"lbval": "500"}, "labedc.value_differs"),
+    ("labedc", {"visit": "EARLY TERMINATION"}, {"lbval": "999"}, "labedc.match_rate"),
+    ("lis", of_order(DAY_1, "K"), {"结果": "8.5"}, "lis.delta"),
+    ("lis", of_order(DAY_1, "A/G"), {"结果": "9"}, "lis.albumin_globulin_ratio"),
+    ("lis", of_order(DAY_1, "NEUT#"), {"结果": "99"}, "lis.neutrophil_share"),
+    ("lis", of_order(DAY_1, "LYM#"), {"结果": "99"}, "lis.lymphocyte_share"),
+    ("lis", of_order(DAY_1, "HCT"), {"结果": "60"}, "lis.haematocrit_haemoglobin"),
+    ("lis", of_order(DAY_1, "INR"), {"结果": "5"}, "lis.inr_prothrombin_time"),
+    ("lis", of_order(DAY_1, "PTA"), {"结果": "5"}, "lis.prothrombin_activity"),
+    ("lis", of_order(DAY_1, "NA"), {"结果": "170"}, "lis.sodium_chloride_gap"),
+    ("lis", of_order(DAY_1, "ALT"), {"参考范围": "9-60"}, "lis.range_changed"),
+    ("lis", {"性别": "男"}, {"性别": "女"}, "lis.sex_differs"),
+    ("lis", first("ALT"), {"采集时间": year(-1)}, "lis.outside_study"),
+    ("lis", first("ALT"), {"corrected": "Y", "报告时间": "2024-01-01T10:00"}, "lis.corrected_after_board"),
+    ("lis", of_order(REPEAT, "HGB"), {"结果": "60"}, "lis.low_without_event"),
+    ("lis", of_order(REPEAT, "AST"), {"结果": "900"}, "lis.high_without_event"),
+]
+SEVERAL: list[tuple[str, Mapping[str, str], Change, int, str]] = [
+    ("vitals", {"subj": "1001"}, {"vsdat": "2022-06-14", "vstim": "08:00", "vstpt": None}, 2, "vitals.twice"),
+    (
+        "lis",
+        {"申请单号": f"{DAY_1}1001H"},
+        {"结果": lambda one: str(float(one) * 1.8)},
+        12,
+        "lis.possible_swap",
+    ),
+]
+SDTM: list[tuple[str, Mapping[str, str], Change, str]] = [
+    ("DM", {"DTHDTC": ""}, {"DTHDTC": year(-1)}, "dm.death_dates"),
+    ("AE", {"AEOUT": "FATAL"}, {"AEOUT": "RECOVERED/RESOLVED"}, "dm.death_without_event"),
+    ("DM", {"DTHFL": "Y"}, {"DTHFL": None}, "ae.fatal_subject_alive"),
+    ("AE", {}, {"AESTDTC": year(-3)}, "ae.before_consent"),
+    ("LB", {"USUBJID": "UCMSC-DAC-01-01-1019"}, {"LBDTC": "2023-07-11"}, "findings.after_death"),
+]
+PLANTED = [(level, name, where, change, 1, rule) for level, part in (("staged", STAGED), ("sdtm", SDTM))
+           for name, where, change, rule in part] + [("staged", *one) for one in SEVERAL]  # fmt: skip
+
+
+@pytest.mark.parametrize(("level", "name", "where", "change", "count", "rule"), PLANTED,
+                         ids=[f"{one[1]}-{one[5]}" for one in PLANTED])  # fmt: skip
+def test_a_planted_fault_is_one_finding_of_its_rule(
+    clean: Checked, level: str, name: str, where: Mapping[str, str], change: Change, count: int, rule: str
+) -> None:
+    frames, book = (clean.staged, clean.book.staged) if level == "staged" else (clean.sdtm, clean.book.sdtm)
+    rules = {one: own for one, all_rules in book.items() if (own := [each for each in all_rules if each.id == rule])}
+    told = {one.cause for one in check(frames, rules, CUT_OFF)}
+    data, _ = planted(frames[name], where, change, count)
+    found = [one for one in check({**frames, name: data}, rules, CUT_OFF) if one.cause not in told]
+    assert [one.rule.id for one in found] == [rule]
+    assert len(found[0].rows)
+
+
+def test_every_rule_across_forms_is_planted(clean: Checked) -> None:
+    """What looks into another frame, or at the row before, has its fault above."""
+    words = {"fetch", "count", "previous", "score", "toxicity"}
+    across = {
+        one.id
+        for one in clean.book.rules()
+        if not one.id.startswith("structure.")
+        and any(type(each).word in words for each in one.columns.values())
+        and (one.id.split(".")[0] not in {"adsl", "bds", "occds", "tte"})
+    }
+    assert across <= {one[5] for one in PLANTED} | {"adam.subject_in_adsl"}
+
+
+def test_clean_extracts_of_every_cut_ask_nothing(tmp_path: Path) -> None:
+    """Four cumulative cuts in one home: nothing critical and nothing to answer, whatever is not entered yet."""
+    synthetic.generate_series(tmp_path)
+    study = Study.load("ucmsc_dac")
+    for cut in ("S1", "S2", "S3", "S4"):
+        report = pipeline.run(study, landing=tmp_path / cut / "landing", home=tmp_path / "home")
+        assert {severity: report.findings[severity.value] for severity in (Severity.CRITICAL, Severity.ANSWER)} == {
+            Severity.CRITICAL: 0,
+            Severity.ANSWER: 0,
+        }, cut
