@@ -107,5 +107,14 @@ class Faults(BaseModel):
             raise FaultError(f"{file} is no file. Give a path, or one of: {names}")
         try:
             return cls.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-        except (yaml.YAMLError, ValidationError) as fault:
-            raise FaultError(f"{file.name} cannot be read: {fault}") from fault
+        except (yaml.YAMLError, UnicodeDecodeError) as fault:
+            raise FaultError(f"{file.name} is no YAML in UTF-8: {fault}") from fault
+        except ValidationError as fault:
+            raise FaultError(f"{file.name} cannot be read:\n{slips(fault)}") from fault
+
+
+def slips(fault: ValidationError) -> str:
+    """What is wrong with data read into a model, a line for each slip with its place."""
+    return "\n".join(
+        f"  - {'.'.join(str(part) for part in one['loc']) or 'the list'}: {one['msg']}" for one in fault.errors()
+    )
