@@ -82,12 +82,16 @@ class Fault(BaseModel):
 
 
 class Faults(BaseModel):
-    """A list of faults, applied in its order. ``keys`` names the rows of files without a record id."""
+    """A list of faults, applied in its order.
+
+    ``keys`` names the rows of files without a record id. ``anyway`` are rules whose findings sound extracts raise too.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     label: str
     keys: dict[str, tuple[str, ...]] = Field(default={}, description="columns that name a row, by file")
+    anyway: tuple[str, ...] = ()
     faults: tuple[Fault, ...]
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,8 @@ Place = tuple[str, int]
 class Found:
     """What a run found: the findings that stand and the files refused, as ``./cairn findings STUDY --json`` says.
 
-    A finding has ``rule``, ``severity`` and ``places`` (``file`` and ``lines`` of each), a refusal ``rule`` and ``file``.
+    A finding has ``rule``, ``severity`` and ``places`` (``file``, ``lines`` and ``sha256`` of each), a refusal ``rule``
+    and ``file``.
     """
 
     findings: tuple[Mapping[str, Any], ...]
@@ -95,6 +97,21 @@ class _Rows:
             yield at
             at += 1 + sum(value.count("\n") for value in row.values())
 
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return {hashlib.sha256(content).hexdigest(): name for name, content in self.landing.contents.items()}
+
+    def places(self, finding: Mapping[str, Any]) -> set[Place]:
+        """File and line of a finding; line 0 stands for the file.
+
+        A file that was taken before under another name is that of this folder that has its bytes.
+        """
+        return {
+            (self._names.get(place["sha256"], place["file"]), line)
+            for place in finding["places"]
+            for line in [0, *place["lines"]]
+        }
+
     def meant(self, file: str) -> set[str]:
         """Names of the files that a fault's word for a file means, with those sent again."""
         return set(self.landing.named_by(file))
@@ -127,10 +144,13 @@ def compare(landing: Path, expected: Sequence[Expected], found: Found) -> Compar
     as findings.
     """
     rows = _Rows(Landing.open(landing))
-    told = [*found.findings, *(_refusal(one) for one in found.refused if one["file"] in rows.landing.contents)]
+    told = [
+        *((one, rows.places(one)) for one in found.findings),
+        *((_refusal(one), {(one["file"], 0)}) for one in found.refused if one["file"] in rows.landing.contents),
+    ]
     places: dict[str, set[Place]] = {}
-    for one in told:
-        places.setdefault(one["rule"], set()).update(_places(one))
+    for one, at in told:
+        places.setdefault(one["rule"], set()).update(at)
     wanted: dict[tuple[str, str, str], list[Expected]] = {}
     for one in expected:
         if one.fault:
@@ -144,12 +164,7 @@ def compare(landing: Path, expected: Sequence[Expected], found: Found) -> Compar
 
 
 def _refusal(one: Mapping[str, Any]) -> dict[str, Any]:
-    return {"rule": one["rule"], "severity": "critical", "places": [{"file": one["file"], "lines": []}]}
-
-
-def _places(finding: Mapping[str, Any]) -> set[Place]:
-    """File and line of a finding; line 0 stands for the file."""
-    return {(place["file"], line) for place in finding["places"] for line in [0, *place["lines"]]}
+    return {"rule": one["rule"], "severity": "critical", "dataset": one["file"]}
 
 
 def _is_there(one: Expected, places: Mapping[str, set[Place]], rows: _Rows) -> bool:
@@ -159,22 +174,25 @@ def _is_there(one: Expected, places: Mapping[str, set[Place]], rows: _Rows) -> b
     return not keys or bool(places[one.rule] & rows.fitting(one.file, keys))
 
 
-def _unexpected(told: Iterable[Mapping[str, Any]], expected: Sequence[Expected], rows: _Rows) -> Iterator[str]:
-    anywhere = {one.rule for one in expected if one.necessity == "may" or (one.necessity == "must" and one.keys == "{}")}
+def _unexpected(
+    told: Iterable[tuple[Mapping[str, Any], set[Place]]], expected: Sequence[Expected], rows: _Rows
+) -> Iterator[str]:
+    anywhere = {
+        one.rule for one in expected if one.necessity == "may" or (one.necessity == "must" and one.keys == "{}")
+    }
     somewhere: dict[str, set[Place]] = {}
     for one in expected:
         if one.necessity == "must" and one.rule not in anywhere:
             somewhere.setdefault(one.rule, set()).update(rows.fitting(one.file, json.loads(one.keys)))
     counted: Counter[tuple[str, ...]] = Counter()
-    for one in told:
+    for one, at in told:
         if one["rule"] in anywhere:
             continue
         what = (one["severity"], one["rule"], f"{one.get('dataset', '')} {one.get('variable', '')}".strip())
         known = somewhere.get(one["rule"], set())
-        strange = [place for place in sorted(_places(one)) if place[1] and place not in known]
+        strange = [place for place in sorted(at) if place[1] and place not in known]
         if one["rule"] not in somewhere or strange:
             where = ", ".join(f"{file}:{line}" for file, line in strange[:5])
             counted[*what, where] += 1
     for words, count in counted.items():
         yield "  ".join(word for word in (*words, f"({count} times)" if count > 1 else "") if word)
-
