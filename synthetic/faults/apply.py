@@ -83,7 +83,9 @@ def _cure(fault: Fault, landing: Landing) -> list[Expected]:
         for step in fault.steps:
             if isinstance(step, RowOperation):
                 _touch(step, landing)
-    return [_state(fault, "cured")]
+    file = fault.steps[0].file
+    left = [Expected(fault.id, fault.check, "cured", "must", rule, file, "{}") for rule in fault.left]
+    return [_state(fault, "cured"), *left]
 
 
 def _state(fault: Fault, state: str) -> Expected:

@@ -34,7 +34,8 @@ class Fault(BaseModel):
 
     Planted in the extracts from ``cut`` until before ``cured``; from ``cured`` on, ``cure`` is applied to
     the sound extract, for a correction leaves its trace. Without ``cut`` it is planted wherever it is applied.
-    ``manifest: keep`` leaves the manifest as the sender wrote it before the fault.
+    ``manifest: keep`` leaves the manifest as the sender wrote it before the fault. ``left`` is what must be found
+    once it is cured, because the cure cannot undo that it was there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +50,7 @@ class Fault(BaseModel):
     manifest: str = Field(default="recompute", pattern="^(recompute|keep)$")
     must: tuple[Raises, ...] = ()
     may: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
     @field_validator("must", mode="before")
     @classmethod
