@@ -67,7 +67,7 @@ def _plant(fault: Fault, landing: Landing) -> list[Expected]:
     for one in fault.must:
         found = [(file, {**{key: row[key] for key in one.keys if key in row}, **one.at}) for file, row in touched]
         if not one.keys:
-            found = [(fault.steps[0].file, one.at)]
+            found = [(one.file or fault.steps[0].file, one.at)]
         texts = {(file, json.dumps(keys, ensure_ascii=False, sort_keys=True)): None for file, keys in found}
         out += [Expected(fault.id, fault.check, "planted", "must", one.rule, file, keys) for file, keys in texts]
     file = fault.steps[0].file

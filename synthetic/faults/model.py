@@ -19,14 +19,22 @@ __all__ = ["BUILT_IN", "Fault", "FaultError", "Faults", "Raises"]
 class Raises(BaseModel):
     """A finding a fault raises: its rule, and the columns that name it in each row touched.
 
-    ``keys`` are columns of the touched rows, ``at`` are given values.
+    ``keys`` are columns of the touched rows, ``at`` are given values. ``file`` is where the row stands, if not in the
+    file of the fault; then there are no ``keys``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rule: str
+    file: str = ""
     keys: tuple[str, ...] = ()
     at: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _of_one_file(self) -> Raises:
+        if self.file and self.keys:
+            raise ValueError("keys are columns of the rows touched; of another file write `at`")
+        return self
 
 
 class Fault(BaseModel):
