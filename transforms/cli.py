@@ -317,7 +317,9 @@ def test(
         ["lint-imports", "--no-cache"],
     ]
     commands = [] if quick else [[str(scripts / name), *rest] for name, *rest in checks]
-    commands.append([sys.executable, "-m", "pytest", *(arguments or [])])
+    # Everything on all cores, a file of tests on one; what is chosen runs as it is chosen.
+    spread = ["--numprocesses", "auto", "--dist", "loadfile"]
+    commands.append([sys.executable, "-m", "pytest", *(arguments or spread)])
     failed = []
     for command in commands:
         name = Path(command[0]).name if command[0] != sys.executable else "pytest"
