@@ -1,4 +1,4 @@
-"""Command line: ``python -m synthetic --out DIR``, ``python -m synthetic faults`` and ``convert``; see ``--help``."""
+"""Command line: ``python -m synthetic --out DIR``, ``faults``, ``decisions`` and ``convert``; see ``--help``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from .convert import convert
 from .delivery import DEFAULT_SEED, EDC_FORMATS, FINAL_CUT_OFF, LAB_FORMATS, Formats, generate, generate_series
 from .faults import Faults, apply_faults, expected_bytes
+from .faults.decide import Decisions, record
+from .faults.verify import Found, compare, read_expected
 from .protocol import BLOCK_SIZE, LABEL
 from .world import PLAUSIBLE, SEVERITIES
 
@@ -18,12 +20,17 @@ EXPECTED = "expected_findings.csv"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write ``landing/`` and ``truth/`` below the given folder, or below ``S1`` to ``S4`` in it; or plant faults."""
+    """Write ``landing/`` and ``truth/`` below the given folder, or below ``S1`` to ``S4`` in it; or plant faults.
+
+    Exits with 2 when it refuses what it was given, with 1 when planted faults and findings do not fit.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["faults"]:
         _faults(given[1:])
     elif given[:1] == ["convert"]:
         _convert(given[1:])
+    elif given[:1] == ["decisions"]:
+        _decisions(given[1:])
     else:
         _generate(given)
 
@@ -96,8 +103,16 @@ def _faults(arguments: list[str]) -> None:
     check = commands.add_parser("check", help="read a list and say what is wrong with it")
     for command in (apply, check):
         command.add_argument("--faults", required=True, metavar="FILE", help="a list's path, or messy")
+    verify = commands.add_parser("verify", help="hold what a run found against what planted faults must raise")
+    verify.add_argument("--landing", type=Path, required=True, help="the folder the faults were planted in")
+    verify.add_argument("--expected", type=Path, required=True, help=f"what apply wrote: {EXPECTED}")
+    verify.add_argument("--findings", type=Path, required=True, help="what ./cairn findings STUDY --json printed")
     options = parser.parse_args(arguments)
     try:
+        if options.command == "verify":
+            comparison = compare(options.landing, read_expected(options.expected), Found.read(options.findings))
+            print(comparison.table())
+            sys.exit(0 if comparison.holds else 1)
         faults = Faults.read(options.faults)
         if options.command == "check":
             print(f"{len(faults.faults)} faults")
@@ -108,7 +123,24 @@ def _faults(arguments: list[str]) -> None:
     if options.expected:
         options.expected.write_bytes(expected_bytes(expected))
     planted = {one.fault for one in expected if one.state == "planted"}
-    print(f"{LABEL}: {len(planted)} faults with expected findings planted in {options.landing}")
+    print(f"{LABEL}: {len(planted)} faults planted in {options.landing}")
+
+
+def _decisions(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m synthetic decisions", description="Record the decisions that belong to an extract."
+    )
+    parser.add_argument("--decisions", default="messy", metavar="FILE", help="a list's path, or messy")
+    parser.add_argument("--cut", required=True, help="the extract: S1 to S4")
+    parser.add_argument("--study", default="ucmsc_dac")
+    parser.add_argument("--cairn", type=Path, default=Path("cairn").resolve(), help="the program that records them")
+    options = parser.parse_args(arguments)
+    try:
+        listed = Decisions.read(options.decisions)
+        for said in record(listed, study=options.study, cut=options.cut, cairn=[str(options.cairn)]):
+            print(said)
+    except (OSError, ValueError) as fault:
+        parser.error(str(fault))
 
 
 if __name__ == "__main__":

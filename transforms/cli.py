@@ -37,6 +37,8 @@ spec_app = typer.Typer(no_args_is_help=True, help="A study's specification.")
 app.add_typer(spec_app, name="spec")
 dags_app = typer.Typer(no_args_is_help=True, help="The Airflow DAGs.")
 app.add_typer(dags_app, name="dags")
+faults_app = typer.Typer(no_args_is_help=True, help="Faults planted in extracts, to see what is found.")
+app.add_typer(faults_app, name="faults")
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A folder under cdisc_mappings/, or a path to one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -149,9 +151,7 @@ def demo(as_json: AsJson = False) -> None:
     if not (home.landing / "manifest.json").is_file():
         _progress("Generating synthetic extracts")
         folder = home.folder / "synthetic" / DEMO_STUDY
-        command = [sys.executable, "-m", "synthetic", "--out", str(folder)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        _synthetic("--out", str(folder))
         home.landing.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(folder / "landing", home.landing, dirs_exist_ok=True)
     result = _through_dags(DEMO_STUDY, [])
@@ -168,6 +168,41 @@ def demo(as_json: AsJson = False) -> None:
     out.print(f"  ./cairn findings {DEMO_STUDY}")
     out.print(f"  ./cairn trace {DEMO_STUDY} EX USUBJID={example} EXSEQ=1 --variable EXDOSE")
     out.print("  ./cairn up   for Airflow with its UI")
+
+
+def _synthetic(*arguments: str) -> str:
+    """What the generator of synthetic extracts says; it is a program of its own, which nothing here imports.
+
+    Raises UsageError with its own words where it refuses what it was given.
+    """
+    command = [sys.executable, "-P", "-m", "synthetic", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    if done.returncode == 2:
+        raise UsageError(done.stderr.partition("error: ")[2].strip() or done.stderr.strip())
+    if done.returncode:
+        raise CairnError(f"the generator of synthetic extracts failed:\n{done.stderr.strip()}")
+    return done.stdout
+
+
+@faults_app.command("apply")
+def faults_apply(
+    faults: Annotated[str, typer.Option("--faults", help="A list of faults (YAML), or one that comes along: messy.")],
+    landing: Annotated[Path, typer.Option(help="Folder with the extracts; it is changed in place.")],
+    cut: Annotated[str | None, typer.Option(help="Plant as of this extract; every fault otherwise.")] = None,
+    expected: Annotated[Path | None, typer.Option(help="Write the findings that follow to this CSV.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plant faults written as data in a folder of extracts."""
+    options = [
+        *(["--cut", cut] if cut else []),
+        *(["--expected", str(expected)] if expected else []),
+    ]
+    said = _synthetic("faults", "apply", "--faults", faults, "--landing", str(landing), *options).strip()
+    if as_json:
+        _print_json({"landing": str(landing), "expected": str(expected) if expected else None, "said": said})
+        return
+    _out().print(said, markup=False)
 
 
 @dags_app.command("run")

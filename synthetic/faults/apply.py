@@ -19,7 +19,10 @@ CORRECTED_BEFORE = timedelta(days=20)
 
 @dataclass(frozen=True)
 class Expected:
-    """A finding that a planted fault must raise (or may, without keys)."""
+    """A finding that a planted fault must raise (or may, without keys).
+
+    Without a necessity it only says that the fault is planted or cured; without a fault, that sound extracts raise it.
+    """
 
     fault: str
     check: str
@@ -40,7 +43,7 @@ def apply_faults(faults: Faults, landing: Path, cut: str | None = None) -> list[
     """
     folder = Landing.open(landing)
     folder.row_keys = dict(faults.keys)
-    expected: list[Expected] = []
+    expected = [Expected("", "", "", "may", rule, "", "{}") for rule in faults.anyway]
     for fault in faults.faults:
         state = fault.state(cut)
         if state == "absent":
@@ -60,11 +63,11 @@ def _plant(fault: Fault, landing: Landing) -> list[Expected]:
     touched: list[tuple[str, Row]] = []
     for step in fault.steps:
         touched += [(step.file, row) for row in step.apply(landing)]
-    out: list[Expected] = []
+    out = [_state(fault, "planted")]
     for one in fault.must:
         found = [(file, {**{key: row[key] for key in one.keys if key in row}, **one.at}) for file, row in touched]
         if not one.keys:
-            found = [(fault.steps[0].file, one.at)]
+            found = [(one.file or fault.steps[0].file, one.at)]
         texts = {(file, json.dumps(keys, ensure_ascii=False, sort_keys=True)): None for file, keys in found}
         out += [Expected(fault.id, fault.check, "planted", "must", one.rule, file, keys) for file, keys in texts]
     file = fault.steps[0].file
@@ -80,7 +83,13 @@ def _cure(fault: Fault, landing: Landing) -> list[Expected]:
         for step in fault.steps:
             if isinstance(step, RowOperation):
                 _touch(step, landing)
-    return [Expected(fault.id, fault.check, "cured", "", one.rule, fault.steps[0].file, "{}") for one in fault.must]
+    file = fault.steps[0].file
+    left = [Expected(fault.id, fault.check, "cured", "must", rule, file, "{}") for rule in fault.left]
+    return [_state(fault, "cured"), *left]
+
+
+def _state(fault: Fault, state: str) -> Expected:
+    return Expected(fault.id, fault.check, state, "", "", fault.steps[0].file, "{}")
 
 
 def _touch(step: RowOperation, landing: Landing) -> None:

@@ -108,16 +108,21 @@ class Landing:
 
     def find(self, file: str) -> str:
         """Name of the file meant by a form (``AE``), ``LIS``, a name or a pattern; FaultError unless it is one."""
-        patterns = (file, f"UCMSC_{file}_*", f"{file}_*")
-        for pattern in patterns:
+        hits = self.named_by(file)
+        hits = [name for name in hits if name in self.named] or hits
+        if not hits:
+            raise FaultError(f"{file} means no file of {self.folder}. Give a form, a name or a pattern of one")
+        if len(hits) > 1:
+            raise FaultError(f"{file} means several files ({', '.join(hits)}). Give a name or a narrower pattern")
+        return hits[0]
+
+    def named_by(self, file: str) -> list[str]:
+        """Names of all files that a form (``AE``), ``LIS``, a name or a pattern fits."""
+        for pattern in (file, f"UCMSC_{file}_*", f"{file}_*"):
             hits = [name for name in self.contents if fnmatch.fnmatchcase(name, pattern)]
-            delivered = [name for name in hits if name in self.named]
-            hits = delivered or hits
-            if len(hits) == 1:
-                return hits[0]
             if hits:
-                raise FaultError(f"{file} means several files ({', '.join(hits)}). Give a name or a narrower pattern")
-        raise FaultError(f"{file} means no file of {self.folder}. Give a form, a name or a pattern of one")
+                return hits
+        return []
 
     def table(self, name: str) -> DelimitedFile:
         """The file as a table; FaultError where it is none."""

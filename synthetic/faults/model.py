@@ -19,14 +19,22 @@ __all__ = ["BUILT_IN", "Fault", "FaultError", "Faults", "Raises"]
 class Raises(BaseModel):
     """A finding a fault raises: its rule, and the columns that name it in each row touched.
 
-    ``keys`` are columns of the touched rows, ``at`` are given values.
+    ``keys`` are columns of the touched rows, ``at`` are given values. ``file`` is where the row stands, if not in the
+    file of the fault; then there are no ``keys``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rule: str
+    file: str = ""
     keys: tuple[str, ...] = ()
     at: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _of_one_file(self) -> Raises:
+        if self.file and self.keys:
+            raise ValueError("keys are columns of the rows touched; of another file write `at`")
+        return self
 
 
 class Fault(BaseModel):
@@ -34,7 +42,8 @@ class Fault(BaseModel):
 
     Planted in the extracts from ``cut`` until before ``cured``; from ``cured`` on, ``cure`` is applied to
     the sound extract, for a correction leaves its trace. Without ``cut`` it is planted wherever it is applied.
-    ``manifest: keep`` leaves the manifest as the sender wrote it before the fault.
+    ``manifest: keep`` leaves the manifest as the sender wrote it before the fault. ``left`` is what must be found
+    once it is cured, because the cure cannot undo that it was there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +58,7 @@ class Fault(BaseModel):
     manifest: str = Field(default="recompute", pattern="^(recompute|keep)$")
     must: tuple[Raises, ...] = ()
     may: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
     @field_validator("must", mode="before")
     @classmethod
@@ -82,12 +92,16 @@ class Fault(BaseModel):
 
 
 class Faults(BaseModel):
-    """A list of faults, applied in its order. ``keys`` names the rows of files without a record id."""
+    """A list of faults, applied in its order.
+
+    ``keys`` names the rows of files without a record id. ``anyway`` are rules whose findings sound extracts raise too.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     label: str
     keys: dict[str, tuple[str, ...]] = Field(default={}, description="columns that name a row, by file")
+    anyway: tuple[str, ...] = ()
     faults: tuple[Fault, ...]
 
     @model_validator(mode="after")
@@ -107,5 +121,14 @@ class Faults(BaseModel):
             raise FaultError(f"{file} is no file. Give a path, or one of: {names}")
         try:
             return cls.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-        except (yaml.YAMLError, ValidationError) as fault:
-            raise FaultError(f"{file.name} cannot be read: {fault}") from fault
+        except (yaml.YAMLError, UnicodeDecodeError) as fault:
+            raise FaultError(f"{file.name} is no YAML in UTF-8: {fault}") from fault
+        except ValidationError as fault:
+            raise FaultError(f"{file.name} cannot be read:\n{slips(fault)}") from fault
+
+
+def slips(fault: ValidationError) -> str:
+    """What is wrong with data read into a model, a line for each slip with its place."""
+    return "\n".join(
+        f"  - {'.'.join(str(part) for part in one['loc']) or 'the list'}: {one['msg']}" for one in fault.errors()
+    )

@@ -579,14 +579,14 @@ STAMP = re.compile(r"(\d{8})([T_])(\d{4})")
 
 
 class ResendFile(Operation):
-    """Send a file again so many days later, outside the manifest; ``changes`` change the copy.
+    """Send a file again with a time of extract so much later (or earlier); ``changes`` change the copy.
 
-    The copy's name carries the later time; a change needs no ``file``. With ``instead`` the first one did
-    not come: a late file.
+    The copy's name carries the time and the manifest does not name it; a change needs no ``file``. With ``instead``
+    the first one did not come.
     """
 
     kind: Literal["resend_file"]
-    days: int = 1
+    days: int = 0
     minutes: int = 0
     instead: bool = False
     changes: tuple[AnyOperation, ...] = ()

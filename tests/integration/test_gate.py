@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import synthetic
+from synthetic.faults import Faults, apply_faults
 from transforms import acts, pipeline, safety_package, snapshot
 from transforms.core import text
 from transforms.errors import UsageError
@@ -61,14 +62,16 @@ class Cut:
             return list(csv.DictReader(stream))
 
 
-def cut_of(folder: Path, cut: str) -> Cut:
+def cut_of(folder: Path, cut: str, faults: Faults | None = None) -> Cut:
     synthetic.generate(folder / "landing", cut_off=date.fromisoformat(cut), truth=folder / "truth")
+    if faults is not None:
+        apply_faults(faults, folder / "landing")
     study = Study.load("ucmsc_dac")
     where = Home(folder / "home", study.name)
     taken = ingest(study, folder / "landing", where.raw)
     staged, _, _ = pipeline.stage_all(study, where.raw, cut, where.raw.received(), taken.extracts, {})
     sources = {name: snapshot.staged_source(snapshot.staged_table(study, one)) for name, one in staged.items()}
-    mapped = map_study(study, sources, ["DM", "EX", "AE"])
+    mapped = map_study(study, sources, ["DM", "EX", "AE"], cut_off=cut)
     frames = {name: mapped.datasets[name].frame for name in ("DM", "EX", "AE", "SUPPAE")}
     form = sources["dsmb"]
     return Cut(date.fromisoformat(cut), study, frames, (form.frame, form.subjects), folder / "truth")
@@ -100,6 +103,19 @@ def test_clean_extracts_keep_the_gate_at_every_cut(cut: str, last: Cut, tmp_path
     assert assessed.tables["gate_decisions"].num_rows == len(one.rows("dsmb_decisions"))
     limiting = {f"UCMSC-DAC-01-01-{row['subj']}" for row in one.rows("dlt")}
     assert {row["usubjid"] for row in assessed.tables["gate_subjects"].to_pylist() if row["dlt"] == "Y"} == limiting
+
+
+def test_a_drop_that_breaks_the_gate_raises_what_its_faults_must(tmp_path: Path) -> None:
+    faults = Faults.read("gate_violation")
+    one = cut_of(tmp_path, CUTS[1], faults)
+    found = one.told()
+    must = {raised.rule for fault in faults.faults for raised in fault.must}
+    may = {rule for fault in faults.faults for rule in fault.may}
+    assert must == {"gate_not_observed", "gate_not_opened"}
+    assert must <= set(found) <= must | may
+    # The one dose moved lies in the observation of the first cohort; those after it lack the decision only.
+    dosed = sum(row["cohort"] == "C2" and row["dosed"] == "Y" for row in one.rows("subjects"))
+    assert (found["gate_not_observed"], found["gate_not_opened"]) == (1, dosed - 1)
 
 
 def changed(

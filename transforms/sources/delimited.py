@@ -26,7 +26,8 @@ from transforms.sources.extract import Extract, Note
 
 CHUNK = 1 << 22
 BLOCK = 1 << 24  # a row must fit into two blocks
-MOJIBAKE = ("\ufffd", "锟斤拷")
+NUL = "\0"
+UNWANTED = (NUL, "\ufffd", "锟斤拷")
 UNEVEN = Note(
     "field_count",
     Severity.CRITICAL,
@@ -110,40 +111,51 @@ def read_delimited(path: Path, shown: str, layout: Layout) -> Extract:
 def _scan(path: Path, shown: str, layout: Layout) -> _Scan:
     """Read all bytes once: the encoding holds and there is no NUL; how many lines, is the last one ended."""
     decoder = codecs.getincrementaldecoder(layout.encoding)(errors="strict")
-    lines, last, position = 0, "", 0
+    lines, last, before = 0, "", 0
     with path.open("rb") as stream:
         while True:
             chunk = stream.read(CHUNK)
             try:
                 decoded = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
+                sound = error.object[: error.start].decode(layout.encoding, errors="replace")
                 raise FileRefusedError(
                     "wrong_encoding",
                     shown,
-                    f"is not {layout.encoding}: {error.reason} near byte {position + error.start}",
+                    f"is not {layout.encoding}: {error.reason} ({_where(sound, lines, before)})",
                     "Ask the sender for the declared encoding, or correct the source contract",
                 ) from error
-            position += len(chunk)
-            if "\0" in decoded:
-                raise FileRefusedError(
-                    "nul_byte",
-                    shown,
-                    "holds a NUL character",
-                    "The file is damaged or UTF-16: ask for it again",
-                )
-            if any(mark in decoded for mark in MOJIBAKE):
+            bad = [at for mark in UNWANTED if (at := decoded.find(mark)) >= 0]
+            if bad:
+                where = _where(decoded[: min(bad)], lines, before)
+                if decoded[min(bad)] == NUL:
+                    raise FileRefusedError(
+                        "nul_byte",
+                        shown,
+                        f"holds a NUL character ({where})",
+                        "The file is damaged or UTF-16: ask for it again",
+                    )
                 raise FileRefusedError(
                     "wrong_encoding",
                     shown,
-                    "holds replacement characters: it was already damaged by a wrong conversion",
+                    f"holds replacement characters ({where}): it was already damaged by a wrong conversion",
                     "Ask the sender to export it again in the declared encoding",
                 )
-            lines += decoded.count("\n")
+            breaks = decoded.count("\n")
+            before = len(decoded) - decoded.rfind("\n") - 1 if breaks else before + len(decoded)
+            lines += breaks
             last = decoded[-1:] or last
             if not chunk:
                 break
     ended = last == "\n"
     return _Scan(lines + (not ended), ended)
+
+
+def _where(sound: str, lines: int, before: int) -> str:
+    """Line and character behind a sound text, which follows `lines` line breaks and `before` characters of a line."""
+    breaks = sound.count("\n")
+    column = len(sound) - sound.rfind("\n") if breaks else before + len(sound) + 1
+    return f"line {lines + breaks + 1}, character {column}"
 
 
 def _refuse_open_quotes(shown: str, physical: np.ndarray, valid: np.ndarray, scan: _Scan) -> None:

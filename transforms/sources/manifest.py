@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from transforms.errors import FileRefusedError
 
@@ -31,15 +31,35 @@ class Manifest(BaseModel):
     extracted_at: str | None = None
     files: tuple[ManifestFile, ...]
 
+    @field_validator("files")
+    @classmethod
+    def _once(cls, files: tuple[ManifestFile, ...]) -> tuple[ManifestFile, ...]:
+        names = [file.name for file in files]
+        again = sorted({name for name in names if names.count(name) > 1})
+        if again:
+            raise ValueError(f"named twice: {', '.join(again)}")
+        return files
+
 
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest; FileRefusedError (bad_manifest) if it cannot be read."""
     try:
         return Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, ValidationError) as error:
-        raise FileRefusedError(
-            "bad_manifest",
-            path.name,
-            "cannot be read as a manifest",
-            "Ask the sender for a correct manifest.json",
-        ) from error
+    except ValidationError as error:
+        problem = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise _bad(path, problem) from error
+    except UnicodeDecodeError as error:
+        raise _bad(path, f"it is not utf-8 (byte {error.start + 1})") from error
+    except json.JSONDecodeError as error:
+        raise _bad(path, f"{error.msg} (line {error.lineno}, column {error.colno})") from error
+    except (ValueError, RecursionError) as error:
+        raise _bad(path, "a number is too long, or brackets are nested too deep") from error
+
+
+def _bad(path: Path, problem: str) -> FileRefusedError:
+    return FileRefusedError(
+        "bad_manifest",
+        path.name,
+        f"cannot be read as a manifest: {problem}",
+        "Ask the sender for a correct manifest.json",
+    )

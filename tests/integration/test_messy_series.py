@@ -1,0 +1,239 @@
+"""The messy life of four extracts: what is planted is found where it was planted, and nothing else is.
+
+What must be found is settled when the faults are planted (`synthetic/faults/messy.yml`), from the rows they touch,
+before the engine sees them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import synthetic
+from synthetic.__main__ import main
+from synthetic.delivery import SERIES
+from synthetic.faults import Expected, Faults, apply_faults, expected_bytes
+from synthetic.faults.decide import Decisions
+from synthetic.faults.verify import Comparison, Found, compare
+from transforms import acts, operations, pipeline
+from transforms.study import Study
+
+TELEPHONE = "13900000000"
+OUTCOMES = {"accepted", "quarantined", "superseded", "duplicate", "excluded"}
+
+
+def listed(where: pipeline.Home) -> list[dict[str, Any]]:
+    """The findings that stand, as `./cairn findings` lists them."""
+    found = operations.finding_list(where.publications.entries(), where.decisions.entries(), where.snapshots.summary)
+    return [one for one in found if one["status"] != "closed"]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One extract of the series, what must follow, and what the run said at the time."""
+
+    landing: Path
+    expected: list[Expected]
+    report: pipeline.Report
+    findings: list[dict[str, Any]]
+
+    def compared(self) -> Comparison:
+        refused = tuple({"rule": one.rule, "file": one.file} for one in self.report.refused)
+        return compare(self.landing, self.expected, Found(tuple(self.findings), refused))
+
+
+@dataclass(frozen=True)
+class Series:
+    folder: Path
+    where: pipeline.Home
+    cuts: Mapping[str, Cut]
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clean")
+    synthetic.generate_series(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def series(clean: Path, tmp_path_factory: pytest.TempPathFactory) -> Series:
+    folder = tmp_path_factory.mktemp("messy")
+    study, faults = Study.load("ucmsc_dac"), Faults.read("messy")
+    where = pipeline.Home(folder / "home", study.name)
+    cuts = {}
+    for cut in SERIES:
+        landing = Path(shutil.copytree(clean / cut / "landing", folder / cut))
+        expected = apply_faults(faults, landing, cut)
+        report = pipeline.run(study, landing=landing, home=where.folder)
+        cuts[cut] = Cut(landing, expected, report, listed(where))
+    return Series(folder, where, cuts)
+
+
+@pytest.mark.parametrize("cut", SERIES)
+def test_every_planted_fault_is_found_on_its_rows_and_nothing_else_is(series: Series, cut: str) -> None:
+    one = series.cuts[cut]
+    compared = one.compared()
+    assert compared.holds, compared.table()
+    assert one.report.cut_off == SERIES[cut].isoformat()
+    assert sum(line.state == "planted" for line in compared.lines) >= {"S1": 20, "S2": 60, "S3": 70, "S4": 20}[cut]
+    planted = {line.fault for line in compared.lines if line.expected and line.state == "planted"}
+    assert len(planted) >= {"S1": 10, "S2": 50, "S3": 55, "S4": 10}[cut]
+
+
+def test_a_comparison_tells_what_is_missing_and_what_nobody_planted(series: Series) -> None:
+    one = series.cuts["S2"]
+    left = [row for row in one.findings if row["rule"] != "demographics.age"]
+    strange = {"rule": "dose.planned", "severity": "critical", "dataset": "dose", "variable": "dose_planned"}
+    places = [{"file": "UCMSC_DOSE_20230420T0600.csv", "sha256": "", "lines": [4]}]
+    refused = tuple({"rule": one.rule, "file": one.file} for one in one.report.refused)
+    compared = compare(one.landing, one.expected, Found((*left, strange | {"places": places}), refused))
+    assert [line.missing for line in compared.lines if line.missing] == [
+        ('demographics.age {"record_id": "DM-1009-01"}',)
+    ]
+    assert compared.unexpected == ("critical  dose.planned  dose dose_planned  UCMSC_DOSE_20230420T0600.csv:4",)
+    assert not compared.holds
+
+
+def rows_of(content: bytes) -> int:
+    """Data rows of a delivered file, counted without the engine and without the generator."""
+    try:
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+    except UnicodeDecodeError:
+        lines = [[one] for one in content.decode("gb18030").split("\r\n")[:-1]]
+    return len(lines) - 1
+
+
+@pytest.mark.parametrize("cut", SERIES)
+def test_every_row_of_every_file_is_accounted_for(series: Series, cut: str) -> None:
+    accounts = pq.read_table(series.cuts[cut].report.path / "accounts.parquet").to_pandas()
+    staging = accounts[accounts["stage"] == "staging"]
+    assert set(staging["outcome"]) <= OUTCOMES
+    assert (staging.loc[staging["outcome"] != "accepted", "rule"] != "").all()
+    counted = staging.groupby(["file", "sha256"])["rows"].sum().to_dict()
+    refused = {one.file for known in series.cuts.values() for one in known.report.refused}
+    delivered = {}
+    for one in [name for name in SERIES if name <= cut]:
+        for path in series.cuts[one].landing.iterdir():
+            if path.name != "manifest.json" and path.name not in refused:
+                delivered[path.name] = rows_of(path.read_bytes())
+    assert len({name for name, _ in counted}) > 20
+    for (name, sha256), rows in counted.items():
+        assert rows == delivered[name], (name, sha256)
+    taken = {one.file for one in series.where.raw.received() if one.accepted and one.file in delivered}
+    held = {one["file"] for one in json.loads((series.cuts[cut].report.path / "manifest.json").read_text())["files"]}
+    assert {name for name, rows in delivered.items() if name in taken & held and rows} <= {name for name, _ in counted}
+
+
+def told(series: Series) -> Iterator[tuple[str, str]]:
+    """Everything people are shown of findings, rows and runs, as text."""
+    for cut, one in series.cuts.items():
+        for path in (one.report.path / "findings.parquet", one.report.path / "accounts.parquet"):
+            yield f"{cut} {path.name}", pq.read_table(path).to_pandas().to_csv()
+        for path in sorted((one.report.path / "results").glob("*.parquet")):
+            yield f"{cut} {path.name}", pq.read_table(path).to_pandas().to_csv()
+        yield f"{cut} manifest", (one.report.path / "manifest.json").read_text(encoding="utf-8")
+        yield f"{cut} report", one.report.page.read_text(encoding="utf-8") if one.report.page else ""
+    for name, table in pipeline.ops_of(series.where).items():
+        yield f"ops.{name}", table.to_pandas().to_csv()
+
+
+def test_no_hospital_number_and_no_free_text_is_told(series: Series, clean: Path) -> None:
+    forms = {
+        name: pd.read_csv(next((clean / "S4" / "landing").glob(f"UCMSC_{name}_*.csv")), dtype=str, encoding="utf-8-sig")
+        for name in ("DM", "DV", "AE")
+    }
+    numbers = {*forms["DM"]["mrn"], "9999999", TELEPHONE}
+    texts = {one for one in forms["DV"]["dvterm"].dropna() if len(one) > 12}
+    assert len(numbers) == 50 and texts
+    places = 0
+    for name, text in told(series):
+        assert not numbers & set(re.findall(r"(?<![0-9a-f])\d{7,11}(?![0-9a-f])", text)), name
+        assert not [one for one in texts if one in text], name
+        places += 1
+    assert places > 30
+    for one in series.cuts.values():
+        for path in one.report.path.rglob("*.parquet"):
+            table = pq.read_table(path)
+            for column in table.column_names:
+                values = table[column].combine_chunks()
+                if pa.types.is_dictionary(values.type):
+                    values = values.dictionary
+                if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+                    assert not numbers & set(values.to_pylist()), (path, column)
+
+
+def test_the_last_extract_and_its_decisions_leave_nothing_critical_open(series: Series) -> None:
+    where, last = series.where, series.cuts["S4"]
+    open_at = {
+        cut: Counter(row["severity"] for row in one.findings if row["status"] == "open")["critical"]
+        for cut, one in series.cuts.items()
+    }
+    assert min(open_at["S1"], open_at["S2"], open_at["S3"]) >= 2
+    assert open_at["S4"] == 1
+    decided = Decisions.read("messy").chosen("S4", last.findings)
+    for one, finding_id in decided:
+        act = {"waive": acts.waive, "answer": acts.answer}[one.act]
+        act(where, finding_id, by=one.by, reason=one.reason)
+    report = pipeline.run(Study.load("ucmsc_dac"), landing=last.landing, home=where.folder)
+    assert report.published and report.snapshot_id != last.report.snapshot_id
+    assert {row["status"] for row in listed(where) if row["severity"] == "critical"} == {"waived"}
+    acts.lock(where, report.snapshot_id, by="Synthetic Data Manager", reason="database lock")
+    closed = operations.finding_list(where.publications.entries(), where.decisions.entries(), where.snapshots.summary)
+    once = {row["finding_id"] for one in series.cuts.values() for row in one.findings if row["severity"] == "critical"}
+    assert {row["status"] for row in closed if row["finding_id"] in once} == {"closed", "waived"}
+
+
+def test_a_clean_extract_raises_nothing_to_act_on(clean: Path, tmp_path: Path) -> None:
+    report = pipeline.run(Study.load("ucmsc_dac"), landing=clean / "S2" / "landing", home=tmp_path)
+    found = pq.read_table(report.path / "findings.parquet").to_pandas()
+    assert found.loc[found["severity"] != "information", ["rule", "dataset", "variable"]].to_numpy().tolist() == []
+    assert set(found["rule"]) <= set(Faults.read("messy").anyway)
+
+
+def test_the_commands_compare_and_decide(series: Series, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`./cairn` is played by a program that prints the findings of the run and writes down what it is told."""
+    one = series.cuts["S4"]
+    refused = [{"rule": each.rule, "file": each.file} for each in one.report.refused]
+    printed = tmp_path / "findings.json"
+    printed.write_text(json.dumps({"findings": one.findings, "refused": refused}, default=str), encoding="utf-8")
+    expected = tmp_path / "expected_findings.csv"
+    expected.write_bytes(expected_bytes(one.expected))
+    verify = ["faults", "verify", "--landing", str(one.landing), "--expected", str(expected)]
+    with pytest.raises(SystemExit) as left:
+        main([*verify, "--findings", str(printed)])
+    assert left.value.code == 0
+    assert re.search(r"^wrong_patient +L02 +cured +1 +1$", capsys.readouterr().out, re.MULTILINE)
+    printed.with_name("none.json").write_text('{"findings": [], "refused": []}', encoding="utf-8")
+    with pytest.raises(SystemExit) as left:
+        main([*verify, "--findings", str(printed.with_name("none.json"))])
+    assert left.value.code == 1
+    cairn, log = tmp_path / "cairn", tmp_path / "log"
+    cairn.write_text(
+        f"#!{sys.executable}\nimport json, pathlib, sys\n"
+        f"if sys.argv[1] == 'findings': print(pathlib.Path({str(printed)!r}).read_text())\n"
+        f"else: print(json.dumps(sys.argv[1:]), file=open({str(log)!r}, 'a'))\n",
+        encoding="utf-8",
+    )
+    cairn.chmod(0o755)
+    main(["decisions", "--cut", "S4", "--cairn", str(cairn)])
+    (said,) = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    (waived,) = [row["finding_id"] for row in one.findings if row["rule"] == "subject_disappeared"]
+    assert said[:3] == ["waive", "ucmsc_dac", waived]
+    assert said[3::2] == ["--by", "--reason"] and all(said[4::2])
+    with pytest.raises(SystemExit):
+        main(["decisions", "--cut", "S4", "--cairn", str(tmp_path / "nothing")])
