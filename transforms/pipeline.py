@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,9 @@ from transforms.findings import Explanation, Finding, RawPlace, Severity
 from transforms.gate import assess as gate_assessment
 from transforms.ingest import Ingested, ingest, ordered, read_extracts
 from transforms.reporting.delivery import delivery_report, page_name
-from transforms.sdtm.engine import StagedSource, map_study
+from transforms.sdtm.buckets import Bucket
+from transforms.sdtm.engine import map_bucket, map_study
+from transforms.sdtm.records import StagedSource
 from transforms.sources.extract import Extract
 from transforms.sources.odm import OdmExtract
 from transforms.sources.transactions import apply_transactions
@@ -56,6 +61,8 @@ KINDS: tuple[Kind, ...] = ("sdtm", "adam", "results")
 RESULT_KEYS = {conformance.TABLE.upper(): conformance.KEYS} | {
     name.upper(): keys for name, keys in gate_assessment.KEYS.items()
 }
+BUCKET_ROWS = 500_000
+"""Rows of a bucket of subjects, where nobody says how many buckets there are."""
 CODE = ("transforms", "sql", "expectations", "requirements.lock")
 TERMINOLOGY = ("cdisc_mappings/standards",)
 CODE_SUFFIXES = (".py", ".sql", ".yml", ".csv", ".lock", ".j2")
@@ -286,7 +293,7 @@ def build(
 ) -> None:
     """All stages of one snapshot, one after the other; `extracts` are those read already."""
     stage_sources(study, where, building, extracts)
-    map_datasets(study, building)
+    map_datasets(study, building, buckets=bucket_count(study, building))
     finish_sdtm(study, building)
     assess_gate(study, where, building)
     derive_datasets(study, building)
@@ -586,13 +593,60 @@ class _StagedSources(Mapping[str, StagedSource]):
         return len(self.study.sources)
 
 
-def map_datasets(study: Study, building: Building, only: Iterable[str] | None = None) -> dict[str, int]:
+def bucket_count(study: Study, building: Building) -> int:
+    """In how many buckets of subjects the rows are mapped: CAIRN_BUCKETS, else as many as the rows ask for.
+
+    The count is not in the bytes of a snapshot. Raises UsageError where CAIRN_BUCKETS is no number from 1.
+    """
+    written = os.environ.get("CAIRN_BUCKETS", "")
+    if written:
+        return _counted("CAIRN_BUCKETS", written)
+    return 1 + sum(building.rows(f"staged/{name}") for name in study.sources) // BUCKET_ROWS
+
+
+def _workers(buckets: int) -> int:
+    """How many processes map buckets: CAIRN_WORKERS, else one for each processor; never more than buckets."""
+    written = os.environ.get("CAIRN_WORKERS", "")
+    most = _counted("CAIRN_WORKERS", written) if written else len(os.sched_getaffinity(0))
+    return min(most, buckets)
+
+
+def _counted(name: str, written: str) -> int:
+    if not written.isascii() or not written.isdigit() or int(written) < 1:
+        raise UsageError(f"{name} is {written!r}. Write a whole number from 1, or leave it away")
+    return int(written)
+
+
+def _mapped_apart(study: Study, building: Building, only: tuple[str, ...] | None, count: int) -> list[Bucket]:
+    """The buckets of subjects, each mapped in a process of its own."""
+    workers = _workers(count)
+    asked = (repeat(study), repeat(building), range(count), repeat(count), repeat(only))
+    if workers == 1:
+        return list(map(_map_bucket, *asked))
+    # A process that forks while Arrow's threads run may hang, so workers begin afresh.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_map_bucket, *asked))
+
+
+def _map_bucket(study: Study, building: Building, number: int, count: int, only: tuple[str, ...] | None) -> Bucket:
+    cut_off = building.opening()["cut_off"]
+    return map_bucket(study, _StagedSources(study, building), number, count, only, cut_off=cut_off)
+
+
+def map_datasets(
+    study: Study, building: Building, only: Iterable[str] | None = None, *, buckets: int = 1
+) -> dict[str, int]:
     """Map all SDTM datasets, or `only` some, and write each with its links, findings and accounts.
 
-    Returns the number of records of each dataset written.
+    With several `buckets` subjects are mapped apart, in several processes; what is written is the same. Returns the
+    number of records of each dataset written.
     """
-    wanted = tuple(study.datasets if only is None else only)
-    mapped = map_study(study, _StagedSources(study, building), only, cut_off=building.opening()["cut_off"])
+    only = None if only is None else tuple(only)
+    wanted = tuple(study.datasets) if only is None else only
+    apart = _mapped_apart(study, building, only, buckets) if buckets > 1 else ()
+    mapped = map_study(
+        study, _StagedSources(study, building), only, cut_off=building.opening()["cut_off"], buckets=apart
+    )
     for name in wanted:
         for own in (name, f"SUPP{name}"):
             dataset = mapped.datasets.get(own)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from transforms.adam.records import AnalysisDataset, DerivationLine, RecordLink
 from transforms.core import text
-from transforms.sdtm.engine import StagedSource
+from transforms.sdtm.records import StagedSource
 from transforms.sdtm.records import Dataset, MappingLine
 from transforms.sources.extract import AUDIT
 from transforms.staging.stage import AccountLine, Staged

@@ -69,6 +69,10 @@ class Building:
             )
         return pq.read_table(path)
 
+    def rows(self, name: str) -> int:
+        """How many rows a table written before has."""
+        return int(pq.read_metadata(self.folder / f"{name}.parquet").num_rows)
+
     def frame(self, name: str) -> pd.DataFrame:
         """A table written before, as a frame."""
         return parquet.frame_of(self.read(name))
