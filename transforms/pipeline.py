@@ -583,7 +583,7 @@ class _StagedSources(Mapping[str, StagedSource]):
 
     def __getitem__(self, name: str) -> StagedSource:
         if name not in self.read:
-            self.read[name] = snapshot.staged_source(self.building.read(f"staged/{name}"))
+            self.read[name] = snapshot.staged_source(self.building.encoded(f"staged/{name}"))
         return self.read[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -672,22 +672,26 @@ def finish_sdtm(study: Study, building: Building) -> None:
     ids = {
         name.upper(): building.read(f"parts/sdtm/{name}.ids")["record_id"].to_numpy().astype(np.int64) for name in names
     }
-    tables = [lineage.SCHEMA.empty_table()]
-    for name in names:
-        tables.append(building.read(f"parts/sdtm/{name}.records"))
-        tables.append(lineage.numbered(building.read(f"parts/sdtm/{name}.values"), ids))
-    links = lineage.with_versions(pa.concat_tables(tables), building.read("versions"))
-    building.write("parts/sdtm.findings", findings_module.to_arrow(_conforming(study, building, links)))
+
+    def links() -> Iterator[pa.Table]:
+        for name in names:
+            yield building.read(f"parts/sdtm/{name}.records")
+            yield lineage.numbered(building.read(f"parts/sdtm/{name}.values"), ids)
+
+    linked = lineage.with_versions(links(), building.read("versions"))
+    building.write_parts("parts/sdtm.lineage", linked, lineage.SCHEMA)
+    found = _conforming(study, building, lineage.Links(building.path("parts/sdtm.lineage")))
     # Written last: who finds it takes the stage for done.
-    building.write("parts/sdtm.lineage", links)
+    building.write("parts/sdtm.findings", findings_module.to_arrow(found))
 
 
-def _conforming(study: Study, building: Building, links: pa.Table) -> list[Finding]:
+def _conforming(study: Study, building: Building, links: lineage.Links) -> list[Finding]:
     """Check the SDTM datasets, write the table of conformance, and return what a person must know or answer."""
     opening, book = building.opening(), rule_book(study)
-    datasets = {name.upper(): building.read(f"sdtm/{name}") for name in building.names("sdtm")}
+    datasets = {name.upper(): building.encoded(f"sdtm/{name}") for name in building.names("sdtm")}
     frames = {name: parquet.frame_of(table) for name, table in datasets.items()}
     breaches, reached = examine(frames, book.sdtm)
+    del frames
     outcomes = [
         *conformance.own_outcomes(book.sdtm, breaches, reached, opening["identity"]["code"][:12]),
         *conformance.run_engines(
@@ -698,24 +702,19 @@ def _conforming(study: Study, building: Building, links: pa.Table) -> list[Findi
     building.write(f"results/{conformance.TABLE}", conformance.table_of(judged))
     stands = {(one.outcome.domain, one.outcome.rule, one.outcome.variable) for one in judged if one.by}
 
-    def lines(dataset: str, records: np.ndarray) -> tuple[RawPlace, ...]:
-        return lineage.places(links, dataset, records)
-
     return [
         *(
-            _finding(one, lines(one.dataset, one.rows + 1))
+            _finding(one, links.places(one.dataset, one.rows + 1))
             for one in breaches
             if (one.dataset, one.rule.id, one.variable) not in stands
         ),
-        *conformance.findings(judged, book.explained, lines),
+        *conformance.findings(judged, book.explained, links.places),
     ]
 
 
-def _checked(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], links: pa.Table) -> pa.Table:
+def _checked(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], links: lineage.Links) -> pa.Table:
     """Breaches of datasets as findings, with the raw lines their records are from."""
-    found = [
-        _finding(breach, lineage.places(links, breach.dataset, breach.rows + 1)) for breach in check(frames, rules)
-    ]
+    found = [_finding(breach, links.places(breach.dataset, breach.rows + 1)) for breach in check(frames, rules)]
     return findings_module.to_arrow(found)
 
 
@@ -728,7 +727,7 @@ def assess_gate(study: Study, where: Home, building: Building) -> None:
     names = [name for name in ("DM", "EX", "AE", "SUPPAE") if name.lower() in building.names("sdtm")]
     frames = {name: building.frame(f"sdtm/{name.lower()}") for name in names}
     staged = (
-        None if gate.decisions is None else snapshot.staged_source(building.read(f"staged/{gate.decisions.source}"))
+        None if gate.decisions is None else snapshot.staged_source(building.encoded(f"staged/{gate.decisions.source}"))
     )
     log = [
         (one.number, one.by, one.target)
@@ -744,12 +743,12 @@ def assess_gate(study: Study, where: Home, building: Building) -> None:
     )
     for name, table in assessed.tables.items():
         building.write(f"results/{name}", table)
-    links = building.read("parts/sdtm.lineage")
+    links = lineage.Links(building.path("parts/sdtm.lineage"))
     found = []
     for one in assessed.breaches:
         rows = np.array(one.rows, dtype=np.int64)
         if one.dataset in study.datasets:
-            places = lineage.places(links, one.dataset, rows + 1)
+            places = links.places(one.dataset, rows + 1)
         else:
             places = _staged_places(staged, rows) if staged is not None else ()
         found.append(
@@ -795,9 +794,9 @@ def derive_datasets(study: Study, building: Building, only: Iterable[str] | None
 def finish_adam(study: Study, building: Building) -> None:
     """Join the links of all datasets and check the analysis datasets; needs every dataset to be derived."""
     names = sorted(name.lower() for name in study.analyses)
-    own = [building.read(f"parts/adam/{name}.lineage") for name in names]
-    links = pa.concat_tables([building.read("parts/sdtm.lineage"), *own])
-    building.write("lineage", links)
+    parts = ("parts/sdtm.lineage", *(f"parts/adam/{name}.lineage" for name in names))
+    building.write_parts("lineage", (one for part in parts for one in building.parts(part)), lineage.SCHEMA)
+    links = lineage.Links(building.path("lineage"))
     frames = {name.upper(): building.frame(f"adam/{name}") for name in names}
     building.write("parts/adam.findings", _checked(frames, rule_book(study).adam, links))
 
@@ -836,7 +835,7 @@ def close(study: Study, where: Home, building: Building) -> None:
             for one in identity["files"]
         ],
         "datasets": {
-            name.upper(): building.read(f"{kind}/{name}").num_rows for kind in KINDS for name in building.names(kind)
+            name.upper(): building.rows(f"{kind}/{name}") for kind in KINDS for name in building.names(kind)
         },
         "findings": {severity.value: severities.count(severity.value) for severity in Severity},
     }

@@ -173,12 +173,13 @@ class _Distinct:
 
 
 def _dense(codes: np.ndarray, size: int = 0) -> _Distinct:
-    """Codes (never negative) without gaps."""
+    """Codes (never negative) without gaps, in as few bytes as they need: hundreds of rules keep theirs."""
     width = size or int(codes.max(initial=-1)) + 1
     first = np.full(width, -1, dtype=np.int64)
     first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
     used = first >= 0
-    return _Distinct((np.cumsum(used) - 1)[codes] if len(codes) else codes, first[used])
+    table = (np.cumsum(used) - 1).astype(np.min_scalar_type(width))
+    return _Distinct(table[codes] if len(codes) else codes, first[used])
 
 
 def _is_text(values: pd.Series) -> bool:
@@ -279,6 +280,9 @@ def _parts(frames: Mapping[str, pd.DataFrame], name: str, rules: Sequence[Rule])
             yield _part(frame, rule)
         except (TypeError, ValueError, KeyError) as error:
             raise CheckFailedError(f"{name}: the rule {rule.id} cannot be prepared: {error!r}") from error
+    # Kept for all frames at once they would be most of the memory; what a breach needs again is made again.
+    frame.made.clear()
+    frame.seen.clear()
 
 
 def _part(frame: _Frame, rule: Rule) -> _Part:

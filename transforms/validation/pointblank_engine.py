@@ -108,15 +108,14 @@ def run(datasets: Mapping[str, pa.Table], sdtmig: str) -> Iterator[Outcome]:
         message = f"pointblank has no rules for SDTMIG {sdtmig}"
         yield Outcome(ENGINE, _version(), "", "", "", "information", "not_run", message)
         return
-    plain = {name: _plain(table) for name, table in datasets.items()}
     told: set[str] = set()
-    for one in _validate({name: table.slice(0, 0) for name, table in plain.items()}, sdtmig):
+    for one in _validate({name: _plain(table.slice(0, 0)) for name, table in datasets.items()}, sdtmig):
         rule = rules[one.rule_id]
         if rule.about_datasets:
             told.add(rule.id)
             yield _outcome(rule, one.dataset, one)
-    for name, table in plain.items():
-        for one in _validate({name: table}, sdtmig):
+    for name, table in datasets.items():
+        for one in _validate({name: _plain(table)}, sdtmig):
             rule = rules[one.rule_id]
             if rule.reads(name):
                 told.add(rule.id)
