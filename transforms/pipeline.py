@@ -6,6 +6,7 @@ the same in one process (`run`) and as a task of its own (`transforms.steps`, ca
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -356,10 +357,7 @@ def stage_all(
         )
         if source.delivery == "full" and files[name]:
             earlier = {one.sha256: one for one in own[:-1] if one.sha256 != files[name][0].sha256}
-            before = (
-                read_extracts(study, [source], store.path(one.sha256), one.file)[0][name] for one in earlier.values()
-            )
-            found.extend(disappeared(source, files[name][0], before, list(earlier.values())))
+            found.extend(disappeared(study, source, files[name][0], list(earlier.values()), store))
         unordered = {entry.file for entry in own if not entry.extracted_at}
         if source.delivery == "full" and len(unordered) > 1:
             found.append(
@@ -458,9 +456,9 @@ def late_files(source: str, own: Sequence[Received]) -> list[Finding]:
 
 
 def disappeared(
-    source: Source, last: RawFile, earlier: Iterable[Extract], entries: Sequence[Received]
+    study: Study, source: Source, last: RawFile, entries: Sequence[Received], store: RawStore
 ) -> list[Finding]:
-    """Rows and subjects that earlier files of a full source have and the one that stands lacks.
+    """Rows and subjects that earlier files (`entries`) of a full source have and the one that stands lacks.
 
     All earlier files count, so that a loss does not close itself with the next delivery that repeats it.
     """
@@ -484,15 +482,22 @@ def disappeared(
         )
     if source.subject is None:
         return found
+    reading = _reading(source)
+    store.keep_subjects(last.sha256, reading, _subjects(source.subject, last.extract))
     here = set(text.used_texts(last.extract.frame[source.subject]))
     seen: set[str] = set()
     places = []
-    for entry, extract in reversed(list(zip(entries, earlier, strict=True))):
-        subjects = extract.frame[source.subject]
+    for entry in reversed(entries):
+        kept = store.subjects(entry.sha256, reading)
+        if kept is None:
+            extracts, _ = read_extracts(study, [source], store.path(entry.sha256), entry.file)
+            kept = _subjects(source.subject, extracts[source.source])
+            store.keep_subjects(entry.sha256, reading, kept)
+        subjects = parquet.frame_of(kept)["subject"]
         gone = set(text.used_texts(subjects)) - here - seen
         if gone:
             seen |= gone
-            lines = extract.lines[subjects.isin(gone).to_numpy()]
+            lines = kept["line"].to_numpy()[subjects.isin(gone).to_numpy()]
             places.append(RawPlace(entry.file, tuple(int(line) for line in np.sort(lines)), entry.sha256))
     if seen:
         found.append(
@@ -508,6 +513,17 @@ def disappeared(
             )
         )
     return found
+
+
+def _subjects(subject: str, extract: Extract) -> pa.Table:
+    """The subject and the line of each row of an extract."""
+    return pa.table({"subject": text.to_arrow(extract.frame[subject]), "line": pa.array(extract.lines)})
+
+
+def _reading(source: Source) -> str:
+    """What names the way a source's files are read: its contract and the readers."""
+    readers = content_hash(ROOT, ("transforms/sources",), CODE_SUFFIXES)
+    return hashlib.sha256(f"{readers}{source.model_dump_json()}".encode()).hexdigest()[:16]
 
 
 def _read(
