@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from transforms.adam.records import AnalysisDataset, DerivationLine, RecordLink
 from transforms.core import text
-from transforms.sdtm.engine import StagedSource
-from transforms.sdtm.records import Dataset, MappingLine
+from transforms.sdtm.records import Dataset, MappingLine, StagedSource
 from transforms.sources.extract import AUDIT
 from transforms.staging.stage import AccountLine, Staged
 from transforms.study import Study, analyses, fingerprints, graph

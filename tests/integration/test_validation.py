@@ -23,7 +23,6 @@ from transforms.validation.outcome import Outcome
 from transforms.validation.rules import RuleBook, rule_book
 from transforms.warehouse import parquet
 
-
 CUT_OFF = "2025-01-31"  # of both studies or later
 
 

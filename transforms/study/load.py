@@ -30,9 +30,12 @@ EXTENSION_COLUMNS = ("CODELIST", "TERM", "WHY")
 ACTIONS = {"term", "fix", "ignore"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
-    """A study, read and checked. Its parts are frozen; `specification_files` is the sha256 of every file it is of."""
+    """A study, read and checked. Its parts are frozen; `specification_files` is the sha256 of every file it is of.
+
+    A study equals itself only, so that what is worked out of it once can be kept for it.
+    """
 
     folder: Path
     file: StudyFile
