@@ -277,9 +277,7 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
 
 
-def _parts(
-    frames: Mapping[str, pd.DataFrame], name: str, rules: Sequence[Rule], cut_off: str
-) -> Iterator[_Part]:
+def _parts(frames: Mapping[str, pd.DataFrame], name: str, rules: Sequence[Rule], cut_off: str) -> Iterator[_Part]:
     if name not in frames:
         if rules and not name.startswith("SUPP"):
             raise CheckFailedError(f"{name}: has rules ({rules[0].id}, ...) and no frame. Give the frame, or no rules")

@@ -381,7 +381,9 @@ class _Binder:
             for source in one.inputs():
                 column(source, one.takes if not (isinstance(one, FromTable)) else None)
             for other, names in one.others().items():
-                frames: Mapping[str, Mapping[str, str]] = self.staged_columns if frame in self.staged else self.sdtm_columns
+                frames: Mapping[str, Mapping[str, str]] = (
+                    self.staged_columns if frame in self.staged else self.sdtm_columns
+                )
                 there = frames.get(other, {})
                 if not there:
                     kind = "source" if frame in self.staged else "dataset"
