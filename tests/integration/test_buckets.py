@@ -110,5 +110,5 @@ def test_the_number_of_buckets_follows_the_rows_unless_it_is_given(
     monkeypatch.setenv("CAIRN_BUCKETS", "7")
     assert pipeline.bucket_count(*staged) == 7
     monkeypatch.setenv("CAIRN_BUCKETS", "none")
-    with pytest.raises(UsageError, match="CAIRN_BUCKETS is 'none'. Write a whole number from 1"):
+    with pytest.raises(UsageError, match=r"CAIRN_BUCKETS is 'none'\. Write a whole number from 1"):
         pipeline.bucket_count(*staged)

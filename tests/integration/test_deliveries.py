@@ -6,7 +6,9 @@ Expected values are written down from the rows that each test drops, not from wh
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -14,8 +16,10 @@ import pytest
 
 from tests.integration.test_extracts import accounts_close, contents, dataset, findings
 from tests.small_study import EXTRACTS, SmallStudy
+from transforms import pipeline
 from transforms.errors import ConfigurationError
 from transforms.pipeline import Home, difference
+from transforms.study import Study
 
 VITALS = EXTRACTS["vitals.csv"]
 DOSING = EXTRACTS["dosing.csv"]

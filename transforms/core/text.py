@@ -47,7 +47,7 @@ def column(codes: np.ndarray, texts: Sequence[str | None], index: pd.Index) -> p
 
 def _strings(texts: list[str]) -> pd.Index:
     """Texts as an index of pandas' own text type, made without its guess at what the list holds."""
-    return pd.Index(pd.arrays.ArrowStringArray(pa.array(texts, type=pa.large_string()), dtype=STRINGS))
+    return pd.Index(pd.arrays.ArrowStringArray(pa.array(texts, type=pa.large_string()), dtype=STRINGS))  # type: ignore[call-arg]
 
 
 def from_values(values: Sequence[object] | pd.Series, index: pd.Index | None = None) -> pd.Series:

@@ -166,9 +166,9 @@ def joined(staged: Mapping[str, StagedSource], buckets: Sequence[Bucket]) -> dic
         orders[name] = order
         result[name] = _in_order(records, order)
     for name in names:
-        parts = [bucket.records[name].links for bucket in buckets]
+        made = [bucket.records[name].links for bucket in buckets]
         sizes = [len(bucket.records[name].frame) for bucket in buckets]
-        result[name].links = _links(parts, ids, sizes, orders[name])
+        result[name].links = _links(made, ids, sizes, orders[name])
     return result
 
 

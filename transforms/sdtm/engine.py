@@ -329,8 +329,8 @@ class _Run:
         for group_source in dict.fromkeys(group.source for group in dataset.records if group.source):
             size = len(self.staged[group_source].frame)
             self.account.extend(records.account_of(group_source, size))
-        for joined in dict.fromkeys(name for group in dataset.records for name in group.join):
-            self.account.extend(records.account_of_joined(joined, len(self.staged[joined].frame)))
+        for other in dict.fromkeys(name for group in dataset.records for name in group.join):
+            self.account.extend(records.account_of_joined(other, len(self.staged[other].frame)))
 
 
 @dataclass

@@ -451,7 +451,7 @@ def _settle(run: _Run, parts: Sequence[_Part]) -> None:
         start = end
 
 
-def _with_terms(parts: Sequence[_Part]) -> tuple[Mapping[str, Any], list[Mapping[str, pd.Series]]]:
+def _with_terms(parts: Sequence[_Part]) -> tuple[Mapping[str, Any], Sequence[Mapping[str, pd.Series]]]:
     """The arguments and the values of parts that are checked together.
 
     Where they have different sets of terms, the number of the set stands before each value and each term, so that a
