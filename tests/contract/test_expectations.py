@@ -183,7 +183,7 @@ def refused(small: SmallStudy, content: str, place: str, problem: str) -> None:
         ("column: SYSBP", "column: SYSPB", "small.pressure", "vitals has no column 'SYSPB'"),
         ("column: SYSBP", "column: VISIT", "small.pressure", "VISIT is text"),
         ("source: vitals", "source: vital", "small.pressure", "there is no source 'vital'"),
-        ("source: vitals", "dataset: XX", "small.pressure", "there is no dataset 'XX'"),
+        ("source: vitals", "dataset: XX", "small.pressure", "there is no source 'XX'"),
         ("source: vitals", "class: FINDING", "small.pressure", "there is no class 'FINDING'"),
         ("source: vitals", "source: vitals\ndataset: VS", "", "rules are for one of"),
         ("source: vitals", "sources: vitals", "sources", "unknown key 'sources'"),
@@ -218,7 +218,7 @@ def test_each_fault_of_a_rule_is_named(small: SmallStudy, old: str, new: str, pl
         ("columns: {n: {part: VISIT, pattern: x}}", "small.pressure", "one group"),
         ("columns: {n: {lookup: A, table: t, by: {B: VISIT}}}", "small.pressure", "there is no table 't'"),
         ("columns: {n: {lookup: HI, table: visits, by: {VISIT: VISIT}}}", "small.pressure", "has no column 'HI'"),
-        ("columns: {n: {count: VISIT, of: XX}}", "small.pressure", "there is no dataset 'XX'"),
+        ("columns: {n: {count: VISIT, of: XX}}", "small.pressure", "there is no source 'XX'"),
         ("columns: {n: {sum: [VISIT, 1]}}", "small.pressure", "VISIT is text"),
     ],
 )
