@@ -23,7 +23,6 @@ from transforms.validation.outcome import Outcome
 from transforms.validation.rules import RuleBook, rule_book
 from transforms.warehouse import parquet
 
-
 CUT_OFF = "2025-01-31"  # of both studies or later
 
 
@@ -37,9 +36,7 @@ class Checked:
 
     @classmethod
     def of(cls, study: Study, path: Path) -> Checked:
-        staged = {
-            one.stem: snapshot.staged_source(pq.read_table(one)) for one in sorted((path / "staged").iterdir())
-        }
+        staged = {one.stem: snapshot.staged_source(pq.read_table(one)) for one in sorted((path / "staged").iterdir())}
         sdtm = {one.stem.upper(): parquet.frame_of(pq.read_table(one)) for one in sorted((path / "sdtm").iterdir())}
         return cls(study, path, rule_book(study), staged_frames(staged), sdtm)
 

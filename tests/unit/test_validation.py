@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from transforms.core import text
 from transforms.core.tables import Table
@@ -203,7 +203,13 @@ LOOKED = {"A": ["x", "x", "y"], "D": ["2022-06-01T08:00", "2022-06-03", "2022-06
     [
         ({"fetch": "V", "of": "Y", "by": ["A"], "there": ["K"], "when": {"F": "N"}}, {"A": ["x", "y"]}, ["3", None]),
         (
-            {"fetch": "V", "of": "Y", "by": ["A"], "there": ["K"], "near": {"here": "D", "there": "T", "from": -9, "to": 9}},
+            {
+                "fetch": "V",
+                "of": "Y",
+                "by": ["A"],
+                "there": ["K"],
+                "near": {"here": "D", "there": "T", "from": -9, "to": 9},
+            },
             {"A": ["x"] * 3, "D": ["2022-06-02T07:00", "2022-06-10", "2022-06-04"]},
             ["2", "3", None],  # the fourth lies a day from the third and from the fifth
         ),
