@@ -53,7 +53,7 @@ faults:
     where: {SUBJ: "002"}
     set: {SEX: Man}
     must: [{rule: unmapped_term, keys: [SUBJ]}]
-  - {id: cut_off, why: Cut off in transfer, cut: S2, kind: truncate_file, file: vitals.csv, bytes_off: 14, must: [truncated_file]}
+  - {id: cut_off, why: Cut off in transfer, cut: S2, kind: truncate_file, file: vitals.csv, bytes_off: 14}
 """
 
 
