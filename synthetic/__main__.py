@@ -1,4 +1,4 @@
-"""Command line: ``python -m synthetic --out DIR``, ``... faults`` and ``... decisions``; see ``--help``."""
+"""Command line: ``python -m synthetic --out DIR``, ``faults``, ``decisions`` and ``convert``; see ``--help``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from datetime import date
 from pathlib import Path
 
+from .convert import convert
 from .delivery import DEFAULT_SEED, EDC_FORMATS, FINAL_CUT_OFF, LAB_FORMATS, Formats, generate, generate_series
 from .faults import Faults, apply_faults, expected_bytes
 from .faults.decide import Decisions, record
@@ -26,6 +27,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["faults"]:
         _faults(given[1:])
+    elif given[:1] == ["convert"]:
+        _convert(given[1:])
     elif given[:1] == ["decisions"]:
         _decisions(given[1:])
     else:
@@ -70,6 +73,24 @@ def _generate(arguments: list[str]) -> None:
         parser.error(str(fault))
     for delivery in deliveries:
         print(f"{LABEL}: {len(delivery.rows)} files, {sum(delivery.rows.values())} rows in {delivery.landing}")
+
+
+def _convert(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m synthetic convert", description="Carry a folder of delimited files over to ODM and HL7."
+    )
+    parser.add_argument("--landing", type=Path, required=True, help="folder to read; it stays as it is")
+    parser.add_argument("--out", type=Path, required=True, help="folder that receives the delivery")
+    parser.add_argument("--edc", choices=("csv", "odm"), default="odm", help="format of the forms")
+    parser.add_argument("--lab", choices=LAB_FORMATS, default="hl7", help="format of the laboratory results")
+    options = parser.parse_args(arguments)
+    try:
+        lost = convert(options.landing, options.out, Formats(edc=options.edc, lab=options.lab))
+    except (OSError, ValueError) as fault:
+        parser.error(str(fault))
+    for one in lost:
+        print(f"not carried: {one.file}: {one.why}")
+    print(f"{LABEL}: {options.landing} carried over to {options.out}")
 
 
 def _faults(arguments: list[str]) -> None:

@@ -132,16 +132,16 @@ class Extract:
     def _form_files(self, how: str, before: Extract | None) -> dict[str, tuple[bytes, int]]:
         if how == "csv":
             return {table.name: (csv_bytes(table), len(table.rows)) for table in self.forms.values()}
-        name = f"UCMSC_ODM_{self.extracted:%Y%m%dT%H%M}.xml"
         if how == "odm":
-            return {name: odm_bytes(self.forms, self.extracted)}
+            return {snapshot_name(self.extracted): odm_bytes(self.forms, self.extracted)}
         prior = None if before is None else (before.forms, before.extracted)
+        name = f"UCMSC_ODMTX_{self.extracted:%Y%m%dT%H%M}.xml"
         return {name: transactional_bytes(self.forms, self.extracted, prior)}
 
     def _lab_files(self, how: str) -> dict[str, tuple[bytes, int]]:
         if how == "text":
             return {self.lis.name: (text_bytes(self.lis), len(self.lis.rows))}
-        return {Path(self.lis.name).with_suffix(".hl7").name: batch_bytes(self.lis, self.extracted)}
+        return {batch_name(self.lis.name): batch_bytes(self.lis, self.extracted)}
 
     def write(self, landing: Path, truth: Path, formats: Formats, before: Extract | None = None) -> Delivery:
         """Write the delivery and its truth."""
@@ -154,6 +154,16 @@ class Extract:
         for table in build_truth(self.world, self.forms, self.lis):
             (truth / table.name).write_bytes(truth_bytes(table))
         return Delivery(landing, truth, {name: rows for name, (_, rows) in sorted(contents.items())})
+
+
+def snapshot_name(extracted: datetime) -> str:
+    """Name of the ODM Snapshot of an extract."""
+    return f"UCMSC_ODM_{extracted:%Y%m%dT%H%M}.xml"
+
+
+def batch_name(text: str) -> str:
+    """Name of the HL7 batch that holds what a laboratory's text file does."""
+    return Path(text).with_suffix(".hl7").name
 
 
 def manifest_bytes(contents: Mapping[str, tuple[bytes, int]], extracted: datetime) -> bytes:

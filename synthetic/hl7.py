@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 
-from .lis import COLUMNS
 from .pages import Table
 from .protocol import LABEL
 
@@ -33,6 +32,12 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?")
 CENSORED = re.compile(r"([<>]=?)(\d+(\.\d+)?)")
 LIS_TIME = re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2}) (\d{1,2}):(\d{2})")
 ESCAPES = str.maketrans({"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"})
+
+OF_MESSAGE = (
+    "病历号", "门诊住院号", "姓名(脱敏)", "性别", "申请单号", "条码号", "标本类型", "采集时间", "接收时间", "报告时间",
+    "结果状态", "修订号",
+)  # fmt: skip
+"""What a message says once for all its results."""
 
 Row = dict[str, str]
 
@@ -150,12 +155,11 @@ def message(rows: Sequence[Row]) -> list[str]:
 def batch_bytes(table: Table, extracted: datetime) -> tuple[bytes, int]:
     """Return the batch file (FHS, BHS, messages, BTS, FTS) in UTF-8 and the number of its OBX segments.
 
-    Rows of one order that differ in tube, time, state or revision are messages of their own, so that
+    Rows of one order that differ in person, tube, time, state or revision are messages of their own, so that
     nothing of the table is lost but the age, which HL7 has no field for.
     """
-    rows = [dict(zip(COLUMNS, row, strict=True)) for row in table.rows]
-    common = ("病历号", "申请单号", "条码号", "标本类型", "采集时间", "接收时间", "报告时间", "结果状态", "修订号")
-    messages = [message(list(group)) for _, group in groupby(rows, key=lambda row: [row[name] for name in common])]
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    messages = [message(list(group)) for _, group in groupby(rows, key=lambda row: [row[name] for name in OF_MESSAGE])]
     stamp = f"{extracted:%Y%m%d%H%M}{OFFSET}"
     fields = {3: LAB_SYSTEM, 4: SITE_ID, 5: "EDC", 6: RECEIVER, 7: stamp, 9: table.name, 10: LABEL}
     lines: Iterable[str] = [

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from lxml import etree
 
-from .edc import FORMS, HEAD, TAIL
 from .metadata import (
     CODE_LISTS,
     CODED,
@@ -43,7 +42,8 @@ TIME_STAMPS = ("entered_ts", "modified_ts")
 """Columns that are audit records in ODM, not items."""
 
 Row = dict[str, str]
-Rows = dict[str, dict[str, Row]]
+Page = tuple[str, Row | None, Row | None]
+"""A form's name, its row now and its row before."""
 
 
 def _named(form: str, column: str) -> str:
@@ -58,9 +58,11 @@ def event_oid(visit: str) -> str:
 def odm_bytes(forms: Mapping[str, Table], extracted: datetime) -> tuple[bytes, int]:
     """Return a Snapshot and the number of its ItemGroupData.
 
-    Values are those of the CSV forms, dates in ISO 8601; an empty value has no ItemData.
+    Values are those of the CSV forms, dates in ISO 8601; an empty value has no ItemData. Every row is there, also one
+    whose record_id another has, and columns that the forms do not know follow theirs.
     """
-    return _document(_rows(forms), None, extracted, None)
+    pages: list[Page] = [(form, row, None) for form, table in forms.items() for row in _rows(table)]
+    return _document(forms, pages, extracted)
 
 
 def transactional_bytes(
@@ -70,7 +72,8 @@ def transactional_bytes(
 
     Records are inserted, updated (changed items only) or removed; without ``prior`` everything is inserted.
     """
-    return _document(_rows(forms), {} if prior is None else _rows(prior[0]), extracted, prior and prior[1])
+    before = {} if prior is None else prior[0]
+    return _document(forms, list(_changed(forms, before)), extracted, (prior and prior[1],))
 
 
 def file_oid(extracted: datetime) -> str:
@@ -78,11 +81,8 @@ def file_oid(extracted: datetime) -> str:
     return f"{STUDY_OID}.{extracted:%Y%m%dT%H%M}"
 
 
-def _rows(forms: Mapping[str, Table]) -> Rows:
-    return {
-        form: {row[1]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
-        for form, table in forms.items()
-    }
+def _rows(table: Table) -> list[Row]:
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
 def _tag(name: str) -> str:
@@ -100,12 +100,15 @@ def _translated(parent: etree._Element, name: str, text: str, language: str = "e
     inner.set(f"{{{XML}}}lang", language)
 
 
-def _document(now: Rows, before: Rows | None, extracted: datetime, prior: datetime | None) -> tuple[bytes, int]:
+def _document(
+    forms: Mapping[str, Table], pages: list[Page], extracted: datetime, prior: tuple[datetime | None] | None = None
+) -> tuple[bytes, int]:
+    """A Snapshot, or with ``prior`` Transactions since that extract (None: since ever)."""
     stamp = f"{extracted.isoformat()}{OFFSET}"
     root = etree.fromstring(f'<ODM xmlns="{NAMESPACE}"/>')
     about = {
         "ODMVersion": "1.3.2",
-        "FileType": "Snapshot" if before is None else "Transactional",
+        "FileType": "Snapshot" if prior is None else "Transactional",
         "FileOID": file_oid(extracted),
         "CreationDateTime": stamp,
         "AsOfDateTime": stamp,
@@ -113,37 +116,37 @@ def _document(now: Rows, before: Rows | None, extracted: datetime, prior: dateti
     }
     for name, text in about.items():
         root.set(name, text)
-    if before is None:
+    if prior is None:
         root.set("Granularity", "All")
-    if prior is not None:
-        root.set("PriorFileOID", file_oid(prior))
-    _study(root)
+    elif prior[0] is not None:
+        root.set("PriorFileOID", file_oid(prior[0]))
+    columns = {form: tuple(table.columns) for form, table in forms.items()}
+    _study(root, columns)
     _administration(root)
     clinical = _add(root, "ClinicalData", StudyOID=STUDY_OID, MetaDataVersionOID=METADATA_OID)
-    count = 0
-    for subject, events in _arranged(now, before).items():
+    for subject, events in _arranged(pages).items():
         element = _add(clinical, "SubjectData", SubjectKey=subject)
-        if before is not None:
+        if prior is not None:
             element.set("TransactionType", "Upsert")
         if subject != STUDY_LEVEL:
             _add(element, "SiteRef", LocationOID=LOCATION)
-        for event, pages in events.items():
+        for event, own in events.items():
             visit = _add(element, "StudyEventData", StudyEventOID=event)
-            if before is not None:
+            if prior is not None:
                 visit.set("TransactionType", "Upsert")
-            for form, record_id in pages:
-                old = None if before is None else before.get(form, {}).get(record_id)
-                _page(visit, form, record_id, now.get(form, {}).get(record_id), old, before is not None, stamp)
-                count += 1
-    return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True), count
+            for page in own:
+                _page(visit, page, columns[page[0]], prior is not None, stamp)
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True), len(pages)
 
 
-def _arranged(now: Rows, before: Rows | None) -> dict[str, dict[str, list[tuple[str, str]]]]:
-    """Record ids to write, by subject and event in their order."""
-    out: dict[str, dict[str, list[tuple[str, str]]]] = {}
-    for form, record_id, row in _changed(now, before):
+def _arranged(pages: list[Page]) -> dict[str, dict[str, list[Page]]]:
+    """Pages by subject and event in their order."""
+    out: dict[str, dict[str, list[Page]]] = {}
+    for page in pages:
+        row = page[1] or page[2]
+        assert row is not None
         events = out.setdefault(row["subj"] or STUDY_LEVEL, {})
-        events.setdefault(event_oid(row["visit"]), []).append((form, record_id))
+        events.setdefault(event_oid(row["visit"]), []).append(page)
     order = {f"SE.{visit.num}": place for place, visit in enumerate(VISITS)}
     return {
         subject: dict(sorted(events.items(), key=lambda event: order.get(event[0], len(order))))
@@ -151,19 +154,20 @@ def _arranged(now: Rows, before: Rows | None) -> dict[str, dict[str, list[tuple[
     }
 
 
-def _changed(now: Rows, before: Rows | None) -> Iterator[tuple[str, str, Row]]:
-    for form, rows in now.items():
-        old = {} if before is None else before.get(form, {})
-        yield from ((form, key, row) for key, row in rows.items() if before is None or old.get(key) != row)
-        yield from ((form, key, row) for key, row in old.items() if key not in rows)
+def _changed(now: Mapping[str, Table], before: Mapping[str, Table]) -> Iterator[Page]:
+    for form, table in now.items():
+        old = {row["record_id"]: row for row in _rows(before[form])} if form in before else {}
+        rows = {row["record_id"]: row for row in _rows(table)}
+        yield from ((form, row, old.get(key)) for key, row in rows.items() if old.get(key) != row)
+        yield from ((form, None, row) for key, row in old.items() if key not in rows)
 
 
-def _page(
-    event: etree._Element, form: str, record_id: str, row: Row | None, old: Row | None, transactional: bool, stamp: str
-) -> None:
+def _page(event: etree._Element, page: Page, columns: tuple[str, ...], transactional: bool, stamp: str) -> None:
+    form, row, old = page
     shown = row or old
     assert shown is not None
-    repeat = record_id.rsplit("-", 1)[1] if shown["subj"] else record_id.split("-", 1)[1]
+    record_id = shown["record_id"]
+    repeat = record_id.rsplit("-", 1)[-1] if shown["subj"] else record_id.split("-", 1)[-1]
     element = _add(event, "FormData", FormOID=f"F.{form}", FormRepeatKey=repeat.lstrip("0") or repeat)
     group = _add(element, "ItemGroupData", ItemGroupOID=f"IG.{form}")
     if transactional:
@@ -177,7 +181,7 @@ def _page(
         _audit(group, f"{row['entered_ts']}{OFFSET}")
     modified = f"{row['modified_ts']}{OFFSET}" if row["modified_ts"] != row["entered_ts"] else ""
     closing = CLOSING_ITEMS.get(form, ("page_status",)) if modified else ()
-    for column in (*HEAD, *FORMS[form], *TAIL):
+    for column in columns:
         value = row[column]
         if column in TIME_STAMPS or (value == "" if old is None else value == old[column]):
             continue
@@ -204,7 +208,7 @@ def _audit(parent: etree._Element, stamp: str, reason: str | None = None) -> Non
         _add(record, "ReasonForChange", reason)
 
 
-def _study(root: etree._Element) -> None:
+def _study(root: etree._Element, forms: Mapping[str, tuple[str, ...]]) -> None:
     study = _add(root, "Study", OID=STUDY_OID)
     names = _add(study, "GlobalVariables")
     _add(names, "StudyName", STUDY_OID)
@@ -214,16 +218,16 @@ def _study(root: etree._Element) -> None:
     for oid, symbol in sorted({unit for columns in UNITS.values() for unit in columns.values()}):
         _translated(_add(definitions, "MeasurementUnit", OID=f"MU.{oid}", Name=symbol), "Symbol", symbol)
     version = _add(study, "MetaDataVersion", OID=METADATA_OID, Name="Forms of the synthetic extracts")
-    _protocol(version)
-    for form in FORMS:
+    _protocol(version, forms)
+    for form in forms:
         definition = _add(version, "FormDef", OID=f"F.{form}", Name=form, Repeating="Yes")
         _add(definition, "ItemGroupRef", ItemGroupOID=f"IG.{form}", Mandatory="Yes")
-    for form, columns in FORMS.items():
+    for form, columns in forms.items():
         group = _add(version, "ItemGroupDef", OID=f"IG.{form}", Name=form, Repeating="No")
         for column in _items(columns):
             required = "Yes" if column in ("form_oid", "record_id") else "No"
             _add(group, "ItemRef", ItemOID=_named(form, column), Mandatory=required)
-    for form, columns in FORMS.items():
+    for form, columns in forms.items():
         for column in _items(columns):
             _item(version, form, column)
     for name, codes in CODE_LISTS.items():
@@ -232,19 +236,19 @@ def _study(root: etree._Element) -> None:
             _translated(_add(listed, "CodeListItem", CodedValue=code), "Decode", decode)
 
 
-def _protocol(version: etree._Element) -> None:
+def _protocol(version: etree._Element, forms: Mapping[str, tuple[str, ...]]) -> None:
     protocol = _add(version, "Protocol")
     for order, oid in enumerate([*(f"SE.{visit.num}" for visit in VISITS), LOG_EVENT], start=1):
         _add(protocol, "StudyEventRef", StudyEventOID=oid, OrderNumber=str(order), Mandatory="No")
     events = [(f"SE.{visit.num}", visit.name, "Scheduled") for visit in VISITS]
     for oid, name, kind in [*events, (LOG_EVENT, "LOG", "Common")]:
         event = _add(version, "StudyEventDef", OID=oid, Name=name, Repeating="No", Type=kind)
-        for form in FORMS:
+        for form in forms:
             _add(event, "FormRef", FormOID=f"F.{form}", Mandatory="No")
 
 
 def _items(columns: tuple[str, ...]) -> list[str]:
-    return [column for column in (*HEAD, *columns, *TAIL) if column not in TIME_STAMPS]
+    return [column for column in columns if column not in TIME_STAMPS]
 
 
 def _item(version: etree._Element, form: str, column: str) -> None:

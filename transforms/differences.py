@@ -115,9 +115,7 @@ class Side:
 
     def used(self, source: str) -> set[str]:
         """The sha256 of the files that the source is made of."""
-        own = [one["sha256"] for one in self.manifest["files"] if one["source"] == source]
-        full = self.manifest.get("sources", {}).get(source, {}).get("delivery") == "full"
-        return set(own[-1:] if full else own)
+        return {one["sha256"] for one in self.manifest["files"] if one["source"] == source and one["stands"]}
 
 
 def inputs_between(before: Side, after: Side, log: Sequence[Decision]) -> dict[str, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
 import re
@@ -344,13 +343,17 @@ def _keep_promise(name: str, said: ManifestFile | None, sha256: str, rows: int |
 
 
 def _sources_of(study: Study, name: str) -> tuple[Source, ...]:
-    """The sources that a file feeds: several where their formats let one file hold the rows of many."""
-    last = PurePosixPath(name).name
-    matches = [source for source in study.sources.values() if fnmatch.fnmatchcase(last, source.files)]
+    """The sources that a file feeds, each as the carrier the file is of.
+
+    They are several where their formats let one file hold the rows of many.
+    """
+    matches = [one for source in study.sources.values() for one in source.carriers if one.fits(name)]
     if len(matches) > 1 and (
-        len({type(source) for source in matches}) > 1 or any(isinstance(one, DelimitedSource) for one in matches)
+        len({type(source) for source in matches}) > 1
+        or len({source.source for source in matches}) < len(matches)
+        or any(isinstance(one, DelimitedSource) for one in matches)
     ):
-        names = ", ".join(source.source for source in matches)
+        names = ", ".join(dict.fromkeys(source.source for source in matches))
         raise UsageError(f"{name} fits several source contracts of {study.name} ({names}). Narrow their `files`")
     return tuple(matches)
 

@@ -6,10 +6,14 @@ the same in one process (`run`) and as a task of its own (`transforms.steps`, ca
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,9 @@ from transforms.findings import Explanation, Finding, RawPlace, Severity
 from transforms.gate import assess as gate_assessment
 from transforms.ingest import Ingested, ingest, ordered, read_extracts
 from transforms.reporting.delivery import delivery_report, page_name
-from transforms.sdtm.engine import StagedSource, map_study
+from transforms.sdtm.buckets import Bucket
+from transforms.sdtm.engine import map_bucket, map_study
+from transforms.sdtm.records import StagedSource
 from transforms.sources.extract import Extract
 from transforms.sources.odm import OdmExtract
 from transforms.sources.transactions import apply_transactions
@@ -56,6 +62,8 @@ KINDS: tuple[Kind, ...] = ("sdtm", "adam", "results")
 RESULT_KEYS = {conformance.TABLE.upper(): conformance.KEYS} | {
     name.upper(): keys for name, keys in gate_assessment.KEYS.items()
 }
+BUCKET_ROWS = 500_000
+"""Rows of a bucket of subjects, where nobody says how many buckets there are."""
 CODE = ("transforms", "sql", "expectations", "requirements.lock")
 TERMINOLOGY = ("cdisc_mappings/standards",)
 CODE_SUFFIXES = (".py", ".sql", ".yml", ".csv", ".lock", ".j2")
@@ -204,7 +212,7 @@ def _nothing(study: Study, ingested: Ingested, landing: Path) -> CairnError:
             f"{study.name}: nothing was published, every new delivery was refused; "
             f"an earlier publication stands:\n{lines}"
         )
-    patterns = ", ".join(sorted(source.files for source in study.sources.values()))
+    patterns = ", ".join(sorted({one.files for source in study.sources.values() for one in source.carriers}))
     return UsageError(f"{landing} holds no extract of {study.name}. Its contracts ask for: {patterns}")
 
 
@@ -286,7 +294,7 @@ def build(
 ) -> None:
     """All stages of one snapshot, one after the other; `extracts` are those read already."""
     stage_sources(study, where, building, extracts)
-    map_datasets(study, building)
+    map_datasets(study, building, buckets=bucket_count(study, building))
     finish_sdtm(study, building)
     assess_gate(study, where, building)
     derive_datasets(study, building)
@@ -331,30 +339,32 @@ def stage_all(
     found: list[Finding] = []
     account: list[AccountLine] = []
     files: dict[str, list[RawFile]] = {}
+    carriers: dict[str, Source] = {}
     used: dict[str, list[Received]] = {}
     for name, source in study.sources.items():
-        own = ordered(received, name)
-        used[name] = own if source.delivery == "incremental" else own[-1:]
+        carriers[name], used[name] = standing(source, ordered(received, name))
     read = _read(study, store, used, extracts)
+    before = _seen_before(study, store, received, used)
     for name, source in study.sources.items():
         own = ordered(received, name)
         found.extend(late_files(name, own))
+        found.extend(other_carriers(source, own))
         account.extend(
             AccountLine(name, entry.file, entry.sha256, "superseded", "later_file", entry.rows)
             for entry in own
             if entry not in used[name]
         )
         files[name] = _in_order(
-            source, [RawFile(entry.file, entry.sha256, read[(name, entry.sha256)]) for entry in used[name]]
+            carriers[name], [RawFile(entry.file, entry.sha256, read[(name, entry.sha256)]) for entry in used[name]]
         )
-        if source.delivery == "full" and files[name]:
-            earlier = {one.sha256: one for one in own[:-1] if one.sha256 != files[name][0].sha256}
-            before = (
-                read_extracts(study, [source], store.path(one.sha256), one.file)[0][name] for one in earlier.values()
-            )
-            found.extend(disappeared(source, files[name][0], before, list(earlier.values())))
+        subject = carriers[name].subject
+        if carriers[name].delivery == "full" and subject is not None:
+            for file in files[name]:
+                store.keep_subjects(file.sha256, _reading(carriers[name]), _subjects(subject, file.extract))
+        if files[name]:
+            found.extend(disappeared(carriers[name], files[name], before[name]))
         unordered = {entry.file for entry in own if not entry.extracted_at}
-        if source.delivery == "full" and len(unordered) > 1:
+        if carriers[name].delivery == "full" and len(unordered) > 1:
             found.append(
                 Finding(
                     "order_not_declared",
@@ -373,7 +383,7 @@ def stage_all(
                     name,
                     "",
                     f"no file of the source {name} was accepted so far; what needs it is empty",
-                    f"Deliver a file that fits {source.files}",
+                    f"Deliver a file that fits {' or '.join(one.files for one in source.carriers)}",
                 )
             )
     staged: dict[str, Staged] = {}
@@ -382,12 +392,10 @@ def stage_all(
         identities = None
         if source.identity is not None:
             link = source.identity
-            identities, problems = identity_map(
-                study.sources[link.source], files[link.source], link.column, link.subject
-            )
+            identities, problems = identity_map(carriers[link.source], files[link.source], link.column, link.subject)
             found.extend(problems)
         staged[name] = stage(
-            source,
+            carriers[name],
             files[name],
             cut_off=cut_off,
             identities=identities,
@@ -399,6 +407,80 @@ def stage_all(
     for one in staged.values():
         found.extend(one.findings)
     return staged, found, account
+
+
+def standing(source: Source, own: Sequence[Received]) -> tuple[Source, list[Received]]:
+    """The carrier and the files of a source that stand; `own` are in the order of extraction.
+
+    The file extracted last says by which carrier the source comes. It stands alone where that carrier is delivered in
+    full; where it is incremental, all files of this carrier stand and none of another: what two carriers said is
+    never put together.
+    """
+    if not own:
+        return source, []
+    carrier = source.carrier_of(own[-1].file)
+    if carrier.delivery == "full":
+        return carrier, list(own[-1:])
+    return carrier, [entry for entry in own if source.carrier_of(entry.file) is carrier]
+
+
+def other_carriers(source: Source, own: Sequence[Received]) -> list[Finding]:
+    """The change of carrier is said where files of a source came by several."""
+    if not source.also or not own:
+        return []
+    carrier = source.carrier_of(own[-1].file)
+    others = [entry for entry in own if source.carrier_of(entry.file) is not carrier]
+    if not others:
+        return []
+    return [
+        Finding(
+            "carrier_changed",
+            Severity.INFORMATION,
+            source.source,
+            "",
+            f"{own[-1].file}, extracted last, came by another carrier than {others[-1].file}; what came by that one "
+            "no longer stands",
+            "Nothing, if the sender changed the format; otherwise ask which files to send",
+            (RawPlace(others[-1].file, (), others[-1].sha256),),
+            others[-1].sha256,
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class SeenBefore:
+    """What an earlier full file of a source held: the subject and line of each row, if the source has subjects."""
+
+    entry: Received
+    subjects: pa.Table | None
+
+
+def _seen_before(
+    study: Study, store: RawStore, received: Sequence[Received], used: Mapping[str, Sequence[Received]]
+) -> dict[str, list[SeenBefore]]:
+    """The full files of each source that no longer stand; what the raw store kept of one is not read again."""
+    found: dict[str, list[SeenBefore]] = {name: [] for name in study.sources}
+    waiting: dict[tuple[str, str], list[tuple[Source, str, Received]]] = {}
+    for name, source in study.sources.items():
+        stand = {entry.sha256 for entry in used[name]}
+        earlier = {one.sha256: one for one in ordered(received, name) if one.sha256 not in stand}
+        for entry in earlier.values():
+            carrier = source.carrier_of(entry.file)
+            if carrier.delivery != "full":
+                continue
+            kept = store.subjects(entry.sha256, _reading(carrier)) if carrier.subject is not None else None
+            if carrier.subject is not None and kept is None:
+                waiting.setdefault((entry.sha256, entry.file), []).append((carrier, carrier.subject, entry))
+            else:
+                found[name].append(SeenBefore(entry, kept))
+    for (sha256, file), several in waiting.items():
+        extracts, _ = read_extracts(study, [carrier for carrier, _, _ in several], store.path(sha256), file)
+        for carrier, subject, entry in several:
+            subjects = _subjects(subject, extracts[carrier.source])
+            store.keep_subjects(sha256, _reading(carrier), subjects)
+            found[carrier.source].append(SeenBefore(entry, subjects))
+    return {name: sorted(own, key=lambda one: (one.entry.extracted_at or "", one.entry.number))
+            for name, own in found.items()}  # fmt: skip
 
 
 def direct_identifiers() -> Identifiers:
@@ -450,17 +532,16 @@ def late_files(source: str, own: Sequence[Received]) -> list[Finding]:
     return found
 
 
-def disappeared(
-    source: Source, last: RawFile, earlier: Iterable[Extract], entries: Sequence[Received]
-) -> list[Finding]:
-    """Rows and subjects that earlier files of a full source have and the one that stands lacks.
+def disappeared(source: Source, files: Sequence[RawFile], earlier: Sequence[SeenBefore]) -> list[Finding]:
+    """Rows and subjects that earlier full files of a source have and the files that stand lack.
 
     All earlier files count, so that a loss does not close itself with the next delivery that repeats it.
     """
     found = []
+    last = files[-1]
     place = (RawPlace(last.name, (), last.sha256),)
-    rows = last.extract.rows
-    most = max((one.rows for one in entries), default=0)
+    rows = sum(file.extract.rows - _replaced(file.extract) for file in files)
+    most = max((one.entry.rows for one in earlier), default=0)
     if most and rows < most * (1 - source.rows_may_drop):
         found.append(
             Finding(
@@ -477,16 +558,18 @@ def disappeared(
         )
     if source.subject is None:
         return found
-    here = set(text.used_texts(last.extract.frame[source.subject]))
+    here = {one for file in files for one in text.used_texts(file.extract.frame[source.subject])}
     seen: set[str] = set()
     places = []
-    for entry, extract in reversed(list(zip(entries, earlier, strict=True))):
-        subjects = extract.frame[source.subject]
+    for one in reversed(earlier):
+        if one.subjects is None:
+            continue
+        subjects = parquet.frame_of(one.subjects)["subject"]
         gone = set(text.used_texts(subjects)) - here - seen
         if gone:
             seen |= gone
-            lines = extract.lines[subjects.isin(gone).to_numpy()]
-            places.append(RawPlace(entry.file, tuple(int(line) for line in np.sort(lines)), entry.sha256))
+            lines = one.subjects["line"].to_numpy()[subjects.isin(gone).to_numpy()]
+            places.append(RawPlace(one.entry.file, tuple(int(line) for line in np.sort(lines)), one.entry.sha256))
     if seen:
         found.append(
             Finding(
@@ -503,6 +586,22 @@ def disappeared(
     return found
 
 
+def _replaced(extract: Extract) -> int:
+    """Rows of an extract that its reader knows to stand no more."""
+    return sum(len(one.rows) for one in extract.settled if one.outcome in {"superseded", "excluded"})
+
+
+def _subjects(subject: str, extract: Extract) -> pa.Table:
+    """The subject and the line of each row of an extract."""
+    return pa.table({"subject": text.to_arrow(extract.frame[subject]), "line": pa.array(extract.lines)})
+
+
+def _reading(source: Source) -> str:
+    """What names the way a source's files are read: its contract and the readers."""
+    readers = content_hash(ROOT, ("transforms/sources",), CODE_SUFFIXES)
+    return hashlib.sha256(f"{readers}{source.model_dump_json()}".encode()).hexdigest()[:16]
+
+
 def _read(
     study: Study,
     store: RawStore,
@@ -515,7 +614,8 @@ def _read(
     for name, entries in used.items():
         for entry in entries:
             if (name, entry.sha256) not in read:
-                waiting.setdefault((entry.sha256, entry.file), []).append(study.sources[name])
+                carrier = study.sources[name].carrier_of(entry.file)
+                waiting.setdefault((entry.sha256, entry.file), []).append(carrier)
     for (sha256, file), sources in waiting.items():
         found, _ = read_extracts(study, sources, store.path(sha256), file)
         read.update({(name, sha256): extract for name, extract in found.items()})
@@ -577,7 +677,7 @@ class _StagedSources(Mapping[str, StagedSource]):
 
     def __getitem__(self, name: str) -> StagedSource:
         if name not in self.read:
-            self.read[name] = snapshot.staged_source(self.building.read(f"staged/{name}"))
+            self.read[name] = snapshot.staged_source(self.building.encoded(f"staged/{name}"))
         return self.read[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -587,13 +687,60 @@ class _StagedSources(Mapping[str, StagedSource]):
         return len(self.study.sources)
 
 
-def map_datasets(study: Study, building: Building, only: Iterable[str] | None = None) -> dict[str, int]:
+def bucket_count(study: Study, building: Building) -> int:
+    """In how many buckets of subjects the rows are mapped: CAIRN_BUCKETS, else as many as the rows ask for.
+
+    The count is not in the bytes of a snapshot. Raises UsageError where CAIRN_BUCKETS is no number from 1.
+    """
+    written = os.environ.get("CAIRN_BUCKETS", "")
+    if written:
+        return _counted("CAIRN_BUCKETS", written)
+    return 1 + sum(building.rows(f"staged/{name}") for name in study.sources) // BUCKET_ROWS
+
+
+def _workers(buckets: int) -> int:
+    """How many processes map buckets: CAIRN_WORKERS, else one for each processor; never more than buckets."""
+    written = os.environ.get("CAIRN_WORKERS", "")
+    most = _counted("CAIRN_WORKERS", written) if written else len(os.sched_getaffinity(0))
+    return min(most, buckets)
+
+
+def _counted(name: str, written: str) -> int:
+    if not written.isascii() or not written.isdigit() or int(written) < 1:
+        raise UsageError(f"{name} is {written!r}. Write a whole number from 1, or leave it away")
+    return int(written)
+
+
+def _mapped_apart(study: Study, building: Building, only: tuple[str, ...] | None, count: int) -> list[Bucket]:
+    """The buckets of subjects, each mapped in a process of its own."""
+    workers = _workers(count)
+    asked = (repeat(study), repeat(building), range(count), repeat(count), repeat(only))
+    if workers == 1:
+        return list(map(_map_bucket, *asked))
+    # A process that forks while Arrow's threads run may hang, so workers begin afresh.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_map_bucket, *asked))
+
+
+def _map_bucket(study: Study, building: Building, number: int, count: int, only: tuple[str, ...] | None) -> Bucket:
+    cut_off = building.opening()["cut_off"]
+    return map_bucket(study, _StagedSources(study, building), number, count, only, cut_off=cut_off)
+
+
+def map_datasets(
+    study: Study, building: Building, only: Iterable[str] | None = None, *, buckets: int = 1
+) -> dict[str, int]:
     """Map all SDTM datasets, or `only` some, and write each with its links, findings and accounts.
 
-    Returns the number of records of each dataset written.
+    With several `buckets` subjects are mapped apart, in several processes; what is written is the same. Returns the
+    number of records of each dataset written.
     """
-    wanted = tuple(study.datasets if only is None else only)
-    mapped = map_study(study, _StagedSources(study, building), only, cut_off=building.opening()["cut_off"])
+    only = None if only is None else tuple(only)
+    wanted = tuple(study.datasets) if only is None else only
+    apart = _mapped_apart(study, building, only, buckets) if buckets > 1 else ()
+    mapped = map_study(
+        study, _StagedSources(study, building), only, cut_off=building.opening()["cut_off"], buckets=apart
+    )
     for name in wanted:
         for own in (name, f"SUPP{name}"):
             dataset = mapped.datasets.get(own)
@@ -619,22 +766,26 @@ def finish_sdtm(study: Study, building: Building) -> None:
     ids = {
         name.upper(): building.read(f"parts/sdtm/{name}.ids")["record_id"].to_numpy().astype(np.int64) for name in names
     }
-    tables = [lineage.SCHEMA.empty_table()]
-    for name in names:
-        tables.append(building.read(f"parts/sdtm/{name}.records"))
-        tables.append(lineage.numbered(building.read(f"parts/sdtm/{name}.values"), ids))
-    links = lineage.with_versions(pa.concat_tables(tables), building.read("versions"))
-    building.write("parts/sdtm.findings", findings_module.to_arrow(_conforming(study, building, links)))
+
+    def links() -> Iterator[pa.Table]:
+        for name in names:
+            yield building.read(f"parts/sdtm/{name}.records")
+            yield lineage.numbered(building.read(f"parts/sdtm/{name}.values"), ids)
+
+    linked = lineage.with_versions(links(), building.read("versions"))
+    building.write_parts("parts/sdtm.lineage", linked, lineage.SCHEMA)
+    found = _conforming(study, building, lineage.Links(building.path("parts/sdtm.lineage")))
     # Written last: who finds it takes the stage for done.
-    building.write("parts/sdtm.lineage", links)
+    building.write("parts/sdtm.findings", findings_module.to_arrow(found))
 
 
-def _conforming(study: Study, building: Building, links: pa.Table) -> list[Finding]:
+def _conforming(study: Study, building: Building, links: lineage.Links) -> list[Finding]:
     """Check the SDTM datasets, write the table of conformance, and return what a person must know or answer."""
     opening, book = building.opening(), rule_book(study)
-    datasets = {name.upper(): building.read(f"sdtm/{name}") for name in building.names("sdtm")}
+    datasets = {name.upper(): building.encoded(f"sdtm/{name}") for name in building.names("sdtm")}
     frames = {name: parquet.frame_of(table) for name, table in datasets.items()}
     breaches, reached = examine(frames, book.sdtm, opening["cut_off"])
+    del frames
     outcomes = [
         *conformance.own_outcomes(book.sdtm, breaches, reached, opening["identity"]["code"][:12]),
         *conformance.run_engines(
@@ -645,24 +796,19 @@ def _conforming(study: Study, building: Building, links: pa.Table) -> list[Findi
     building.write(f"results/{conformance.TABLE}", conformance.table_of(judged))
     stands = {(one.outcome.domain, one.outcome.rule, one.outcome.variable) for one in judged if one.by}
 
-    def lines(dataset: str, records: np.ndarray) -> tuple[RawPlace, ...]:
-        return lineage.places(links, dataset, records)
-
     return [
         *(
-            _finding(one, lines(one.dataset, one.rows + 1))
+            _finding(one, links.places(one.dataset, one.rows + 1))
             for one in breaches
             if (one.dataset, one.rule.id, one.variable) not in stands
         ),
-        *conformance.findings(judged, book.explained, lines),
+        *conformance.findings(judged, book.explained, links.places),
     ]
 
 
-def _checked(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], links: pa.Table) -> pa.Table:
+def _checked(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], links: lineage.Links) -> pa.Table:
     """Breaches of datasets as findings, with the raw lines their records are from."""
-    found = [
-        _finding(breach, lineage.places(links, breach.dataset, breach.rows + 1)) for breach in check(frames, rules)
-    ]
+    found = [_finding(breach, links.places(breach.dataset, breach.rows + 1)) for breach in check(frames, rules)]
     return findings_module.to_arrow(found)
 
 
@@ -675,7 +821,7 @@ def assess_gate(study: Study, where: Home, building: Building) -> None:
     names = [name for name in ("DM", "EX", "AE", "SUPPAE") if name.lower() in building.names("sdtm")]
     frames = {name: building.frame(f"sdtm/{name.lower()}") for name in names}
     staged = (
-        None if gate.decisions is None else snapshot.staged_source(building.read(f"staged/{gate.decisions.source}"))
+        None if gate.decisions is None else snapshot.staged_source(building.encoded(f"staged/{gate.decisions.source}"))
     )
     log = [
         (one.number, one.by, one.target)
@@ -691,12 +837,12 @@ def assess_gate(study: Study, where: Home, building: Building) -> None:
     )
     for name, table in assessed.tables.items():
         building.write(f"results/{name}", table)
-    links = building.read("parts/sdtm.lineage")
+    links = lineage.Links(building.path("parts/sdtm.lineage"))
     found = []
     for one in assessed.breaches:
         rows = np.array(one.rows, dtype=np.int64)
         if one.dataset in study.datasets:
-            places = lineage.places(links, one.dataset, rows + 1)
+            places = links.places(one.dataset, rows + 1)
         else:
             places = _staged_places(staged, rows) if staged is not None else ()
         found.append(
@@ -742,9 +888,9 @@ def derive_datasets(study: Study, building: Building, only: Iterable[str] | None
 def finish_adam(study: Study, building: Building) -> None:
     """Join the links of all datasets and check the analysis datasets; needs every dataset to be derived."""
     names = sorted(name.lower() for name in study.analyses)
-    own = [building.read(f"parts/adam/{name}.lineage") for name in names]
-    links = pa.concat_tables([building.read("parts/sdtm.lineage"), *own])
-    building.write("lineage", links)
+    parts = ("parts/sdtm.lineage", *(f"parts/adam/{name}.lineage" for name in names))
+    building.write_parts("lineage", (one for part in parts for one in building.parts(part)), lineage.SCHEMA)
+    links = lineage.Links(building.path("lineage"))
     frames = {name.upper(): building.frame(f"adam/{name}") for name in names}
     building.write("parts/adam.findings", _checked(frames, rule_book(study).adam, links))
 
@@ -766,7 +912,13 @@ def close(study: Study, where: Home, building: Building) -> None:
     building.write("accounts", pa.concat_tables(accounts))
     building.write("specification", snapshot.specification_table(study))
     severities = found["severity"].to_pylist()
-    received = {(entry.source, entry.sha256): entry for entry in _covered(where, opening)}
+    covered = _covered(where, opening)
+    received = {(entry.source, entry.sha256): entry for entry in covered}
+    stands = {
+        (name, entry.sha256)
+        for name, source in study.sources.items()
+        for entry in standing(source, ordered(covered, name))[1]
+    }
     decisions = where.decisions.entries()[: opening["decisions"]]
     manifest = {
         **identity,
@@ -779,12 +931,11 @@ def close(study: Study, where: Home, building: Building) -> None:
                 **one,
                 "rows": received[(one["source"], one["sha256"])].rows,
                 "bytes": received[(one["source"], one["sha256"])].size,
+                "stands": (one["source"], one["sha256"]) in stands,
             }
             for one in identity["files"]
         ],
-        "datasets": {
-            name.upper(): building.read(f"{kind}/{name}").num_rows for kind in KINDS for name in building.names(kind)
-        },
+        "datasets": {name.upper(): building.rows(f"{kind}/{name}") for kind in KINDS for name in building.names(kind)},
         "findings": {severity.value: severities.count(severity.value) for severity in Severity},
     }
     write_json(building.folder / MANIFEST, manifest)

@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from transforms.adam.records import AnalysisDataset, DerivationLine, RecordLink
 from transforms.core import text
-from transforms.sdtm.engine import StagedSource
-from transforms.sdtm.records import Dataset, MappingLine
+from transforms.sdtm.records import Dataset, MappingLine, StagedSource
 from transforms.sources.extract import AUDIT
 from transforms.staging.stage import AccountLine, Staged
 from transforms.study import Study, analyses, fingerprints, graph
@@ -202,7 +201,6 @@ def described(study: Study) -> dict[str, object]:
         "specification_files": dict(study.specification_files),
         "sources": {
             name: {
-                "delivery": source.delivery,
                 "record_id": list(source.record_id),
                 "fingerprint": fingerprints.of_source(source),
             }

@@ -181,7 +181,7 @@ def _waits(home: Home, stage: str, snapshot_id: str) -> bool:
         return False
     if stage == "publish":
         return home.snapshots.exists(snapshot_id)
-    return building.folder.is_dir() and (stage == "adam" or "sdtm.lineage" not in building.names("parts"))
+    return building.folder.is_dir() and (stage == "adam" or "sdtm.findings" not in building.names("parts"))
 
 
 def report(study: str, run_id: str) -> str:

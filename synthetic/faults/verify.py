@@ -152,10 +152,10 @@ def compare(landing: Path, expected: Sequence[Expected], found: Found) -> Compar
     for one, at in told:
         places.setdefault(one["rule"], set()).update(at)
     wanted: dict[tuple[str, str, str], list[Expected]] = {}
-    for one in expected:
-        if one.fault:
-            must = [one] if one.necessity == "must" else []
-            wanted.setdefault((one.fault, one.check, one.state), []).extend(must)
+    for each in expected:
+        if each.fault:
+            must = [each] if each.necessity == "must" else []
+            wanted.setdefault((each.fault, each.check, each.state), []).extend(must)
     lines = [
         Line(*fault, len(musts), tuple(f"{one.rule} {one.keys}" for one in musts if not _is_there(one, places, rows)))
         for fault, musts in wanted.items()
@@ -181,9 +181,9 @@ def _unexpected(
         one.rule for one in expected if one.necessity == "may" or (one.necessity == "must" and one.keys == "{}")
     }
     somewhere: dict[str, set[Place]] = {}
-    for one in expected:
-        if one.necessity == "must" and one.rule not in anywhere:
-            somewhere.setdefault(one.rule, set()).update(rows.fitting(one.file, json.loads(one.keys)))
+    for each in expected:
+        if each.necessity == "must" and each.rule not in anywhere:
+            somewhere.setdefault(each.rule, set()).update(rows.fitting(each.file, json.loads(each.keys)))
     counted: Counter[tuple[str, ...]] = Counter()
     for one, at in told:
         if one["rule"] in anywhere:

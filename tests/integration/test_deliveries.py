@@ -6,7 +6,9 @@ Expected values are written down from the rows that each test drops, not from wh
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -14,8 +16,10 @@ import pytest
 
 from tests.integration.test_extracts import accounts_close, contents, dataset, findings
 from tests.small_study import EXTRACTS, SmallStudy
+from transforms import pipeline
 from transforms.errors import ConfigurationError
 from transforms.pipeline import Home, difference
+from transforms.study import Study
 
 VITALS = EXTRACTS["vitals.csv"]
 DOSING = EXTRACTS["dosing.csv"]
@@ -187,6 +191,34 @@ def test_a_subject_and_rows_that_disappear_are_critical_until_they_are_back(smal
     assert {"rows_dropped", "subject_disappeared"} <= set(findings(small.run()).index)
     small.drop("demog.csv", EXTRACTS["demog.csv"].replace("63.0", "64"))
     assert not {"rows_dropped", "subject_disappeared"} & set(findings(small.run()).index)
+
+
+def test_an_earlier_file_is_read_once_however_many_deliveries_follow(
+    small: SmallStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept of its subjects says the same as the file: deleted, it is made anew from the file."""
+    read: list[str] = []
+    reader = pipeline.read_extracts
+
+    def reading(study: Study, sources: Any, path: Path, name: str) -> Any:
+        read.append(name)
+        return reader(study, sources, path, name)
+
+    monkeypatch.setattr(pipeline, "read_extracts", reading)
+    small.run()
+    small.drop("demog.csv", EXTRACTS["demog.csv"].replace("003,11,55,FEMALE,USA\n", ""))
+    kept = findings(small.run())
+    read.clear()
+    again = EXTRACTS["demog.csv"].replace("003,11,55,FEMALE,USA\n", "").replace("63.0", "64")
+    small.drop("demog.csv", again)
+    told = findings(small.run())
+    assert read.count("demog.csv") == 0
+    shutil.rmtree(small.home / "raw" / "small" / "subjects")
+    small.drop("demog.csv", again.replace("64", "65"))
+    anew = findings(small.run())
+    assert read.count("demog.csv") == 3
+    places = [str(one.loc["subject_disappeared", "places"]) for one in (kept, told, anew)]
+    assert places[0] == places[1] == places[2]
 
 
 def test_a_contract_may_allow_a_drop_but_not_a_subject(small: SmallStudy) -> None:

@@ -15,7 +15,8 @@ from lxml import etree
 import synthetic
 from synthetic import edc, metadata
 from synthetic.__main__ import main
-from synthetic.delivery import SERIES
+from synthetic.convert import convert
+from synthetic.delivery import SERIES, Formats
 from synthetic.protocol import LABEL
 
 ODM = "{http://www.cdisc.org/ns/odm/v1.3}"
@@ -56,7 +57,7 @@ def as_iso(row: dict[str, str]) -> dict[str, str]:
 
 
 def document(landing: Path) -> etree._Element:
-    (path,) = landing.glob("UCMSC_ODM_*.xml")
+    (path,) = landing.glob("UCMSC_ODM*_*.xml")
     return etree.parse(path).getroot()
 
 
@@ -295,7 +296,7 @@ def test_hl7_messages_parse_as_oru_r01(folder: Path) -> None:
 def test_manifest_counts_rows_of_each_format(folder: Path) -> None:
     landing = folder / "transactions" / "S4" / "landing"
     entries = {entry["name"]: entry["rows"] for entry in json.loads((landing / "manifest.json").read_text())["files"]}
-    assert entries["UCMSC_ODM_20250131T0600.xml"] == sum(1 for _ in groups(document(landing)))
+    assert entries["UCMSC_ODMTX_20250131T0600.xml"] == sum(1 for _ in groups(document(landing)))
     (path,) = landing.glob("*.hl7")
     assert entries[path.name] == path.read_bytes().count(b"\rOBX|")
 
@@ -323,3 +324,34 @@ def test_forms_have_the_formats_the_readme_says() -> None:
             (line,) = (line for line in section.splitlines() if f"`{column}`" in "".join(line.split("|")[1:2]))
             assert f"`{how}`" in line, (form, column)
     assert set(metadata.DATE_FORMATS) == set(edc.FORMS)
+
+
+def test_a_folder_carried_over_holds_what_the_generator_writes(folder: Path, tmp_path: Path) -> None:
+    """Without faults both ways end in the same bytes, manifest included."""
+    main(["convert", "--landing", str(folder / "csv" / "S3" / "landing"), "--out", str(tmp_path), "--lab", "text"])
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert written == {path.name: path.read_bytes() for path in (folder / "snapshot" / "S3" / "landing").iterdir()}
+    main(["convert", "--landing", str(folder / "csv" / "S1" / "landing"), "--out", str(tmp_path / "lab")])
+    (path,) = (folder / "transactions" / "S1" / "landing").glob("LIS_YHD_*.hl7")
+    assert (tmp_path / "lab" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_what_has_no_place_in_the_other_format_is_said(folder: Path, tmp_path: Path) -> None:
+    landing, out = tmp_path / "landing", tmp_path / "out"
+    landing.mkdir()
+    for path in (folder / "csv" / "S1" / "landing").iterdir():
+        (landing / path.name).write_bytes(path.read_bytes())
+    (ae,) = landing.glob("UCMSC_AE_*.csv")
+    later = ae.name.replace("T0600", "T0700")
+    (landing / later).write_bytes(ae.read_bytes()[:-40])
+    (landing / "readme.txt").write_bytes(b"x")
+    (kps,) = landing.glob("UCMSC_KPS_*.csv")
+    kps.write_bytes(kps.read_bytes().replace(b"\r\n", b",\r\n", 1).replace(b",\r\n", b",kpscomm\r\n", 1))
+    assert {(one.file, one.why.partition(" ")[0]) for one in convert(landing, out, Formats(edc="odm"))} == {
+        (later, "its"),
+        (kps.name, "its"),
+        ("KPS", "no"),
+    }
+    assert (out / "readme.txt").read_bytes() == b"x"
+    with pytest.raises(ValueError, match="two extracts"):
+        convert(landing, out, Formats(edc="odm-transactional"))

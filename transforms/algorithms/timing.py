@@ -349,7 +349,7 @@ class VisitByDate(Derived):
                 "visit_not_logged_yet",
                 Severity.INFORMATION,
                 recent,
-                f"{self.date} falls in no visit of the subject, and lies no more than {self.grace} days before the cut-off",
+                f"{self.date} falls in no visit of the subject, and lies {self.grace} days before the cut-off at most",
                 "Nothing: the visit is expected with the next extract of the visit log",
             ),
         )

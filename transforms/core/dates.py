@@ -68,6 +68,11 @@ def layout_pattern(layout: str) -> re.Pattern[str]:
         raise ValueError(f"layout {layout!r} repeats a part ({error})") from error
 
 
+def layout_parts(layout: str) -> frozenset[str]:
+    """The parts of a date or time that a layout holds, as `year`, `month` (however written) or `minute`."""
+    return frozenset("month" if name == "monthname" else name for name in layout_pattern(layout).groupindex)
+
+
 def to_iso(collected: str, layouts: tuple[str, ...]) -> str | None:
     """The ISO 8601 text of a collected date under the first layout that fits; None if none does.
 

@@ -7,7 +7,7 @@ sorted, numbered and checked against the standard. The engine knows no study.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,24 +18,13 @@ from transforms.core import conditions, text
 from transforms.core.tables import Table
 from transforms.findings import Finding, RawPlace, Severity
 from transforms.sdtm import finish
+from transforms.sdtm.buckets import Bucket, Told, apart, bucket_rows, joined, merged, of_rows, sent
 from transforms.sdtm.elements import element_records
-from transforms.sdtm.records import Dataset, Joined, MappingLine, Records
+from transforms.sdtm.records import Dataset, Joined, MappingLine, Records, StagedSource
 from transforms.sdtm.relations import related_records
 from transforms.standards import VariableStandard
 from transforms.study import Study, check, graph
 from transforms.study.models import DatasetFile, Group, Join, Variable
-
-
-@dataclass(frozen=True)
-class StagedSource:
-    """A staged source as the engine needs it: columns, subjects, and for each row its file and line."""
-
-    frame: pd.DataFrame
-    subjects: pd.Series
-    files: tuple[str, ...]
-    hashes: tuple[str, ...]
-    file_codes: np.ndarray
-    lines: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -48,13 +37,51 @@ class Mapped:
 
 
 def map_study(
-    study: Study, staged: Mapping[str, StagedSource], only: Iterable[str] | None = None, *, cut_off: str
+    study: Study,
+    staged: Mapping[str, StagedSource],
+    only: Iterable[str] | None = None,
+    *,
+    cut_off: str,
+    buckets: Sequence[Bucket] = (),
 ) -> Mapped:
     """Map all datasets of a study, or `only` some (what they need is computed and not returned).
 
-    `cut_off` is an ISO 8601 date.
+    `cut_off` is an ISO 8601 date. `buckets` are all buckets of the study, where subjects were mapped apart already by
+    `map_bucket`; the result is the same.
     """
-    return _Run(study, staged, cut_off).run(None if only is None else tuple(only))
+    wanted = None if only is None else tuple(only)
+    run = _Run(study, staged, cut_off)
+    if buckets:
+        run.told.extend(one for bucket in buckets for one in bucket.told)
+        run.records.update(joined(staged, buckets))
+        run.done = frozenset(run.records)
+        if "DM" in run.records:
+            run.subjects = frozenset(text.used_texts(run.records["DM"].frame["USUBJID"]))
+    return run.run(wanted)
+
+
+def map_bucket(
+    study: Study,
+    staged: Mapping[str, StagedSource],
+    number: int,
+    count: int,
+    only: Iterable[str] | None = None,
+    *,
+    cut_off: str,
+) -> Bucket:
+    """Map the subjects of bucket `number` (from 0) of `count`, as far as subjects can be mapped apart."""
+    by_subject, free = apart(study)
+    rows: dict[str, np.ndarray] = {}
+    taken: dict[str, StagedSource] = {}
+    for dataset in (study.datasets[name] for name in by_subject):
+        for group in dataset.records:
+            for name in (group.source or "", *group.join):
+                if name not in taken:
+                    rows[name] = bucket_rows(staged[name], number, count)
+                    taken[name] = of_rows(staged[name], rows[name])
+    run = _Run(study, taken, cut_off)
+    run.make(None if only is None else tuple(only), by_subject | free)
+    return sent({name: one for name, one in run.records.items() if name in by_subject}, run.told, rows)
 
 
 @dataclass
@@ -63,28 +90,38 @@ class _Run:
     staged: Mapping[str, StagedSource]
     cut_off: str
     records: dict[str, Records] = field(default_factory=dict)
+    done: frozenset[str] = frozenset()
     subjects: frozenset[str] = frozenset()
-    findings: list[Finding] = field(default_factory=list)
+    step: tuple[int, ...] = ()
+    told: list[Told] = field(default_factory=list)
     account: list[MappingLine] = field(default_factory=list)
 
     def run(self, only: tuple[str, ...] | None) -> Mapped:
+        self.make(only, frozenset(self.study.datasets) - self.done)
+        findings = merged(self.told)
+        finished: dict[str, Dataset] = {}
+        for name, records in sorted(self.records.items()):
+            if only is None or name in only:
+                finished.update(finish.finish(self.study, records, findings))
+                self.count(self.study.datasets[name], records)
+        return Mapped(finished, tuple(findings), tuple(self.account))
+
+    def make(self, only: tuple[str, ...] | None, datasets: frozenset[str]) -> None:
+        """Make and fill the records of some datasets, in the order of what they read; the others are there already."""
         needs = graph.dependencies(self.study)
         wanted = None if only is None else [node for node in needs if node[0] in only]
         order = graph.order(needs, wanted)
         definitions = {name: graph.definitions(dataset) for name, dataset in self.study.datasets.items()}
-        for dataset, variable in order:
+        for step, (dataset, variable) in enumerate(order):
+            self.step = (step,)
+            if dataset not in datasets:
+                continue
             if variable == graph.RECORDS:
                 self.make_records(self.study.datasets[dataset])
             elif variable in definitions[dataset]:
                 for _, definition in definitions[dataset][variable]:
                     if definition.algorithm.derived:
                         self.derive(dataset, variable, definition)
-        finished: dict[str, Dataset] = {}
-        for name, records in sorted(self.records.items()):
-            if only is None or name in only:
-                finished.update(finish.finish(self.study, records, self.findings))
-                self.count(self.study.datasets[name], records)
-        return Mapped(finished, tuple(self.findings), tuple(self.account))
 
     def make_records(self, dataset: DatasetFile) -> None:
         if dataset.elements is not None:
@@ -96,7 +133,11 @@ class _Run:
             frames = {name: records.frame for name, records in self.records.items()}
             self.records[dataset.name] = related_records(self.study, dataset, frames)
             return
-        parts = [self.group_records(dataset, group) for group in dataset.records]
+        node, parts = self.step, []
+        for number, group in enumerate(dataset.records):
+            self.step = (*node, number)
+            parts.append(self.group_records(dataset, group))
+        self.step = (*node, len(parts))
         records = Records.stacked(dataset.name, parts, self.numeric(dataset))
         self.records[dataset.name] = records
         if dataset.name == "DM":
@@ -215,7 +256,8 @@ class _Run:
     def tell_of_rows(self, records: Records, mask: np.ndarray, finding: Finding) -> None:
         """A finding on the rows under a mask, if there are any."""
         if mask.any():
-            self.findings.append(replace(finding, places=records.places_of_rows([np.flatnonzero(mask)])))
+            places = records.places_of_rows([np.flatnonzero(mask)])
+            self.told.append(Told(self.step, replace(finding, places=places)))
 
     def identify(self, dataset: DatasetFile, group: Group, records: Records) -> None:
         file = self.study.file
@@ -267,19 +309,18 @@ class _Run:
         if not problem.mask.any():
             return
         places: tuple[RawPlace, ...] = () if records.from_table_only else records.places(problem.mask)
-        self.findings.append(
-            Finding(
-                problem.rule,
-                problem.severity,
-                records.dataset,
-                variable,
-                problem.message,
-                problem.remedy,
-                places,
-                problem.cause,
-                problem.hold,
-            )
+        finding = Finding(
+            problem.rule,
+            problem.severity,
+            records.dataset,
+            variable,
+            problem.message,
+            problem.remedy,
+            places,
+            problem.cause,
+            problem.hold,
         )
+        self.told.append(Told(self.step, finding))
         if problem.hold:
             records.hold(problem.mask, problem.rule)
 
@@ -288,8 +329,8 @@ class _Run:
         for group_source in dict.fromkeys(group.source for group in dataset.records if group.source):
             size = len(self.staged[group_source].frame)
             self.account.extend(records.account_of(group_source, size))
-        for joined in dict.fromkeys(name for group in dataset.records for name in group.join):
-            self.account.extend(records.account_of_joined(joined, len(self.staged[joined].frame)))
+        for other in dict.fromkeys(name for group in dataset.records for name in group.join):
+            self.account.extend(records.account_of_joined(other, len(self.staged[other].frame)))
 
 
 @dataclass

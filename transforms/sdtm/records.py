@@ -17,6 +17,18 @@ from transforms.study.models import ForEach
 
 
 @dataclass(frozen=True)
+class StagedSource:
+    """A staged source as the engine needs it: columns, subjects, and for each row its file and line."""
+
+    frame: pd.DataFrame
+    subjects: pd.Series
+    files: tuple[str, ...]
+    hashes: tuple[str, ...]
+    file_codes: np.ndarray
+    lines: np.ndarray
+
+
+@dataclass(frozen=True)
 class MappingLine:
     """How many accepted rows of a source gave a record of a dataset, or none under a named rule."""
 

@@ -143,6 +143,7 @@ class _Feed:
         self.hides_subject = any(source.columns[name].identifier for name in hidden)
         self.extra: dict[str, int] = {}
         self.units_lost: dict[str, list[int]] = {}
+        self.units_differ: dict[str, list[int]] = {}
         self.transactions: list[Transaction] = []
         self.audit: list[tuple[object, ...]] = []
         self.late: list[tuple[int, list[Audit]]] = []
@@ -501,7 +502,11 @@ class _Odm:
             elif unit is None and item not in feed.units:
                 feed.extra.setdefault(item, line)
             elif unit is not None and item in feed.items:
-                feed.units_lost.setdefault(item, []).append(line)
+                expected = feed.source.columns[feed.items[item]].measured_in
+                if expected is None:
+                    feed.units_lost.setdefault(item, []).append(line)
+                elif value != expected:
+                    feed.units_differ.setdefault(item, []).append(line)
         return found
 
     def row(self, feed: _Feed, level: _Level, cells: list[Cell]) -> None:
@@ -554,7 +559,7 @@ class _Odm:
         for key, item, column, value, kind, line, audit in feed.pending:
             what = ("audit", feed.shown_key(key), item, column, kind or None, None, feed.shown(column, value), None)
             feed.audit.append((*what, audit.by, audit.location, audit.at, audit.reason, line))
-        notes = [*shared, *self.lost_units(feed), *_shared_lines(feed.columns)]
+        notes = [*shared, *self.units(feed), *_shared_lines(feed.columns)]
         return OdmExtract(
             frame=feed.columns.frame(),
             lines=feed.columns.line_numbers(),
@@ -569,17 +574,27 @@ class _Odm:
             transactions=tuple(feed.transactions),
         )
 
-    def lost_units(self, feed: _Feed) -> list[Note]:
+    def units(self, feed: _Feed) -> list[Note]:
         return [
             Note(
                 "unit_not_taken",
                 Severity.ANSWER,
                 feed.items[item],
                 "values carry a measurement unit that the contract has no column for",
-                "Name a column for it under units in the source contract",
+                "Name a column for it under units in the source contract, or the unit under measured_in",
                 tuple(lines),
             )
             for item, lines in sorted(feed.units_lost.items())
+        ] + [
+            Note(
+                "unit_differs",
+                Severity.CRITICAL,
+                feed.items[item],
+                "values carry another measurement unit than measured_in of the contract says",
+                "Ask the sender which unit the values are in; until then they are taken as the contract says",
+                tuple(lines),
+            )
+            for item, lines in sorted(feed.units_differ.items())
         ]
 
     def notes(self) -> tuple[Note, ...]:

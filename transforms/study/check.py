@@ -133,16 +133,25 @@ class _Checker:
                         yield Fault(file, place, f"names no column: {column!r}", self.suggest(column, source.columns))
                     elif source.columns[column].identifier and not (place == "subject" and source.identity):
                         yield Fault(file, place, f"{column!r} is an identifier", "Use another column, or an identity")
-            if source.deleted and source.delivery == "incremental" and not source.record_id:
+            incremental = [carrier for carrier in source.carriers if carrier.delivery == "incremental"]
+            if source.deleted and incremental and not source.record_id:
                 yield Fault(
                     file,
                     "deleted",
                     "an incremental source without record_id cannot say which record was deleted",
                     "Name the columns of its record_id",
                 )
+            if len(incremental) > 1:
+                yield Fault(
+                    file,
+                    "also",
+                    f"{len(incremental)} carriers are incremental, and neither could carry on what the other said",
+                    "Have all but one delivered in full, or write a source of its own for each",
+                )
             yield from self.made(file, source)
-            for column, contract in source.columns.items():
-                yield from self.read_with(file, source, column, contract)
+            for number, carrier in enumerate(source.carriers):
+                for column, contract in carrier.columns.items():
+                    yield from self.read_with(file, carrier, column, contract, f"also.{number}." if number else "")
             identity = source.identity
             if identity is not None:
                 other = self.study.sources.get(identity.source)
@@ -164,6 +173,13 @@ class _Checker:
                                 f"{identity.source} has no column {column!r}",
                                 self.suggest(column, other.columns),
                             )
+                        elif any(carrier.columns[column].made for carrier in other.carriers):
+                            yield Fault(
+                                file,
+                                "identity",
+                                f"a carrier of {identity.source} does not carry {column!r}",
+                                "Name columns that every carrier has",
+                            )
 
         table = self.study.tables.get(corrections.CORRECTIONS)
         if table is not None and not self.unreadable:
@@ -180,9 +196,9 @@ class _Checker:
             if column.made and count != 1:
                 yield Fault(file, f"columns.{name}", f"{count} places write it", "Name it in one place, or remove it")
 
-    def read_with(self, file: str, source: Source, name: str, column: Column) -> Iterator[Fault]:
+    def read_with(self, file: str, source: Source, name: str, column: Column, under: str) -> Iterator[Fault]:
         """The codelist, tables and other columns with which a column is read."""
-        place = f"columns.{name}"
+        place = f"{under}columns.{name}"
         if column.codelist is not None and column.codelist not in self.study.codelists:
             yield Fault(
                 file, place, f"no codelist {column.codelist!r}", self.suggest(column.codelist, self.study.codelists)

@@ -15,7 +15,7 @@ from transforms.algorithms.base import StudyCodelist, fold
 from transforms.core.tables import Table, read_table
 from transforms.errors import ConfigurationError, Fault, UsageError
 from transforms.standards import Standards
-from transforms.study import check
+from transforms.study import carriers, check
 from transforms.study.analyses import AnalysisFile
 from transforms.study.gate import GATE, Gate
 from transforms.study.models import FORMATS, DatasetFile, DelimitedSource, Source, StudyFile
@@ -30,9 +30,12 @@ EXTENSION_COLUMNS = ("CODELIST", "TERM", "WHY")
 ACTIONS = {"term", "fix", "ignore"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
-    """A study, read and checked. Its parts are frozen; `specification_files` is the sha256 of every file it is of."""
+    """A study, read and checked. Its parts are frozen; `specification_files` is the sha256 of every file it is of.
+
+    A study equals itself only, so that what is worked out of it once can be kept for it.
+    """
 
     folder: Path
     file: StudyFile
@@ -156,7 +159,7 @@ class _Reader:
         return self.validate(path, self.content(path), kind, context)
 
     def validate(
-        self, path: Path, content: Any, kind: type[ModelT], context: dict[str, Any] | None = None
+        self, path: Path, content: Any, kind: type[ModelT], context: dict[str, Any] | None = None, under: str = ""
     ) -> ModelT | None:
         if content is None:
             if path.is_file() and not self.faults:
@@ -167,7 +170,7 @@ class _Reader:
         except ValidationError as error:
             for item in error.errors(include_url=False):
                 place = ".".join(str(part) for part in item["loc"] if part != "algorithm")
-                self.fault(path, place, _plain(item), _remedy(item, kind))
+                self.fault(path, f"{under}.{place}" if under else place, _plain(item), _remedy(item, kind))
         return None
 
     def standards(self, file: StudyFile | None, root: Path) -> Standards | None:
@@ -180,11 +183,11 @@ class _Reader:
             self.fault("study.yml", "standards", str(error), "Name a version that is at hand, or add its folder")
             return None
 
-    def format(self, path: Path, content: Any) -> type[Source]:
+    def format(self, path: Path, content: Any, under: str = "") -> type[Source]:
         """The class of a source's format; an unknown one is a fault."""
         named = content.get("format", "delimited") if isinstance(content, dict) else "delimited"
         if named not in FORMATS:
-            self.fault(path, "format", f"no format {named!r}", f"Write one of: {', '.join(FORMATS)}")
+            self.fault(path, f"{under}format", f"no format {named!r}", f"Write one of: {', '.join(FORMATS)}")
         return FORMATS.get(named, DelimitedSource)
 
     def sources(self, file: StudyFile | None) -> dict[str, Source]:
@@ -203,16 +206,45 @@ class _Reader:
                 else:
                     dumped = {name: column.model_dump() for name, column in shared.items()}
                     content = {**content, "columns": {**dumped, **(content.get("columns") or {})}}
+            also = content.pop("also", []) if isinstance(content, dict) else []
             source = self.validate(path, content, self.format(path, content))
             if source is None:
                 self.unreadable.add(path.stem)
                 continue
+            source = source.model_copy(update={"also": self.carriers(path, file, source, also)})
             if source.source != path.stem:
                 self.fault(path, "source", f"says {source.source!r}", f"Name it as its file: {path.stem}")
             result[path.stem] = source
         if not result and not self.faults:
             self.fault("sources", "", "no source contract", "Write one YAML per extract")
         return result
+
+    def carriers(self, path: Path, file: StudyFile | None, source: Source, also: Any) -> tuple[Source, ...]:
+        """The other carriers of a source; a name stands for shared ones of study.yml."""
+        shared = file.shared_carriers if file else {}
+        written: list[Mapping[str, Any]] = []
+        for one in also if isinstance(also, list) else [also]:
+            if isinstance(one, dict):
+                written.append(one)
+            elif isinstance(one, str) and one in shared:
+                written.extend(shared[one])
+            else:
+                self.fault(path, "also", f"{one!r} is no carrier", "Write a carrier, or name shared ones of study.yml")
+        result = []
+        for number, one in enumerate(written, start=1):
+            place = f"also.{number}"
+            kind = self.format(path, one, f"{place}.")
+            problems = list(carriers.problems_of(source, one, kind))
+            for where, problem, remedy in problems:
+                self.fault(path, f"{place}.{where}", problem, remedy)
+            carrier = (
+                self.validate(path, carriers.written_out(source, one, kind), kind, under=place)
+                if not problems
+                else None
+            )
+            if carrier is not None:
+                result.append(carrier)
+        return tuple(result)
 
     def tables(self) -> dict[str, Table]:
         result = {}

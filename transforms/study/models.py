@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Mapping
 from datetime import date
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -93,7 +95,8 @@ class Column(Frozen):
     `default_midnight` a time of 00:00 means that the time is unknown. `not_submitted` says why the column is in no
     dataset. `identifier` marks what may identify a person: it never leaves the raw store; other texts are searched
     for identifiers unless `scan` is false. A `made` column is not in the extract: staging writes it. A `planned` date
-    (an expiry, an appointment) may lie after the cut-off.
+    (an expiry, an appointment) may lie after the cut-off. `measured_in` is the MeasurementUnitOID that values of an
+    ODM file must carry.
     """
 
     type: Literal["text", "integer", "number", "date", "datetime", "time", "result", "unit", "range"] = "text"
@@ -109,6 +112,7 @@ class Column(Frozen):
     planned: bool = False
     required: bool = False
     identifier: bool = False
+    measured_in: str | None = None
     not_submitted: str | None = None
     label: str | None = None
 
@@ -252,6 +256,7 @@ class Source(Frozen):
     `rows_may_drop` is the share of rows by which a full file may be shorter than an earlier one; `may_be_empty` says
     that a file without rows is nothing to ask about, as before the first death. A row marked
     `deleted` removes its record, also where an earlier file of an incremental source holds it.
+    The same rows may come by other carriers, `also`: each is a contract of its own with the same columns.
     """
 
     source: str
@@ -273,6 +278,20 @@ class Source(Frozen):
     revisions: Revisions | None = None
     shared_columns: str | None = None
     columns: dict[str, Column]
+    also: tuple[Source, ...] = ()
+
+    @property
+    def carriers(self) -> tuple[Source, ...]:
+        """Every way its rows may come, this contract first."""
+        return (self, *self.also)
+
+    def fits(self, name: str) -> bool:
+        """True if a file of this name, which may lie in folders of an archive, is one of this carrier."""
+        return fnmatch.fnmatchcase(PurePosixPath(name).name, self.files)
+
+    def carrier_of(self, name: str) -> Source:
+        """The carrier by which a file of this name came; this contract where no carrier names it any more."""
+        return next((carrier for carrier in self.carriers if carrier.fits(name)), self)
 
     @property
     def extract_columns(self) -> tuple[str, ...]:
@@ -343,7 +362,8 @@ class OdmSource(Source):
     """CDISC ODM-XML 1.3: the data of some item groups are the rows; one file may feed several sources.
 
     `system` says which columns hold keys of the hierarchy, `items` which hold which ItemOID, `units` which hold the
-    measurement unit of which ItemOID. Any other column is the item whose OID is its name.
+    measurement unit of which ItemOID. Any other column is the item that `item_oid` names by `{source}` and `{column}`,
+    or in capitals by `{SOURCE}` and `{COLUMN}`; `item_groups` and `forms` know the source likewise.
     """
 
     format: Literal["odm"]
@@ -352,7 +372,28 @@ class OdmSource(Source):
     row: Literal["item_group", "form"] = "item_group"
     system: dict[str, SystemValue] = {}
     items: dict[str, str] = {}
+    item_oid: str = "{column}"
     units: dict[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_source(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not isinstance(value.get("source"), str):
+            return value
+        named = {}
+        for key in ("item_groups", "forms"):
+            if isinstance(value.get(key), list | tuple):
+                named[key] = [
+                    _filled(one, source=value["source"]) if isinstance(one, str) else one for one in value[key]
+                ]
+        return {**value, **named}
+
+    @field_validator("item_oid")
+    @classmethod
+    def _names_column(cls, value: str) -> str:
+        if _filled(value, source="s", column="a") == _filled(value, source="s", column="b"):
+            raise ValueError("must hold {column} or {COLUMN}")
+        return value
 
     @model_validator(mode="after")
     def _each_column_once(self) -> OdmSource:
@@ -367,7 +408,7 @@ class OdmSource(Source):
     def item_columns(self) -> dict[str, str]:
         """ItemOID of each column that holds a collected value."""
         return {
-            name: self.items.get(name, name)
+            name: self.items.get(name) or _filled(self.item_oid, source=self.source, column=name)
             for name in self.extract_columns
             if name not in self.system and name not in self.units
         }
@@ -386,10 +427,19 @@ class Hl7Source(Source):
     @model_validator(mode="after")
     def _every_column(self) -> Hl7Source:
         _refuse_unknown_columns(self.columns, {"fields": self.fields})
-        lost = sorted(set(self.columns) - set(self.fields))
+        lost = sorted(set(self.extract_columns) - set(self.fields))
         if lost:
             raise ValueError(f"fields do not say which place is {', '.join(lost)}")
         return self
+
+
+def _filled(pattern: str, **names: str) -> str:
+    """A pattern with names put in for `{name}`, and in capitals for `{NAME}`."""
+    words = {**names, **{word.upper(): name.upper() for word, name in names.items()}}
+    try:
+        return pattern.format(**words)
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"{pattern!r} knows {', '.join(f'{{{word}}}' for word in sorted(words))} only") from error
 
 
 def _refuse_unknown_columns(columns: Mapping[str, Column], places: Mapping[str, Mapping[str, object]]) -> None:
@@ -427,6 +477,7 @@ class StudyFile(Frozen):
     placement: Placement = Placement(default="cdisc", profiles=("cdisc",))
     visits: Visits = Visits()
     shared_columns: dict[str, dict[str, Column]] = {}
+    shared_carriers: dict[str, tuple[dict[str, Any], ...]] = {}
 
     @field_validator("usubjid")
     @classmethod

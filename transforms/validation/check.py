@@ -200,12 +200,13 @@ class _Distinct:
 
 
 def _dense(codes: np.ndarray, size: int = 0) -> _Distinct:
-    """Codes (never negative) without gaps."""
+    """Codes (never negative) without gaps, in as few bytes as they need: hundreds of rules keep theirs."""
     width = size or int(codes.max(initial=-1)) + 1
     first = np.full(width, -1, dtype=np.int64)
     first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
     used = first >= 0
-    return _Distinct((np.cumsum(used) - 1)[codes] if len(codes) else codes, first[used])
+    table = (np.cumsum(used) - 1).astype(np.min_scalar_type(width))
+    return _Distinct(table[codes] if len(codes) else codes, first[used])
 
 
 def _is_text(values: pd.Series) -> bool:
@@ -231,8 +232,20 @@ class _Part:
     @property
     def group(self) -> tuple[Any, ...]:
         """Parts with the same group are checked by one expectation."""
-        same = (self.rule.expectation, _frozen(self.kwargs), tuple(str(one.dtype) for one in self.values.values()))
+        kwargs = dict(self.kwargs)
+        if self.of_terms:
+            del kwargs["value_set"]
+        same = (self.rule.expectation, _frozen(kwargs), tuple(str(one.dtype) for one in self.values.values()))
         return same if KNOWN[self.rule.expectation].shape == "rows" else (*same, id(self))
+
+    @property
+    def of_terms(self) -> bool:
+        """True if the values are held against a set of texts; parts with different sets are checked together."""
+        return (
+            "value_set" in self.kwargs
+            and KNOWN[self.rule.expectation].shape == "rows"
+            and all(isinstance(one, str) for one in self.kwargs["value_set"])
+        )
 
     def reached(self) -> int:
         """Rows with a value to look at; a missing one counts where missing values are what is looked for."""
@@ -296,6 +309,9 @@ def _parts(frames: Mapping[str, pd.DataFrame], name: str, rules: Sequence[Rule],
             yield _part(frame, rule)
         except (TypeError, ValueError, KeyError) as error:
             raise CheckFailedError(f"{name}: the rule {rule.id} cannot be prepared: {error!r}") from error
+    # Kept for all frames at once they would be most of the memory; what a breach needs again is made again.
+    frame.made.clear()
+    frame.seen.clear()
 
 
 def _part(frame: _Frame, rule: Rule) -> _Part:
@@ -404,15 +420,16 @@ def _settle(run: _Run, parts: Sequence[_Part]) -> None:
     filled = [part for part in parts if part.size or shape == "table"]
     if not filled:
         return
+    kwargs, own = _with_terms(filled)
     frame = pd.DataFrame(
         {
-            name: pd.concat([part.values[name] for part in filled], ignore_index=True) if len(filled) > 1 else values
-            for name, values in filled[0].values.items()
+            name: pd.concat([values[name] for values in own], ignore_index=True) if len(own) > 1 else first
+            for name, first in own[0].items()
         }
     )
     where = "; ".join(f"{part.frame.name}: the rule {part.rule.id}" for part in filled)
     try:
-        result = run(frame, filled[0].rule.expectation, _occurring(frame, filled[0].kwargs))
+        result = run(frame, filled[0].rule.expectation, _occurring(frame, kwargs))
     except Exception as error:
         raise CheckFailedError(f"{where}: Great Expectations could not check it: {error}") from error
     raised = _raised(result.exception_info)
@@ -432,6 +449,23 @@ def _settle(run: _Run, parts: Sequence[_Part]) -> None:
         part.bad = bad[(bad >= start) & (bad < end)] - start
         part.failed = bool(len(part.bad))
         start = end
+
+
+def _with_terms(parts: Sequence[_Part]) -> tuple[Mapping[str, Any], Sequence[Mapping[str, pd.Series]]]:
+    """The arguments and the values of parts that are checked together.
+
+    Where they have different sets of terms, the number of the set stands before each value and each term, so that a
+    value meets the terms of its own set only.
+    """
+    kwargs, values = parts[0].kwargs, [part.values for part in parts]
+    sets = list(dict.fromkeys(tuple(part.kwargs["value_set"]) for part in parts)) if parts[0].of_terms else []
+    if len(sets) < 2:
+        return kwargs, values
+    number = {terms: f"{place}\x1f" for place, terms in enumerate(sets)}
+    named = [
+        {name: number[tuple(part.kwargs["value_set"])] + one for name, one in part.values.items()} for part in parts
+    ]
+    return {**kwargs, "value_set": [prefix + term for terms, prefix in number.items() for term in terms]}, named
 
 
 def _occurring(frame: pd.DataFrame, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -69,6 +69,11 @@ def catalogue(sdtmig: str) -> Mapping[str, CatalogueRule]:
     return {one["core_id"]: _rule(one) for one in rules}
 
 
+@cache
+def _version() -> str:
+    return version(ENGINE)
+
+
 def _rule(written: Mapping[str, Any]) -> CatalogueRule:
     operations = written.get("operations", [])
     lists = {one["params"]["codelist"] for one in operations if one["operator"] == "codelist_check"}
@@ -101,17 +106,16 @@ def run(datasets: Mapping[str, pa.Table], sdtmig: str) -> Iterator[Outcome]:
     rules = catalogue(sdtmig)
     if not rules:
         message = f"pointblank has no rules for SDTMIG {sdtmig}"
-        yield Outcome(ENGINE, version(ENGINE), "", "", "", "information", "not_run", message)
+        yield Outcome(ENGINE, _version(), "", "", "", "information", "not_run", message)
         return
-    plain = {name: _plain(table) for name, table in datasets.items()}
     told: set[str] = set()
-    for one in _validate({name: table.slice(0, 0) for name, table in plain.items()}, sdtmig):
+    for one in _validate({name: _plain(table.slice(0, 0)) for name, table in datasets.items()}, sdtmig):
         rule = rules[one.rule_id]
         if rule.about_datasets:
             told.add(rule.id)
             yield _outcome(rule, one.dataset, one)
-    for name, table in plain.items():
-        for one in _validate({name: table}, sdtmig):
+    for name, table in datasets.items():
+        for one in _validate({name: _plain(table)}, sdtmig):
             rule = rules[one.rule_id]
             if rule.reads(name):
                 told.add(rule.id)
@@ -160,4 +164,4 @@ def _said(
 ) -> Outcome:
     variable = ", ".join(rule.variables)
     message = message.rstrip(".")
-    return Outcome(ENGINE, version(ENGINE), rule.id, domain, variable, rule.severity, result, message, records, numbers)
+    return Outcome(ENGINE, _version(), rule.id, domain, variable, rule.severity, result, message, records, numbers)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,9 @@ class RuleFile(BaseModel):
         return self
 
 
+@lru_cache(maxsize=4)
 def rule_book(study: Study, root: Path = EXPECTATIONS) -> RuleBook:
-    """The rules of a study, from `root`, from its `checks/` and from its specification.
+    """The rules of a study, from `root`, from its `checks/` and from its specification; read once for a loaded study.
 
     Raises ConfigurationError with all faults.
     """

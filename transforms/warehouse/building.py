@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,27 +51,49 @@ class Building:
 
     def write(self, name: str, table: pa.Table) -> None:
         """Write a table under a name such as `sdtm/lb`; a reader sees all of it or nothing."""
+        self.write_parts(name, [table], table.schema)
+
+    def write_parts(self, name: str, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
+        """Write one table after the other under one name."""
         path = self.folder / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            parquet.write(table, partial)
+            parquet.write_parts(tables, partial, schema)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
 
-    def read(self, name: str) -> pa.Table:
-        """A table written before. Raises NotBuildingError naming what is missing."""
+    def path(self, name: str) -> Path:
+        """Where a table written before is. Raises NotBuildingError naming what is missing."""
         path = self.folder / f"{name}.parquet"
         if not path.is_file():
             raise NotBuildingError(
                 f"snapshot {self.folder.name}: {name} was not written; an earlier step did not end. Run it again"
             )
-        return pq.read_table(path)
+        return path
+
+    def read(self, name: str) -> pa.Table:
+        """A table written before."""
+        return pq.read_table(self.path(name))
+
+    def encoded(self, name: str) -> pa.Table:
+        """A table written before, its texts dictionary-encoded."""
+        return parquet.read_encoded(self.path(name))
+
+    def parts(self, name: str) -> Iterator[pa.Table]:
+        """A table written before, in parts that fit into memory."""
+        with pq.ParquetFile(self.path(name)) as file:
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number)
+
+    def rows(self, name: str) -> int:
+        """How many rows a table written before has."""
+        return int(pq.read_metadata(self.path(name)).num_rows)
 
     def frame(self, name: str) -> pd.DataFrame:
         """A table written before, as a frame."""
-        return parquet.frame_of(self.read(name))
+        return parquet.read_frame(self.path(name))
 
     def names(self, part: str, ending: str = "") -> list[str]:
         """The tables written in one folder, by name; with `ending`, those of that last part of the name."""

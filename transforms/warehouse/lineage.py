@@ -11,13 +11,15 @@ dataset's specification. Where a wide row was spread, `entry_column` is the colu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from transforms.findings import RawPlace
 from transforms.warehouse.parquet import encoded
@@ -161,44 +163,67 @@ def numbered(links: pa.Table, record_ids: Mapping[str, np.ndarray]) -> pa.Table:
     return links.set_column(position, SCHEMA.field("line"), pa.array(line)).filter(pa.array(line > 0))
 
 
-def with_versions(links: pa.Table, versions: pa.Table) -> pa.Table:
-    """Links of records with what stands behind the raw lines they lead to; `versions` has the columns of VERSIONS."""
-    if not versions.num_rows:
-        return links
+def with_versions(parts: Iterable[pa.Table], versions: pa.Table) -> Iterator[pa.Table]:
+    """Links of records, part by part, and at last what stands behind the raw lines they lead to.
+
+    `versions` has the columns of VERSIONS.
+    """
     behind: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for row in versions.to_pylist():
         behind.setdefault((row["sha256"], row["line"]), []).append(row)
-    raw = links.filter(pc.and_(pc.equal(links["kind"], "raw"), pc.is_in(links["sha256"], versions["sha256"].unique())))
     lines = pa.array(sorted({line for _, line in behind}), pa.int32())
     found = []
-    for link in raw.filter(pc.is_in(raw["line"], lines)).to_pylist():
-        for row in behind.get((link["sha256"], link["line"]), ()):
-            place = {"source": row["behind_file"], "sha256": row["behind_sha256"], "line": row["behind_line"]}
-            kind = "correction" if row["column"] else "superseded"
-            found.append({**link, **place, "kind": kind, "source_variable": row["column"]})
-    return pa.concat_tables([links, pa.Table.from_pylist(found, schema=SCHEMA)])
+    for links in parts:
+        yield links
+        if not behind:
+            continue
+        changed = pc.is_in(links["sha256"], versions["sha256"].unique())
+        raw = links.filter(pc.and_(pc.equal(links["kind"], "raw"), changed))
+        for link in raw.filter(pc.is_in(raw["line"], lines)).to_pylist():
+            for row in behind.get((link["sha256"], link["line"]), ()):
+                place = {"source": row["behind_file"], "sha256": row["behind_sha256"], "line": row["behind_line"]}
+                kind = "correction" if row["column"] else "superseded"
+                found.append({**link, **place, "kind": kind, "source_variable": row["column"]})
+    if found:
+        yield pa.Table.from_pylist(found, schema=SCHEMA)
 
 
-def places(table: pa.Table, dataset: str, records: np.ndarray) -> tuple[RawPlace, ...]:
-    """The raw lines that some records (numbers from 1) are from, through other datasets where they are made of those.
+class Links:
+    """The links of whole records in a lineage file, read dataset by dataset when they are asked for.
 
-    `table` is the lineage of a snapshot.
+    A large study has tens of millions of links, most of them of values.
     """
-    found: dict[tuple[str, str], set[int]] = {}
-    todo = [(dataset, records)]
-    while todo:
-        name, numbers = todo.pop()
-        own = pc.and_(pc.equal(table["dataset"], name), pc.is_null(table["variable"]))
-        own = pc.and_(own, pc.is_in(table["record"], pa.array(numbers.astype(np.int32))))
-        links = table.filter(own).select(["kind", "source", "sha256", "line"]).to_pylist()
-        further: dict[str, list[int]] = {}
-        for link in links:
-            if link["kind"] == "raw":
-                found.setdefault((link["source"], link["sha256"]), set()).add(link["line"])
-            elif link["kind"] == "record":
-                further.setdefault(link["source"], []).append(link["line"])
-        todo.extend((other, np.array(lines)) for other, lines in further.items())
-    return tuple(RawPlace(file, tuple(sorted(lines)), sha256) for (file, sha256), lines in sorted(found.items()))
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.read: dict[str, pa.Table] = {}
+
+    def places(self, dataset: str, records: np.ndarray) -> tuple[RawPlace, ...]:
+        """The raw lines that some records (numbers from 1) are from, through other datasets they are made of."""
+        found: dict[tuple[str, str], set[int]] = {}
+        todo = [(dataset, records)]
+        while todo:
+            name, numbers = todo.pop()
+            links = self._of(name)
+            asked = pa.array(numbers.astype(np.int32))
+            further: dict[str, list[int]] = {}
+            for link in links.filter(pc.is_in(links["record"], asked)).to_pylist():
+                if link["kind"] == "raw":
+                    found.setdefault((link["source"], link["sha256"]), set()).add(link["line"])
+                elif link["kind"] == "record":
+                    further.setdefault(link["source"], []).append(link["line"])
+            todo.extend((other, np.array(lines)) for other, lines in further.items())
+        return tuple(RawPlace(file, tuple(sorted(lines)), sha256) for (file, sha256), lines in sorted(found.items()))
+
+    def _of(self, dataset: str) -> pa.Table:
+        if dataset not in self.read:
+            self.read[dataset] = pq.read_table(
+                self.path,
+                columns=["record", "kind", "source", "sha256", "line"],
+                filters=(pc.field("dataset") == dataset) & pc.field("variable").is_null(),
+                read_dictionary=["kind", "source", "sha256"],
+            )
+        return self.read[dataset]
 
 
 def _table(

@@ -2,6 +2,8 @@
 
 raw/<study>/objects/<sha256>      the bytes, never changed
 raw/<study>/deliveries.jsonl      one line per file received, accepted or refused, append-only
+raw/<study>/subjects/             the subject of each row of a file, so that an old file need not be read again; may be
+                                  deleted, and is then made anew
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from transforms.errors import FileRefusedError
+from transforms.warehouse import parquet
 
 CHUNK = 1 << 22
 
@@ -105,6 +110,27 @@ class RawStore:
         finally:
             partial.unlink(missing_ok=True)
         return digest.hexdigest(), size
+
+    def subjects(self, sha256: str, reading: str) -> pa.Table | None:
+        """The columns `subject` and `line` of a file's rows, if they were kept for this way of reading it."""
+        path = self._subjects_path(sha256, reading)
+        return parquet.read_encoded(path) if path.is_file() else None
+
+    def keep_subjects(self, sha256: str, reading: str, subjects: pa.Table) -> None:
+        """Keep the columns `subject` and `line` of a file's rows."""
+        path = self._subjects_path(sha256, reading)
+        if path.is_file():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            parquet.write(subjects, partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _subjects_path(self, sha256: str, reading: str) -> Path:
+        return self.folder / "subjects" / f"{sha256}-{reading}.parquet"
 
     def record(self, entries: tuple[Received, ...]) -> None:
         """Append to the log of deliveries; complete lines only, flushed to disk."""

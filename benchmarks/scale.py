@@ -1,0 +1,113 @@
+"""What a whole run costs as a study grows, and what buckets of subjects in two processes change.
+
+    python -m benchmarks.scale FOLDER [--copies 1 10 100] [--buckets 1 2]
+
+Makes a delivery of the reference study for each number of copies under FOLDER (once; a hundred copies are two million
+rows), runs it from raw files to the published files with all checks on, in a process of its own, and prints a line for
+each run. Imports are measured apart, since they cost the same for any study.
+
+Aims: at most 4 GB of memory; at most 11 times the CPU for 10 times the subjects; with two processes on two idle cores
+at least 1.7 times as fast as with one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import ROOT
+
+STUDY = "ucmsc_dac"
+STAGES = ("ingest", "stage_sources", "map_datasets", "finish_sdtm", "derive_datasets", "finish_adam", "close")
+
+
+def main(arguments: list[str]) -> None:
+    """Make what is missing, run, and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--copies", type=int, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--buckets", type=int, nargs="+", default=[1, 2])
+    options = parser.parse_args(arguments)
+    for copies in options.copies:
+        landing = options.folder / f"copies-{copies}" / "landing"
+        if not landing.is_dir():
+            make = [sys.executable, "-m", "synthetic", "--out", str(landing.parent), "--copies", str(copies)]
+            subprocess.run(make, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        for buckets in options.buckets:
+            with tempfile.TemporaryDirectory(prefix="cairn-scale-", dir=options.folder) as home:
+                command = [sys.executable, "-m", "benchmarks.scale", "--one", str(landing), home]
+                environment = {**os.environ, "CAIRN_BUCKETS": str(buckets), "CAIRN_WORKERS": str(buckets)}
+                done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+            print(json.dumps({"copies": copies, "buckets": buckets, **json.loads(done.stdout)}), flush=True)
+
+
+def one(landing: Path, home: Path) -> None:
+    """Run the study in this process and print what it took: seconds, CPU seconds by stage, MiB, rows."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    begun = time.process_time()
+    # What the run imports on its way, so that it is not counted with the first stage that needs it.
+    import great_expectations.expectations  # noqa: F401
+    import pointblank.metadata  # noqa: F401
+
+    from transforms import pipeline
+    from transforms.study import Study
+
+    imports = time.process_time() - begun
+    spent: dict[str, dict[str, float]] = {}
+
+    def timed(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*given: Any, **options: Any) -> Any:
+            before = (time.perf_counter(), time.process_time(), _children())
+            try:
+                return function(*given, **options)
+            finally:
+                after = (time.perf_counter(), time.process_time(), _children())
+                elapsed, own, others = (round(two - one, 1) for one, two in zip(before, after, strict=True))
+                spent[stage] = {"elapsed": elapsed, "cpu": own, "workers": others, "peak": _peak()}
+                print(stage, spent[stage], file=sys.stderr, flush=True)
+
+        return run
+
+    for stage in STAGES:
+        setattr(pipeline, stage, timed(stage, getattr(pipeline, stage)))
+    clock, cpu = time.perf_counter(), time.process_time()
+    report = pipeline.run(Study.load(STUDY), landing=landing, home=home)
+    total = time.process_time() - cpu + _children()
+    rows = sum(file["rows"] for file in json.loads((report.path / "manifest.json").read_text())["files"])
+    result = {
+        "rows": rows,
+        "records": sum(report.rows.values()),
+        "elapsed": round(time.perf_counter() - clock, 1),
+        "cpu": round(total, 1),
+        "imports": round(imports, 1),
+        "rows per CPU second": round(rows / total),
+        "peak": _peak(),
+        "peak of a worker": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+        "stages": spent,
+    }
+    print(json.dumps(result))
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _peak() -> int:
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        one(Path(sys.argv[2]), Path(sys.argv[3]))
+    else:
+        main(sys.argv[1:])
