@@ -43,6 +43,65 @@ def test_run_findings_trace_and_snapshots(small: SmallStudy) -> None:
     assert [one["current"] for one in listed] == [True]
 
 
+FAULTS = """\
+label: SYNTHETIC - NOT PATIENT DATA
+faults:
+  - id: sex
+    why: A term nobody has mapped
+    kind: set_value
+    file: demog.csv
+    where: {SUBJ: "002"}
+    set: {SEX: Man}
+    must: [{rule: unmapped_term, keys: [SUBJ]}]
+  - {id: cut_off, why: Cut off in transfer, cut: S2, kind: truncate_file, file: vitals.csv, bytes_off: 14}
+"""
+
+
+def test_faults_written_as_data_are_planted_and_found(small: SmallStudy, tmp_path: Path) -> None:
+    own = tmp_path / "own.yml"
+    own.write_text(FAULTS, encoding="utf-8")
+    expected = tmp_path / "expected.csv"
+    options = ("--faults", str(own), "--landing", ".", "--cut", "S1", "--expected", str(expected))
+    planted = cairn(small, "faults", "apply", *options)
+    assert planted.returncode == 0, planted.stderr
+    assert planted.stdout.strip() == "SYNTHETIC - NOT PATIENT DATA: 1 faults planted in ."
+    assert (small.landing / "demog.csv").read_text().splitlines()[2] == "002,10,70,Man,USA"
+    assert (small.landing / "vitals.csv").read_text().endswith("\n")
+    assert cairn(small, "run", str(small.folder), "--landing", ".").returncode == 0
+    found = tmp_path / "found.json"
+    found.write_text(cairn(small, "findings", str(small.folder), "--json").stdout, encoding="utf-8")
+    verify = [sys.executable, "-m", "synthetic", "faults", "verify", "--landing", str(small.landing)]
+    command = [*verify, "--expected", str(expected), "--findings", str(found)]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    # Whatever else the lost subject causes is nobody's fault in this list.
+    assert said.returncode == 1, said.stderr
+    lines = said.stdout.splitlines()
+    assert lines[1].split() == ["sex", "planted", "1", "1"]
+    assert {line.split()[1] for line in lines[lines.index("") + 2 :]} == {"subject_not_in_dm"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("faults: [", "own.yml is no YAML"),
+        (FAULTS.replace("set_value", "explode"), "explode"),
+        (FAULTS.replace("where:", "wher:"), "faults.0.steps.0.set_value.wher: Extra inputs are not permitted"),
+        (FAULTS.replace('"002"', '"009"'), "sex: no row of demog.csv fits"),
+        (FAULTS.replace("demog.csv", "nothing.csv"), "sex: nothing.csv means no file"),
+    ],
+)
+def test_a_list_of_faults_with_a_slip_is_refused_and_nothing_is_planted(
+    small: SmallStudy, tmp_path: Path, content: str, said: str
+) -> None:
+    before = {path.name: path.read_bytes() for path in small.landing.iterdir()}
+    (tmp_path / "own.yml").write_text(content, encoding="utf-8")
+    refused = cairn(small, "faults", "apply", "--faults", str(tmp_path / "own.yml"), "--landing", ".")
+    assert refused.returncode == 2
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert {path.name: path.read_bytes() for path in small.landing.iterdir()} == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
