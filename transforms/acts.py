@@ -7,12 +7,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from transforms import operations
 from transforms.core import dates
 from transforms.errors import UsageError
+from transforms.findings import Severity
 from transforms.pipeline import Home
 from transforms.study import Study
 from transforms.study.gate import GATE
 from transforms.warehouse.decisions import Decision, locked
+from transforms.warehouse.ledger import ANSWERED, WAIVED
 
 
 def release(where: Home, finding_id: str, *, lines: Sequence[tuple[str, int]] = (), by: str, reason: str) -> Decision:
@@ -151,11 +154,30 @@ def _member(where: Home, study: Study, snapshot_id: str, cohort: str, subject: s
 
 
 def lock(where: Home, snapshot_id: str, *, by: str, reason: str) -> Decision:
-    """Lock a snapshot: while it is current nothing else is published, and it is never deleted."""
+    """Lock a snapshot: while it is current nothing else is published, and it is never deleted.
+
+    Raises UsageError while it has a critical finding that is neither answered nor waived by name. One that a later
+    snapshot no longer has is in this one all the same.
+    """
     if not where.snapshots.exists(snapshot_id):
         raise UsageError(f"{where.study} has no snapshot {snapshot_id}. See ./cairn snapshots {where.study}")
     if snapshot_id in locked(where.decisions.entries()):
         raise UsageError(f"snapshot {snapshot_id} is locked already")
+    its_own = set(pq.read_table(where.snapshots.path(snapshot_id) / "findings.parquet")["finding_id"].to_pylist())
+    history = operations.finding_list(where.publications.entries(), where.decisions.entries(), where.snapshots.summary)
+    in_the_way = [
+        f"{one['finding_id']} ({one['rule']} of {one['dataset']})"
+        for one in history
+        if one["finding_id"] in its_own
+        and one["severity"] == Severity.CRITICAL
+        and one["status"] not in {ANSWERED, WAIVED}
+    ]
+    if in_the_way:
+        shown = ", ".join(in_the_way[:5]) + (", ..." if len(in_the_way) > 5 else "")
+        raise UsageError(
+            f"snapshot {snapshot_id} has {len(in_the_way)} open critical finding(s): {shown}. Have each cured, or "
+            f"answer or waive it by name; see ./cairn findings {where.study} --severity critical"
+        )
     return where.decisions.append("lock", {"snapshot_id": snapshot_id}, by=by, reason=reason)
 
 

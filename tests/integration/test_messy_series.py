@@ -30,6 +30,7 @@ from synthetic.faults import Expected, Faults, apply_faults, expected_bytes
 from synthetic.faults.decide import Decisions
 from synthetic.faults.verify import Comparison, Found, compare
 from transforms import acts, operations, pipeline
+from transforms.errors import UsageError
 from transforms.study import Study
 
 TELEPHONE = "13900000000"
@@ -185,6 +186,9 @@ def test_the_last_extract_and_its_decisions_leave_nothing_critical_open(series: 
     }
     assert min(open_at["S1"], open_at["S2"], open_at["S3"]) >= 2
     assert open_at["S4"] == 1
+    for one in series.cuts.values():
+        with pytest.raises(UsageError, match="open critical finding"):
+            acts.lock(where, one.report.snapshot_id, by="Synthetic Data Manager", reason="database lock")
     decided = Decisions.read("messy").chosen("S4", last.findings)
     for one, finding_id in decided:
         act = {"waive": acts.waive, "answer": acts.answer}[one.act]

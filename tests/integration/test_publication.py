@@ -15,7 +15,7 @@ import pytest
 import synthetic
 from tests.small_study import EXTRACTS, SmallStudy
 from transforms import acts, operations, pipeline, upkeep
-from transforms.errors import LockedError, StaleSnapshotError
+from transforms.errors import LockedError, StaleSnapshotError, UsageError
 from transforms.pipeline import Home
 from transforms.study import Study
 from transforms.warehouse.engines import engine
@@ -131,11 +131,13 @@ def test_the_ledger_survives_pruning(small: SmallStudy, database: Database) -> N
     where = Home(small.home, "small")
     before = ledger(database)
     published = [one.snapshot_id for one in where.publications.entries()]
-    acts.lock(where, published[0], **BY)
+    with pytest.raises(UsageError, match=r"open critical finding.*unreadable_date of vitals"):
+        acts.lock(where, published[0], **BY)
+    acts.lock(where, published[2], **BY)
     with psycopg.connect(database.server.urls["reader"], autocommit=True) as connection:
         connection.execute("SELECT ops.pin(%s)", [published[1]])
-        assert upkeep.prune(where, database, 1) == [published[2]]
-    assert where.snapshots.listed() == sorted({published[0], published[1], published[3]})
+        assert upkeep.prune(where, database, 1) == [published[0]]
+    assert where.snapshots.listed() == sorted({published[1], published[2], published[3]})
     upkeep.rebuild(small.load(), where, database)
     assert {name: rows for name, rows in ledger(database).items() if name != "decision"} == {
         name: rows for name, rows in before.items() if name != "decision"
