@@ -183,7 +183,7 @@ def refused(small: SmallStudy, content: str, place: str, problem: str) -> None:
         ("column: SYSBP", "column: SYSPB", "small.pressure", "vitals has no column 'SYSPB'"),
         ("column: SYSBP", "column: VISIT", "small.pressure", "VISIT is text"),
         ("source: vitals", "source: vital", "small.pressure", "there is no source 'vital'"),
-        ("source: vitals", "dataset: XX", "small.pressure", "there is no source 'XX'"),
+        ("source: vitals", "dataset: XX", "small.pressure", "there is no dataset 'XX'"),
         ("source: vitals", "class: FINDING", "small.pressure", "there is no class 'FINDING'"),
         ("source: vitals", "source: vitals\ndataset: VS", "", "rules are for one of"),
         ("source: vitals", "sources: vitals", "sources", "unknown key 'sources'"),
