@@ -142,7 +142,7 @@ def _together(places: Sequence[RawPlace]) -> tuple[RawPlace, ...]:
     return tuple(RawPlace(file, tuple(sorted(own)), sha256) for (file, sha256), own in sorted(lines.items()))
 
 
-def joined(staged: Mapping[str, StagedSource], buckets: Sequence[Bucket]) -> dict[str, Records]:
+def joined_records(staged: Mapping[str, StagedSource], buckets: Sequence[Bucket]) -> dict[str, Records]:
     """The records of all buckets by dataset, in the order in which all rows at once would have given them."""
     result: dict[str, Records] = {}
     ids: list[dict[str, np.ndarray]] = [{} for _ in buckets]

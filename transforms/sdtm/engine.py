@@ -18,7 +18,7 @@ from transforms.core import conditions, text
 from transforms.core.tables import Table
 from transforms.findings import Finding, RawPlace, Severity
 from transforms.sdtm import finish
-from transforms.sdtm.buckets import Bucket, Told, apart, bucket_rows, joined, merged, of_rows, sent
+from transforms.sdtm.buckets import Bucket, Told, apart, bucket_rows, joined_records, merged, of_rows, sent
 from transforms.sdtm.elements import element_records
 from transforms.sdtm.records import Dataset, Joined, MappingLine, Records, StagedSource
 from transforms.sdtm.relations import related_records
@@ -53,7 +53,7 @@ def map_study(
     run = _Run(study, staged, cut_off)
     if buckets:
         run.told.extend(one for bucket in buckets for one in bucket.told)
-        run.records.update(joined(staged, buckets))
+        run.records.update(joined_records(staged, buckets))
         run.done = frozenset(run.records)
         if "DM" in run.records:
             run.subjects = frozenset(text.used_texts(run.records["DM"].frame["USUBJID"]))
