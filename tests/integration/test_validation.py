@@ -128,7 +128,7 @@ STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("lis", {"项目代码": "CREA"}, {"结果": "1.1"}, "lis.unit_suspected"),
     ("lis", {"项目代码": "K"}, {"结果": "44"}, "lis.implausible"),
     ("lis", {"项目代码": "INR"}, {"结果": "0.1"}, "lis.implausible"),
-    ("lis", {"项目代码": "K"}, {"结果": "6.3"}, "lis.critical_value"),
+    ("lis", {"项目代码": "PLT"}, {"结果": "25"}, "lis.critical_value"),
     ("lis", {"项目代码": "ALT"}, {"采集时间": year(1)}, "laboratory.received_before_collected"),
     ("lis", {"项目代码": "ALT"}, {"采集时间": year(-1)}, "laboratory.reported_late"),
     ("lis", {"项目代码": "ALT"}, {"报告时间": year(-1)}, "laboratory.reported_before_received"),
