@@ -190,7 +190,7 @@ def test_a_planted_fault_in_a_source_breaches_its_rule(
     data, rows = planted(clean.staged[source], where, change)
     found = check({**clean.staged, source: data}, {source: clean.book.staged[source]})
     new = [one for one in found if one.rule.id not in told or set(rows) <= set(one.rows)]
-    # A wrong part breaks its ratio as well, a date far off lies outside the study, a mistyped range is a change.
+    # A wrong part breaks its ratio as well, a date far off lies outside the study, a mistyped range changes it.
     also = {
         "lis.direct_above_total": {"lis.bilirubin_parts"},
         "lis.protein_parts": {"lis.albumin_globulin_ratio"},
