@@ -385,6 +385,8 @@ def test_a_locked_snapshot_is_kept_until_it_is_unlocked(database: Database) -> N
             "target": ['{"snapshot_id": "l0"}'],
             "by_person": ["Li"],
             "reason": ["r"],
+            "recorded_by": ["li"],
+            "recorded_at": [f"2024-01-0{number + 1}T08:00:00+00:00"],
         }
         database.publish("locked", 1, "l1", {"decision": pa.table(row)})
 
