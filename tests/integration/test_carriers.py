@@ -166,10 +166,11 @@ def test_faulty_tables_give_the_same_by_every_carrier(
 
 
 def test_what_cannot_be_carried_is_said(messy: dict[str, tuple[Path, Path, list[Lost]]]) -> None:
-    """In S3 three forms and the laboratory's file were sent twice, two of the second ones damaged (messy.yml)."""
+    """In S3 four forms and the laboratory's file were sent twice, two of the second ones damaged (messy.yml)."""
     assert {(one.file, one.why.partition(",")[0]) for one in messy["S3"][2] if one.file.startswith("UCMSC")} == {
+        ("UCMSC_EOT_20240124T0600.csv", "an extract is one file"),
         ("UCMSC_IC_20240131T0600.csv", "an extract is one file"),
-        ("UCMSC_KPS_20240201T0600.csv", "its bytes are damaged"),
+        ("UCMSC_KPS_20240131T0700.csv", "its bytes are damaged"),
         ("UCMSC_MELD_20240131T0600.csv", "an extract is one file"),
     }
     assert [one.file for one in messy["S4"][2]] == ["LIS_YHD_20250131_0600.txt"]
