@@ -331,7 +331,11 @@ def test_dosing_outside_the_gate_and_the_decision_are_in_the_next_snapshot(
     )
     report = pipeline.run(study, landing=landing, home=tmp_path / "home")
     found = critical(report.path)
-    assert [(one["rule"], one["dataset"]) for one in found] == [("gate_repeat_early", "EX")]
+    # Ten days earlier the lot was not released yet either.
+    assert [(one["rule"], one["dataset"]) for one in found] == [
+        ("gate_repeat_early", "EX"),
+        ("dose.lot_not_released", "dose"),
+    ]
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     assert [(one["file"], [lines[line - 1].split(",")[1] for line in one["lines"]]) for one in found[0]["places"]] == [
         (path.name, ["DOSE-1001-02"])
