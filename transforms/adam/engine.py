@@ -21,9 +21,9 @@ from transforms.adam.records import (
     Records,
     finished_links,
 )
-from transforms.algorithms.analysis import take
 from transforms.algorithms.base import Link, Outcome, Problem, StudyCodelist, Visits, limited
 from transforms.core import conditions, dates, numbers, text
+from transforms.core.columns import take
 from transforms.core.tables import Table
 from transforms.errors import UsageError
 from transforms.findings import Finding, Severity

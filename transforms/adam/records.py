@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from transforms.algorithms.analysis import take
 from transforms.algorithms.base import Link
 from transforms.core import text
+from transforms.core.columns import take
 from transforms.study.analyses import Type
 
 

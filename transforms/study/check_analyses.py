@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from graphlib import CycleError
 from typing import TYPE_CHECKING
 
-from transforms.algorithms.analysis import InWindow
 from transforms.algorithms.base import Algorithm, fold
+from transforms.algorithms.timepoints import InWindow
 from transforms.algorithms.values import Lookup
 from transforms.core.tables import Table
 from transforms.errors import Fault
