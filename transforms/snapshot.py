@@ -13,7 +13,7 @@ from transforms.sdtm.records import Dataset, MappingLine, StagedSource
 from transforms.sources.extract import AUDIT
 from transforms.staging.stage import AccountLine, Staged
 from transforms.study import Study, analyses, fingerprints, graph
-from transforms.study.analyses import AUTOMATIC, CUT_OFF, ONE_PER_SUBJECT
+from transforms.study.analyses import AUTOMATIC, CUT_OFF, GROUP, ONE_PER_SUBJECT
 from transforms.study.models import DatasetFile
 from transforms.warehouse import lineage, parquet
 
@@ -345,6 +345,8 @@ def specification_rows(study: Study) -> list[dict[str, object]]:
             inputs = [f"{source}.{variable}" for source in file.sources]
             rows.append(_rule(name, variable, None, "automatic", "of the record it is made of", [], inputs, where))
         rows.append(_rule(name, CUT_OFF, None, "automatic", "the cut-off of the snapshot", [], [], where))
+        if GROUP in file.automatic:
+            rows.append(_rule(name, GROUP, None, "automatic", "the group of records it belongs to", [], [], where))
         for part, copies in enumerate(file.copies, start=1):
             says = f"copy under the rule {copies.rule}: {copies.why}"
             rows.extend(_rule(name, one, part, "copy", says, [], list(copies.where), where) for one in copies.set)

@@ -16,7 +16,7 @@ from transforms.adam.records import DerivationLine, Records
 from transforms.algorithms.base import Problem
 from transforms.core import conditions, numbers, text
 from transforms.findings import Severity
-from transforms.study.analyses import SUBJECT_LEVEL, AnalysisFile
+from transforms.study.analyses import GROUP, SUBJECT_LEVEL, AnalysisFile
 
 NOT_IN_ADSL = "subject_not_in_adsl"
 
@@ -53,6 +53,9 @@ def start(file: AnalysisFile, frames: Mapping[str, pd.DataFrame]) -> Started:
         codes.append(np.full(len(taken), sources.index(group.source), dtype=np.int16))
     joined = np.concatenate(positions)
     records = Records(len(joined), sources, np.concatenate(codes), joined, np.zeros(len(joined), dtype=np.int16))
+    if GROUP in file.automatic:
+        groups = np.repeat(np.arange(len(positions)), [len(taken) for taken in positions])
+        records.columns[GROUP] = text.column(groups, [group.named for group in file.records], records.index)
     return Started(records, [line for line in account if line.rows])
 
 

@@ -4,15 +4,29 @@ A new ability is a new class here, registered under its word; see `transforms.al
 """
 
 from transforms.algorithms import (
+    arithmetic,
     collected,
     durations,
     matching,
     quantities,
     results,
     searches,
+    sequences,
     timepoints,
     timing,
     values,
 )
 
-__all__ = ["collected", "durations", "matching", "quantities", "results", "searches", "timepoints", "timing", "values"]
+__all__ = [
+    "arithmetic",
+    "collected",
+    "durations",
+    "matching",
+    "quantities",
+    "results",
+    "searches",
+    "sequences",
+    "timepoints",
+    "timing",
+    "values",
+]

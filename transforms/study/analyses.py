@@ -22,6 +22,7 @@ Type = Literal["text", "integer", "float", "date", "datetime"]
 SUBJECT_LEVEL = "ADSL"
 ONE_PER_SUBJECT = ("DM", SUBJECT_LEVEL)
 CUT_OFF = graph.CUT_OFF
+GROUP = "group"
 AUTOMATIC = ("STUDYID", "USUBJID")
 SUPPLEMENTAL = ("STUDYID", "RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL", "QNAM", "QLABEL", "QVAL", "QORIG", "QEVAL")
 KINDS: Mapping[str, str] = {
@@ -63,9 +64,13 @@ class Derivation(Frozen):
 
 
 class RecordsOf(Frozen):
-    """Records made of those of another dataset, one for one; `exclude` names the rules under which some give none."""
+    """Records made of those of another dataset, one for one; `exclude` names the rules under which some give none.
+
+    A source listed twice gives each of its records twice. `as` names the group, which variables read as `group`.
+    """
 
     source: str
+    named: str | None = Field(alias="as", default=None)
     exclude: tuple[Exclusion, ...] = ()
 
 
@@ -148,6 +153,11 @@ class AnalysisFile(Frozen):
     def sources(self) -> tuple[str, ...]:
         """The datasets its records are made of."""
         return tuple(dict.fromkeys(one.source for one in self.records))
+
+    @property
+    def automatic(self) -> tuple[str, ...]:
+        """What the engine writes besides the identifiers: the cut-off, and the group where groups are named."""
+        return (CUT_OFF, GROUP) if any(one.named for one in self.records) else (CUT_OFF,)
 
     def written(self) -> dict[str, Derivation]:
         """All variables with an algorithm, those taken from the subject among them."""

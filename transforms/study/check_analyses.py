@@ -100,7 +100,7 @@ class _Checker:
 
     def variable(self, name: str, derivation: Derivation) -> Iterator[Fault]:
         file, algorithm = self.file, derivation.algorithm
-        if name in analyses.AUTOMATIC or name == analyses.CUT_OFF:
+        if name in analyses.AUTOMATIC or name in file.automatic:
             yield self.fault(name, "is written by the engine", "Remove it")
             return
         if name in file.variables:
@@ -137,7 +137,7 @@ class _Checker:
         file = self.file
         other, dot, name = reference.partition(".")
         if not dot:
-            known = {*analyses.AUTOMATIC, analyses.CUT_OFF, *self.written}
+            known = {*analyses.AUTOMATIC, *file.automatic, *self.written}
             if reference not in known:
                 yield self.fault(
                     place, f"reads {reference}, which {file.name} does not write", suggest(reference, known)
