@@ -347,9 +347,11 @@ def specification_rows(study: Study) -> list[dict[str, object]]:
         rows.append(_rule(name, CUT_OFF, None, "automatic", "the cut-off of the snapshot", [], [], where))
         if GROUP in file.automatic:
             rows.append(_rule(name, GROUP, None, "automatic", "the group of records it belongs to", [], [], where))
-        for part, copies in enumerate(file.copies, start=1):
-            says = f"copy under the rule {copies.rule}: {copies.why}"
-            rows.extend(_rule(name, one, part, "copy", says, [], list(copies.where), where) for one in copies.set)
+        for part, added in enumerate(file.additions, start=1):
+            rows.extend(
+                _rule(name, one, part, added.title.replace(" ", "_"), added.says(one), [], list(added.inputs(one)), where)
+                for one in added.given()
+            )
         for variable, derivation in file.written().items():
             algorithm = derivation.algorithm
             kind = "derived" if algorithm.derived else "collected"

@@ -1,7 +1,7 @@
 """Builders by ADaM class: which records a dataset starts from, and what its class demands of them at the end.
 
 A builder reads like its class: ADSL has one record per subject of DM, BDS one per parameter and time point for
-the subjects of ADSL, with copies where the specification asks for them.
+the subjects of ADSL.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 
 from transforms.adam.records import DerivationLine, Records
 from transforms.algorithms.base import Problem
-from transforms.core import conditions, numbers, text
+from transforms.core import conditions, text
 from transforms.findings import Severity
 from transforms.study.analyses import GROUP, SUBJECT_LEVEL, AnalysisFile
 
@@ -57,30 +57,6 @@ def start(file: AnalysisFile, frames: Mapping[str, pd.DataFrame]) -> Started:
         groups = np.repeat(np.arange(len(positions)), [len(taken) for taken in positions])
         records.columns[GROUP] = text.column(groups, [group.named for group in file.records], records.index)
     return Started(records, [line for line in account if line.rows])
-
-
-def with_copies(file: AnalysisFile, records: Records) -> Started:
-    """The records with the copies the specification asks for; a copy has values and links of its original."""
-    account = []
-    size = records.size
-    for number, copies in enumerate(file.copies, start=1):
-        here = conditions.rows(copies.where, records.columns.__getitem__, records.index)
-        here[size:] = False
-        originals = np.flatnonzero(here)
-        before = records.size
-        records = records.chosen(np.concatenate([np.arange(before), originals]))
-        added = np.arange(before, records.size)
-        records.copies[added] = number
-        for name, value in copies.set.items():
-            is_text = isinstance(records.columns[name].dtype, pd.CategoricalDtype)
-            records.overwrite(name, added, value if is_text else _number(value))
-        account.append(DerivationLine(file.name, file.name, "copy", copies.rule, len(originals)))
-    return Started(records, account)
-
-
-def _number(value: str) -> float:
-    number = numbers.parse_number(value)
-    return np.nan if number is None else number
 
 
 def demands(file: AnalysisFile, columns: Mapping[str, pd.Series], size: int) -> list[tuple[str, Problem]]:

@@ -1,18 +1,18 @@
 """The ADaM engine: derives analysis datasets from finished SDTM datasets, by a study's specification.
 
 Datasets are derived one after another, ADSL first; in each, records are made as its class says, variables are
-filled in the order of their declared inputs, copies are added, and the records are sorted. The engine knows no study.
+filled in the order of their declared inputs, records are added, and the records are sorted. The engine knows no study.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
-from transforms.adam import builders
+from transforms.adam import additions, builders
 from transforms.adam.records import (
     AnalysisDataset,
     AnalysisVariable,
@@ -22,6 +22,7 @@ from transforms.adam.records import (
     finished_links,
 )
 from transforms.algorithms.base import Link, Outcome, Problem, StudyCodelist, Visits, limited
+from transforms.algorithms.timepoints import InWindow
 from transforms.core import conditions, dates, numbers, text
 from transforms.core.columns import take
 from transforms.core.tables import Table
@@ -29,6 +30,7 @@ from transforms.errors import UsageError
 from transforms.findings import Finding, Severity
 from transforms.standards import VariableStandard
 from transforms.study import Study, analyses
+from transforms.study.additions import Added, CarriedForward
 from transforms.study.analyses import AUTOMATIC, CUT_OFF, ONE_PER_SUBJECT, AnalysisFile, Defined, Derivation
 
 __all__ = ["AnalysisDataset", "AnalysisVariable", "Derived", "derive_study"]
@@ -90,9 +92,9 @@ class _Run:
         written = file.written()
         for name in analyses.order(file):
             scope.fill(name, written[name])
-        records, account = builders.with_copies(file, records)
-        self.account.extend(account)
-        dataset = self.finish(file, records)
+        for number, added in enumerate(file.additions, start=1):
+            self.account.append(scope.add(number, added))
+        dataset = self.finish(file, scope.records)
         self.frames[file.name] = dataset.frame
         return dataset
 
@@ -210,8 +212,41 @@ class _Records:
             columns[name] = joined
         columns[CUT_OFF] = text.constant(self.run.cut_off, index)
 
+    def add(self, number: int, added: Added) -> DerivationLine:
+        """Add the records of one rule, and derive again for them what depends on what they were given."""
+        windows = self.file.written()[added.window].algorithm if isinstance(added, CarriedForward) else None
+        table = self.run.study.tables[windows.table] if isinstance(windows, InWindow) else None
+        self.records, first, account = additions.extend(self.file, number, added, self.records, table)
+        self.taken.clear()
+        self.rows.clear()
+        if added.derives_again and account.rows:
+            written, new = self.file.written(), np.arange(first, self.records.size)
+            for name in analyses.dependents(self.file, added.given()):
+                self.fill_again(name, written[name], new)
+        return account
+
+    def fill_again(self, name: str, derivation: Derivation, rows: np.ndarray) -> None:
+        """Fill one variable of some records; those of the others stay as they are."""
+        outcome = self.outcome(name, derivation)
+        links = [Link(link.dataset, link.records[rows], link.variable) for link in outcome.links]
+        self.records.replace(name, rows, outcome.values.iloc[rows], links)
+        here = np.zeros(self.records.size, dtype=bool)
+        here[rows] = True
+        for problem in outcome.problems:
+            if (problem.mask & here).any():
+                self.run.settle(self.file, self.records.columns, name, replace(problem, mask=problem.mask & here))
+
     def fill(self, name: str, derivation: Derivation) -> None:
-        """Fill one variable: the algorithm, its condition, the variable's type."""
+        """Fill one variable of all records."""
+        outcome = self.outcome(name, derivation)
+        self.records.columns[name] = outcome.values
+        if outcome.links:
+            self.records.links[name] = list(outcome.links)
+        for problem in outcome.problems:
+            self.run.settle(self.file, self.records.columns, name, problem)
+
+    def outcome(self, name: str, derivation: Derivation) -> Outcome:
+        """What fills one variable: the algorithm, its condition, the variable's type, and where values are from."""
         study, algorithm = self.run.study, derivation.algorithm
         defined = analyses.define(study, self.file, name)
         if defined is None:
@@ -221,7 +256,6 @@ class _Records:
         if algorithm.when:
             outcome = limited(outcome, conditions.rows(algorithm.when, scope.variable, scope.index))
         outcome = _fit(outcome, defined)
-        self.records.columns[name] = outcome.values
         links = [link for link in outcome.links if (link.records >= 0).any()]
         present = outcome.values.notna().to_numpy()
         for reference in algorithm.variable_inputs() if algorithm.derived else ():
@@ -229,10 +263,7 @@ class _Records:
             by_subject = dot and not algorithm.searches and dataset not in self.records.sources
             if by_subject and not any(link.dataset == dataset and link.variable == variable for link in links):
                 links.append(Link(dataset, np.where(present, self.subject_rows(dataset), -1), variable))
-        if links:
-            self.records.links[name] = links
-        for problem in outcome.problems:
-            self.run.settle(self.file, self.records.columns, name, problem)
+        return Outcome(outcome.values, outcome.problems, tuple(links))
 
     def reference(self, reference: str) -> pd.Series:
         """`DS.VAR` for each record: of the record it is made of, or of its subject."""

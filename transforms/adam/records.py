@@ -10,7 +10,7 @@ import pandas as pd
 
 from transforms.algorithms.base import Link
 from transforms.core import text
-from transforms.core.columns import take
+from transforms.core.columns import replaced, take
 from transforms.study.analyses import Type
 
 
@@ -29,7 +29,7 @@ class AnalysisVariable:
 class RecordLink:
     """The records of another dataset that records were made of, counted from 1; 0 for none.
 
-    `copies` is 0 for an original and the number of the copy rule, from 1, for a copy.
+    `copies` is 0 for an original and the number of the rule that added it, from 1, for an added record.
     """
 
     dataset: str
@@ -72,7 +72,7 @@ class AnalysisDataset:
 class DerivationLine:
     """How many records of a source gave a record of an analysis dataset, or none under a named rule.
 
-    The outcome `copy` counts records added as copies under a named rule.
+    The outcomes `copy`, `carried_forward` and `average` count records added under a named rule.
     """
 
     source: str
@@ -131,22 +131,29 @@ class Records:
             links,
         )
 
+    def is_text(self, name: str) -> bool:
+        """True for a column of texts."""
+        return isinstance(self.columns[name].dtype, pd.CategoricalDtype)
+
     def overwrite(self, name: str, rows: np.ndarray, value: str | float) -> None:
         """Write one value over the values of some records; what they were taken from is forgotten."""
-        values = self.columns[name]
-        if isinstance(value, str):
-            codes = values.cat.codes.to_numpy().astype(np.int64)
-            codes[rows] = len(values.cat.categories)
-            self.columns[name] = text.column(codes, [*text.texts_of(values), value], values.index)
-        else:
-            changed = values.to_numpy().copy()
-            changed[rows] = value
-            self.columns[name] = pd.Series(changed, index=values.index)
-        kept = np.ones(self.size, dtype=bool)
-        kept[rows] = False
-        self.links[name] = [
-            Link(link.dataset, np.where(kept, link.records, -1), link.variable) for link in self.links.get(name, ())
+        index = self.index[rows]
+        constant = text.constant(value, index) if isinstance(value, str) else pd.Series(value, index=index, dtype=float)
+        self.replace(name, rows, constant)
+
+    def replace(self, name: str, rows: np.ndarray, values: pd.Series, links: Sequence[Link] = ()) -> None:
+        """Write values over those of some records, with what the new ones were taken from."""
+        self.columns[name] = replaced(self.columns[name], rows, values)
+        others = np.ones(self.size, dtype=bool)
+        others[rows] = False
+        kept = [
+            Link(link.dataset, np.where(others, link.records, -1), link.variable) for link in self.links.get(name, ())
         ]
+        for link in links:
+            records = np.full(self.size, -1, dtype=np.int64)
+            records[rows] = link.records
+            kept.append(Link(link.dataset, records, link.variable))
+        self.links[name] = kept
 
 
 def _own(records: np.ndarray, back: np.ndarray) -> np.ndarray:

@@ -31,3 +31,14 @@ def sort_key(values: pd.Series, *, descending: bool) -> np.ndarray:
     else:
         key = values.to_numpy().astype(float)
     return -key if descending else key
+
+
+def replaced(values: pd.Series, rows: np.ndarray, others: pd.Series) -> pd.Series:
+    """A column in which the values at some positions are replaced by others of the same kind, one for each."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        codes, own = values.cat.codes.to_numpy().astype(np.int64), others.cat.codes.to_numpy().astype(np.int64)
+        codes[rows] = np.where(own >= 0, own + len(values.cat.categories), text.MISSING)
+        return text.column(codes, [*text.texts_of(values), *text.texts_of(others)], values.index)
+    changed = values.to_numpy().copy()
+    changed[rows] = others.to_numpy()
+    return pd.Series(changed, index=values.index)

@@ -13,7 +13,8 @@ from transforms.algorithms.base import Algorithm, parse
 from transforms.core.conditions import Test
 from transforms.standards.models import AnalysisStandard, VariableStandard
 from transforms.study import graph
-from transforms.study.models import WORKING, Exclusion, Frozen, Rule, placed
+from transforms.study.additions import Added, Average, CarriedForward, Copies
+from transforms.study.models import WORKING, Exclusion, Frozen, placed
 
 if TYPE_CHECKING:
     from transforms.study.load import Study
@@ -74,26 +75,6 @@ class RecordsOf(Frozen):
     exclude: tuple[Exclusion, ...] = ()
 
 
-class Copies(Rule):
-    """Records that are added as copies of others, with some values of their own (an end-of-treatment visit).
-
-    Copies are made when all variables are filled; `set` writes texts and numbers over those of the original.
-    """
-
-    where: dict[str, Test] = Field(min_length=1)
-    set: dict[str, str] = Field(min_length=1)
-
-    @field_validator("set", mode="before")
-    @classmethod
-    def _as_text(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        return {
-            key: str(item) if isinstance(item, int | float) and not isinstance(item, bool) else item
-            for key, item in value.items()
-        }
-
-
 class AnalysisFile(Frozen):
     """One analysis dataset's YAML: its class, where its records come from, and what fills each variable.
 
@@ -111,6 +92,8 @@ class AnalysisFile(Frozen):
     variables: dict[str, Derivation] = {}
     working: dict[str, Derivation] = {}
     copies: tuple[Copies, ...] = ()
+    carried_forward: tuple[CarriedForward, ...] = ()
+    averages: tuple[Average, ...] = ()
     placement: dict[str, str] | None = None
     comment: str | None = None
 
@@ -137,10 +120,10 @@ class AnalysisFile(Frozen):
             self.dataset != SUBJECT_LEVEL
             or [one.source for one in self.records] != ["DM"]
             or self.subject
-            or self.copies
+            or self.additions
         ):
             raise ValueError(
-                "the subject-level dataset is ADSL: its records are those of DM, without `subject` and `copies`"
+                "the subject-level dataset is ADSL: its records are those of DM, without `subject` and added records"
             )
         return self
 
@@ -153,6 +136,11 @@ class AnalysisFile(Frozen):
     def sources(self) -> tuple[str, ...]:
         """The datasets its records are made of."""
         return tuple(dict.fromkeys(one.source for one in self.records))
+
+    @property
+    def additions(self) -> tuple[Added, ...]:
+        """The rules that add records, in the order in which they do; they are numbered from 1."""
+        return (*self.copies, *self.carried_forward, *self.averages)
 
     @property
     def automatic(self) -> tuple[str, ...]:
@@ -262,6 +250,17 @@ def order(file: AnalysisFile) -> list[str]:
     needs = {name: {one for one in _read(derivation) if one in written} for name, derivation in written.items()}
     sorter = TopologicalSorter({name: sorted(needs[name]) for name in written})
     return list(sorter.static_order())
+
+
+def dependents(file: AnalysisFile, given: Iterable[str]) -> list[str]:
+    """The variables that read some given ones, directly or through others, in the order in which they are filled."""
+    written, touched = file.written(), {*given}
+    found = []
+    for name in order(file):
+        if name not in touched and not touched.isdisjoint(_read(written[name])):
+            touched.add(name)
+            found.append(name)
+    return found
 
 
 def _read(derivation: Derivation) -> Iterable[str]:

@@ -13,6 +13,7 @@ from transforms.algorithms.values import Lookup
 from transforms.core.tables import Table
 from transforms.errors import Fault
 from transforms.study import analyses
+from transforms.study.additions import Added, CarriedForward
 from transforms.study.analyses import AnalysisFile, Derivation
 from transforms.study.models import NAME
 
@@ -87,13 +88,21 @@ class _Checker:
                 yield self.fault("subject", f"ADSL has no variable {name!r}", suggest(name, columns))
         for name, derivation in {**file.variables, **file.working}.items():
             yield from self.variable(name, derivation)
-        for number, copies in enumerate(file.copies, start=1):
-            for name in (*copies.where, *copies.set):
-                if name not in {*known, *file.working}:
-                    yield self.fault(f"copies.{number}", f"{file.name} has no variable {name!r}", suggest(name, known))
+        for added in file.additions:
+            yield from self.addition(added, {*known, *file.working, *file.automatic})
         cycle = analyses.cycle_of(file)
         if cycle:
             yield self.fault(cycle[0], f"a cycle: {' needs '.join(reversed(cycle))}", "Break it")
+
+    def addition(self, added: Added, known: set[str]) -> Iterator[Fault]:
+        for name in dict.fromkeys((*added.reads(), *added.given())):
+            if name not in known:
+                yield self.fault(added.rule, f"{self.file.name} has no variable {name!r}", suggest(name, known))
+        if isinstance(added, CarriedForward) and added.window in self.written:
+            rule = self.written[added.window].algorithm
+            if not isinstance(rule, InWindow):
+                problem = f"{added.window} is filled by {rule.word}, which knows no windows"
+                yield self.fault(added.rule, problem, "Name the variable that in_window fills")
 
     def datasets(self) -> set[str]:
         return {*self.study.datasets, *self.study.analyses}
