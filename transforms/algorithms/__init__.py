@@ -7,12 +7,28 @@ from transforms.algorithms import (
     collected,
     durations,
     matching,
+    neighbours,
+    occurrences,
     quantities,
     results,
+    scores,
     searches,
     timepoints,
     timing,
     values,
 )
 
-__all__ = ["collected", "durations", "matching", "quantities", "results", "searches", "timepoints", "timing", "values"]
+__all__ = [
+    "collected",
+    "durations",
+    "matching",
+    "neighbours",
+    "occurrences",
+    "quantities",
+    "results",
+    "scores",
+    "searches",
+    "timepoints",
+    "timing",
+    "values",
+]
