@@ -13,7 +13,7 @@ from transforms.sdtm.records import Dataset, MappingLine, StagedSource
 from transforms.sources.extract import AUDIT
 from transforms.staging.stage import AccountLine, Staged
 from transforms.study import Study, analyses, fingerprints, graph
-from transforms.study.analyses import AUTOMATIC, CUT_OFF, GROUP, ONE_PER_SUBJECT
+from transforms.study.analyses import AUTOMATIC, CUT_OFF, ONE_PER_SUBJECT
 from transforms.study.models import DatasetFile
 from transforms.warehouse import lineage, parquet
 
@@ -345,13 +345,21 @@ def specification_rows(study: Study) -> list[dict[str, object]]:
             inputs = [f"{source}.{variable}" for source in file.sources]
             rows.append(_rule(name, variable, None, "automatic", "of the record it is made of", [], inputs, where))
         rows.append(_rule(name, CUT_OFF, None, "automatic", "the cut-off of the snapshot", [], [], where))
-        if GROUP in file.automatic:
-            rows.append(_rule(name, GROUP, None, "automatic", "the group of records it belongs to", [], [], where))
-        for part, added in enumerate(file.additions, start=1):
+        for part, copies in enumerate(file.copies, start=1):
+            says = f"copy under the rule {copies.rule}: {copies.why}"
+            rows.extend(_rule(name, one, part, "copy", says, [], list(copies.reads()), where) for one in copies.set)
+        for part, added in enumerate(file.additions, start=len(file.copies) + 1):
+            kind = added.title.replace(" ", "_")
             rows.extend(
-                _rule(name, one, part, added.title.replace(" ", "_"), added.says(one), [], list(added.inputs(one)), where)
+                _rule(name, one, part, kind, added.says(one), [], list(added.inputs(one)), where)
                 for one in added.given()
             )
+        for part, (code, parameter) in enumerate(file.parameters.items(), start=1):
+            for one in analyses.TIME_TO_EVENT:
+                inputs = parameter.reads_of(one)
+                rows.append(_rule(name, one, part, "derived", parameter.says(code, one), [], inputs, where))
+        if analyses.PARAMETER in file.unwritten:
+            rows.append(_rule(name, analyses.PARAMETER, None, "automatic", "the parameter derived here", [], [], where))
         for variable, derivation in file.written().items():
             algorithm = derivation.algorithm
             kind = "derived" if algorithm.derived else "collected"

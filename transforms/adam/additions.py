@@ -1,10 +1,11 @@
-"""Records added when the variables of a dataset are filled: copies, values carried forward, averages."""
+"""Records added when the variables of a dataset are filled: values carried forward, averages."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from transforms.adam.records import DerivationLine, Records
 from transforms.algorithms.base import Link
@@ -26,16 +27,18 @@ class Addition(NamedTuple):
 
 def extend(file: AnalysisFile, number: int, added: Added, records: Records, windows: Table | None) -> Addition:
     """The records with those that one rule adds; `number` is that of the rule, `windows` the table it reads."""
+    outcome = added.title.replace(" ", "_")
     if isinstance(added, CarriedForward):
-        outcome, longer = "carried_forward", _carried_forward(file, added, records, windows)
+        longer = _carried_forward(file, added, records, windows)
     elif isinstance(added, Average):
-        outcome, longer = "average", _averages(file, added, records)
+        longer = _averages(file, added, records)
     else:
-        outcome, longer = "copy", _copied(records, np.flatnonzero(_chosen(added, records)))
+        raise TypeError(f"{added.rule} is no rule that adds records")
     new = np.arange(records.size, longer.size)
     longer.copies[new] = number
     for name, value in added.set.items():
-        longer.overwrite(name, new, value if longer.is_text(name) else _number(value))
+        is_text = isinstance(longer.columns[name].dtype, pd.CategoricalDtype)
+        longer.overwrite(name, new, value if is_text else _number(value))
     return Addition(longer, records.size, DerivationLine(file.name, file.name, outcome, added.rule, len(new)))
 
 
@@ -108,7 +111,7 @@ def _averages(file: AnalysisFile, added: Average, records: Records) -> Records:
     _, first, counts = np.unique(groups, return_index=True, return_counts=True)
     longer = _copied(records, rows[first])
     new = np.arange(records.size, longer.size)
-    kept = {*AUTOMATIC, *file.automatic, *added.by, *_of_subject(file)}
+    kept = {*AUTOMATIC, *file.unwritten, *added.by, *_of_subject(file)}
     for name in columns.keys() - kept:
         longer.replace(name, new, take(columns[name], np.full(len(new), -1), longer.index[new]))
     sums = np.add.reduceat(values[rows], first) if len(rows) else np.zeros(0)

@@ -29,7 +29,8 @@ class AnalysisVariable:
 class RecordLink:
     """The records of another dataset that records were made of, counted from 1; 0 for none.
 
-    `copies` is 0 for an original and the number of the rule that added it, from 1, for an added record.
+    `copies` is 0 for an original and the number of the copy rule, from 1, for a copy; in time to event it is the
+    number of the parameter.
     """
 
     dataset: str
@@ -131,29 +132,48 @@ class Records:
             links,
         )
 
-    def is_text(self, name: str) -> bool:
-        """True for a column of texts."""
-        return isinstance(self.columns[name].dtype, pd.CategoricalDtype)
+    def overwrite_with(self, name: str, rows: np.ndarray, values: pd.Series) -> None:
+        """Write what some records have in another variable over a value; what that was taken from is forgotten."""
+        old = self.columns[name]
+        if isinstance(old.dtype, pd.CategoricalDtype):
+            codes = old.cat.codes.to_numpy().astype(np.int64)
+            other = values.cat.codes.to_numpy().astype(np.int64)[rows]
+            codes[rows] = np.where(other >= 0, other + len(old.cat.categories), text.MISSING)
+            self.columns[name] = text.column(codes, [*text.texts_of(old), *text.texts_of(values)], old.index)
+        else:
+            changed = old.to_numpy().copy()
+            changed[rows] = values.to_numpy()[rows]
+            self.columns[name] = pd.Series(changed, index=old.index)
+        self._forget(name, rows)
 
     def overwrite(self, name: str, rows: np.ndarray, value: str | float) -> None:
         """Write one value over the values of some records; what they were taken from is forgotten."""
-        index = self.index[rows]
-        constant = text.constant(value, index) if isinstance(value, str) else pd.Series(value, index=index, dtype=float)
-        self.replace(name, rows, constant)
+        values = self.columns[name]
+        if isinstance(value, str):
+            codes = values.cat.codes.to_numpy().astype(np.int64)
+            codes[rows] = len(values.cat.categories)
+            self.columns[name] = text.column(codes, [*text.texts_of(values), value], values.index)
+        else:
+            changed = values.to_numpy().copy()
+            changed[rows] = value
+            self.columns[name] = pd.Series(changed, index=values.index)
+        self._forget(name, rows)
 
     def replace(self, name: str, rows: np.ndarray, values: pd.Series, links: Sequence[Link] = ()) -> None:
-        """Write values over those of some records, with what the new ones were taken from."""
+        """Write values over those of some records, one for each, with what the new ones were taken from."""
         self.columns[name] = replaced(self.columns[name], rows, values)
-        others = np.ones(self.size, dtype=bool)
-        others[rows] = False
-        kept = [
-            Link(link.dataset, np.where(others, link.records, -1), link.variable) for link in self.links.get(name, ())
-        ]
+        self._forget(name, rows)
         for link in links:
             records = np.full(self.size, -1, dtype=np.int64)
             records[rows] = link.records
-            kept.append(Link(link.dataset, records, link.variable))
-        self.links[name] = kept
+            self.links[name].append(Link(link.dataset, records, link.variable))
+
+    def _forget(self, name: str, rows: np.ndarray) -> None:
+        kept = np.ones(self.size, dtype=bool)
+        kept[rows] = False
+        self.links[name] = [
+            Link(link.dataset, np.where(kept, link.records, -1), link.variable) for link in self.links.get(name, ())
+        ]
 
 
 def _own(records: np.ndarray, back: np.ndarray) -> np.ndarray:

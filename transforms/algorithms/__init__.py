@@ -4,12 +4,14 @@ A new ability is a new class here, registered under its word; see `transforms.al
 """
 
 from transforms.algorithms import (
-    arithmetic,
     collected,
     durations,
     matching,
+    neighbours,
+    occurrences,
     quantities,
     results,
+    scores,
     searches,
     sequences,
     timepoints,
@@ -18,12 +20,14 @@ from transforms.algorithms import (
 )
 
 __all__ = [
-    "arithmetic",
     "collected",
     "durations",
     "matching",
+    "neighbours",
+    "occurrences",
     "quantities",
     "results",
+    "scores",
     "searches",
     "sequences",
     "timepoints",

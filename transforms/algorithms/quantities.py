@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from transforms.algorithms.base import Outcome, Scope, register
-from transforms.algorithms.values import Derived
+from transforms.algorithms.values import Compared, Derived
 from transforms.core import conditions, dates, numbers, text
 from transforms.core.conditions import Test
 
@@ -42,6 +42,21 @@ class AbsoluteDifference(Difference):
 
 
 @register
+class Absolute(Derived):
+    """The size of a number without its sign: `absolute: CHG`."""
+
+    word: ClassVar[str] = "absolute"
+    main: ClassVar[str] = "source"
+    source: str
+
+    def variable_inputs(self) -> Sequence[str]:
+        return (self.source, *self.when)
+
+    def apply(self, scope: Scope) -> Outcome:
+        return Outcome(scope.variable(self.source).abs())
+
+
+@register
 class Percentage(Derived):
     """One number in percent of another: `percentage: [CHG, BASE]`; missing over 0."""
 
@@ -56,6 +71,53 @@ class Percentage(Derived):
         part, whole = (scope.variable(name).to_numpy() for name in self.inputs)
         with np.errstate(divide="ignore", invalid="ignore"):
             return Outcome(pd.Series(np.where(whole == 0, np.nan, 100 * part / whole), index=scope.index))
+
+
+class Folded(Derived):
+    """Base of arithmetic over several variables and numbers; missing where one of them is."""
+
+    main: ClassVar[str] = "inputs"
+    inputs: tuple[str | float, ...] = Field(min_length=2)
+
+    def variable_inputs(self) -> Sequence[str]:
+        return (*(one for one in self.inputs if isinstance(one, str)), *self.when)
+
+    def _terms(self, scope: Scope) -> list[np.ndarray]:
+        return [
+            scope.variable(one).to_numpy() if isinstance(one, str) else np.full(len(scope.index), float(one))
+            for one in self.inputs
+        ]
+
+
+@register
+class Sum(Folded):
+    """The sum of variables and numbers of the record: `sum: [TRTDURD, 27]`."""
+
+    word: ClassVar[str] = "sum"
+
+    def apply(self, scope: Scope) -> Outcome:
+        return Outcome(pd.Series(np.sum(self._terms(scope), axis=0), index=scope.index))
+
+
+@register
+class Product(Folded):
+    """The product of variables and numbers of the record: `product: [daily_dose, 28]`."""
+
+    word: ClassVar[str] = "product"
+
+    def apply(self, scope: Scope) -> Outcome:
+        return Outcome(pd.Series(np.prod(self._terms(scope), axis=0), index=scope.index))
+
+
+@register
+class FlagAbove(Compared):
+    """`Y` where one number is above another, at 12 significant digits: `flag_above: [grade, baseline_grade]`."""
+
+    word: ClassVar[str] = "flag_above"
+
+    def _holds(self, left: pd.Series, right: pd.Series) -> np.ndarray:
+        holds: np.ndarray = numbers.round_significant(left.to_numpy()) > numbers.round_significant(right.to_numpy())
+        return holds
 
 
 @register

@@ -16,18 +16,13 @@ from transforms.core import numbers, text
 
 
 class Test(BaseModel):
-    """One entry of a condition; a bare text or list is short for `equals` or `in`.
-
-    `contains` looks for any of some texts within a text, `contains_none` for none of them; case is ignored.
-    """
+    """One entry of a condition; a bare text or list is short for `equals` or `in`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
     __test__ = False
 
     one_of: tuple[str, ...] | None = None
     none_of: tuple[str, ...] | None = None
-    contains: tuple[str, ...] | None = None
-    contains_none: tuple[str, ...] | None = None
     present: bool | None = None
     above: float | None = None
     at_least: float | None = None
@@ -46,7 +41,7 @@ class Test(BaseModel):
             result: dict[str, Any] = {}
             for key, item in value.items():
                 name = str(renamed.get(key, key))
-                if name in {"one_of", "none_of", "contains", "contains_none"}:
+                if name in {"one_of", "none_of"}:
                     item = [str(one) for one in (item if isinstance(item, list) else [item])]
                 result[name] = item
             return result
@@ -54,11 +49,10 @@ class Test(BaseModel):
 
     @model_validator(mode="after")
     def _one_question(self) -> Test:
-        lists = (self.one_of, self.none_of, self.contains, self.contains_none)
-        if sum(part is not None for part in (*lists, self.present, *self._bounds())) != 1:
+        if sum(part is not None for part in (self.one_of, self.none_of, self.present, *self._bounds())) != 1:
             raise ValueError(
-                "say exactly one of: a value, a list, {not_equals: ...}, {not_in: [...]}, {contains: [...]}, "
-                "{contains_none: [...]}, {present: ...}, {above: ...}, {at_least: ...}, {below: ...}, {at_most: ...}"
+                "say exactly one of: a value, a list, {not_equals: ...}, {not_in: [...]}, {present: ...}, "
+                "{above: ...}, {at_least: ...}, {below: ...}, {at_most: ...}"
             )
         return self
 
@@ -72,14 +66,11 @@ class Test(BaseModel):
         for words, bound in zip(("above", "at least", "below", "at most"), self._bounds(), strict=True):
             if bound is not None:
                 return f"is {words} {bound:g}"
-        parts = self.contains or self.contains_none
-        if parts is not None:
-            return f"contains {' or '.join(parts)}" if self.contains else f"contains neither {' nor '.join(parts)}"
         values = " or ".join(self.one_of or self.none_of or ())
         return f"is {values}" if self.one_of is not None else f"is not {values}"
 
     def holds(self, values: pd.Series) -> np.ndarray:
-        """True for the rows that pass; a missing value passes `none_of`, `contains_none` and `present: false` only.
+        """True for the rows that pass; a missing value passes `none_of` and `present: false` only.
 
         Bounds compare numbers; a text that is no plain number passes none.
         """
@@ -88,12 +79,6 @@ class Test(BaseModel):
             return here if self.present else ~here
         if any(bound is not None for bound in self._bounds()):
             return self._within(values)
-        if self.contains is not None or self.contains_none is not None:
-            parts = [part.casefold() for part in self.contains or self.contains_none or ()]
-            found = np.zeros(len(values), dtype=bool)
-            if isinstance(values.dtype, pd.CategoricalDtype):
-                found = text.map_flag(values, lambda value: any(part in value.casefold() for part in parts))
-            return found if self.contains is not None else ~found
         wanted = set(self.one_of or self.none_of or ())
         if isinstance(values.dtype, pd.CategoricalDtype):
             inside = text.map_flag(values, lambda value: value in wanted)

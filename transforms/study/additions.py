@@ -15,8 +15,7 @@ from transforms.study.models import Rule
 class Added(Rule):
     """Base of added records: the records `where` says are looked at, and `set` writes texts and numbers.
 
-    What an addition gives a record is never derived; what depends on it is derived again for the added records,
-    if `derives_again`.
+    What a rule gives an added record is never derived; what depends on it is derived again for the added records.
     """
 
     where: dict[str, Test] = Field(min_length=1)
@@ -31,11 +30,6 @@ class Added(Rule):
             key: str(item) if isinstance(item, int | float) and not isinstance(item, bool) else item
             for key, item in value.items()
         }
-
-    @property
-    def derives_again(self) -> bool:
-        """Whether the variables that depend on what is given are derived again for the added records."""
-        return True
 
     def given(self) -> tuple[str, ...]:
         """The variables that the addition writes."""
@@ -58,29 +52,6 @@ class Added(Rule):
     def title(self) -> str:
         """What the records are."""
         raise NotImplementedError
-
-
-class Copies(Added):
-    """Records that are added as copies of others, with some values of their own (an end-of-treatment visit).
-
-    Copies are made when all variables are filled, and nothing is derived again for them.
-    """
-
-    set: dict[str, str] = Field(min_length=1)
-
-    @property
-    def derives_again(self) -> bool:
-        return False
-
-    def inputs(self, name: str) -> Sequence[str]:
-        return tuple(self.where)
-
-    @property
-    def title(self) -> str:
-        return "copy"
-
-    def says(self, name: str) -> str:
-        return f"copy under the rule {self.rule}: {self.why}"
 
 
 class CarriedForward(Added):
