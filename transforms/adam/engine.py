@@ -90,6 +90,7 @@ class _Run:
     findings: list[Finding] = field(default_factory=list)
     account: list[DerivationLine] = field(default_factory=list)
 
+    links: dict[str, Mapping[str, Sequence[Link]]] = field(default_factory=dict)
     subjects: _Records | None = None
 
     @cached_property
@@ -133,6 +134,7 @@ class _Run:
         self.frames[file.name] = pd.DataFrame(
             {name: scope.records.columns[name] for name in there}, index=scope.records.index
         )
+        self.links[file.name] = scope.records.links
         self.subjects = scope
 
     def close_subjects(self, file: AnalysisFile) -> AnalysisDataset:
@@ -185,6 +187,7 @@ class _Run:
             finished_links(records.links, file.name),
         )
         self.frames[file.name] = dataset.frame
+        self.links[file.name] = records.links
         return dataset
 
     def check_values(
@@ -256,14 +259,17 @@ class _Records:
         """The variables the engine writes: identifiers, and the cut-off for those who read it."""
         columns, index = self.records.columns, self.records.index
         for name in AUTOMATIC:
-            parts = [self.reference(f"{source}.{name}") for source in self.records.sources]
+            parts = [
+                take(self.run.frames[source][name], self.records.of_source(source), index)
+                for source in self.records.sources
+            ]
             joined = parts[0]
             for part in parts[1:]:
                 joined = text.coalesce(joined, part)
             columns[name] = joined
         columns[CUT_OFF] = text.constant(self.run.cut_off, index)
         if self.file.observation_class == analyses.TTE:
-            for problem in time_to_event.fill(self.file, self.records, self.run.frames):
+            for problem in time_to_event.fill(self.file, self.records, self.run.frames, self.run.links):
                 self.run.settle(self.file, columns, "ADT", problem)
 
     def sort(self, keys: list[pd.Series]) -> None:
@@ -377,9 +383,6 @@ class _Scope:
         if dataset not in ONE_PER_SUBJECT:
             return self.own.records.of_source(dataset)
         return self.own.subject_rows(dataset)
-
-    def links(self, name: str) -> Sequence[Link]:
-        return self.own.records.links.get(name, ())
 
     def dataset(self, name: str) -> pd.DataFrame:
         return self.own.run.frames[name]

@@ -6,7 +6,7 @@ origin counts; without one the first censoring that has a date does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,6 @@ import pandas as pd
 from transforms.adam.records import Records
 from transforms.algorithms.base import Link, Problem
 from transforms.core import conditions, dates, text
-from transforms.core.columns import take
 from transforms.findings import Severity
 from transforms.study.analyses import SUBJECT_LEVEL, TIME_TO_EVENT, AnalysisFile, Happening, TimeToEvent
 
@@ -36,9 +35,15 @@ class _Ends:
         self.seconds[here], self.chosen[here], self.rows[here] = seconds[here], number, rows[here]
 
 
-def fill(file: AnalysisFile, records: Records, frames: Mapping[str, pd.DataFrame]) -> list[Problem]:
+def fill(
+    file: AnalysisFile,
+    records: Records,
+    frames: Mapping[str, pd.DataFrame],
+    links: Mapping[str, Mapping[str, Sequence[Link]]],
+) -> list[Problem]:
     """Write PARAMCD, PARAM, STARTDT, ADT, CNSR, the descriptions and the source of every record, with links.
 
+    `frames` are the datasets by name, `links` where the values of the analysis datasets among them were taken from.
     Returns the records of which something must be said: an event without a date, which may be the first one.
     """
     adsl, size = frames[SUBJECT_LEVEL], records.size
@@ -71,11 +76,11 @@ def fill(file: AnalysisFile, records: Records, frames: Mapping[str, pd.DataFrame
         ("CNSDTDSC", [one.date_description for one in happenings]),
     ):
         records.columns[name] = text.column(ends.chosen, written, records.index)
-    _sources(records, happenings, ends, frames)
+    _sources(records, happenings, ends, frames, links)
     records.links["STARTDT"] = origins
-    links = list(_links(happenings, ends))
+    of_end = list(_links(happenings, ends))
     for name in set(TIME_TO_EVENT) - {"PARAMCD", "PARAM", "STARTDT"}:
-        records.links[name] = links
+        records.links[name] = of_end
     problem = Problem(
         "event_without_date",
         Severity.ANSWER,
@@ -128,30 +133,32 @@ def _occurrence(
     return moments, rows, undated
 
 
-def _sources(records: Records, happenings: list[Happening], ends: _Ends, frames: Mapping[str, pd.DataFrame]) -> None:
-    """SRCDOM, SRCVAR and SRCSEQ: what the parameter says, or what the record of the source says of itself."""
-    size = records.size
-    for name, written in (
-        ("SRCDOM", [one.domain or one.source for one in happenings]),
-        ("SRCVAR", [one.variable or one.date for one in happenings]),
-    ):
-        codes, texts = np.full(size, -1, dtype=np.int64), list[str]()
-        for number, (one, value) in enumerate(zip(happenings, written, strict=True)):
-            here = ends.chosen == number
-            if value.startswith("{"):
-                found = take(frames[one.source][value[1:-1]], np.where(here, ends.rows, -1), records.index)
-                own = found.cat.codes.to_numpy()
-                codes = np.where(here & (own >= 0), own + len(texts), codes)
-                texts.extend(text.texts_of(found))
-            else:
-                codes[here] = len(texts)
-                texts.append(value)
-        records.columns[name] = text.column(codes, texts, records.index)
-    sequence = np.full(size, np.nan)
+def _sources(
+    records: Records,
+    happenings: list[Happening],
+    ends: _Ends,
+    frames: Mapping[str, pd.DataFrame],
+    links: Mapping[str, Mapping[str, Sequence[Link]]],
+) -> None:
+    """SRCDOM, SRCVAR and SRCSEQ: the record of the source, or the one that its date was itself taken from."""
+    named: list[tuple[str, str | None]] = []
+    codes, sequence = np.full(records.size, -1, dtype=np.int64), np.full(records.size, np.nan)
+
+    def write(here: np.ndarray, named_as: tuple[str, str | None], values: pd.Series | None, rows: np.ndarray) -> None:
+        codes[here] = len(named)
+        named.append(named_as)
+        sequence[here] = np.nan if values is None else values.to_numpy()[rows[here]]
+
     for number, one in enumerate(happenings):
-        if one.sequence is not None:
-            here = ends.chosen == number
-            sequence[here] = frames[one.source][one.sequence].to_numpy()[ends.rows[here]]
+        here = ends.chosen == number
+        own = frames[one.source][one.sequence] if one.sequence is not None else None
+        write(here, (one.domain or one.source, one.variable or one.date), own, ends.rows)
+        for link in links.get(one.source, {}).get(one.date, ()) if one.traced else ():
+            behind = np.append(link.records, -1)[np.where(here, ends.rows, -1)]
+            values = frames[link.dataset].get(f"{link.dataset}SEQ")
+            write(here & (behind >= 0), (link.dataset, link.variable), values, behind)
+    records.columns["SRCDOM"] = text.column(codes, [dataset for dataset, _ in named], records.index)
+    records.columns["SRCVAR"] = text.column(codes, [variable for _, variable in named], records.index)
     records.columns["SRCSEQ"] = pd.Series(sequence, index=records.index)
 
 
@@ -160,6 +167,3 @@ def _links(happenings: list[Happening], ends: _Ends) -> Iterator[Link]:
         here = ends.chosen == number
         if here.any():
             yield Link(one.source, np.where(here, ends.rows, -1), one.date)
-
-
-__all__ = ["fill"]

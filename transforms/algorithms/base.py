@@ -146,13 +146,6 @@ class Scope(Protocol):
         """A codelist of the study."""
 
 
-class LinkedScope(Scope, Protocol):
-    """What an algorithm may see in an analysis dataset, where values know their origin while they are made."""
-
-    def links(self, name: str) -> Sequence[Link]:
-        """Where the values of a variable of this dataset came from."""
-
-
 class Algorithm(BaseModel):
     """Base of all algorithms. `word` is its name in a specification, `main` the field behind the name.
 

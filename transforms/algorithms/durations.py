@@ -291,6 +291,16 @@ class MonthsBetween(Derived):
         return Outcome(pd.Series(end - start, index=scope.index))
 
 
+@register
+class YearsBetween(MonthsBetween):
+    """Whole years from one date to another by their months: `years_between: [DM.BRTHDTC, ADT]`."""
+
+    word: ClassVar[str] = "years_between"
+
+    def apply(self, scope: Scope) -> Outcome:
+        return Outcome(np.floor(super().apply(scope).values / 12))
+
+
 def _months(values: pd.Series) -> np.ndarray:
     """Months since the year 0 of dates or ISO texts."""
     if values.dtype.kind == "M":

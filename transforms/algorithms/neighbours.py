@@ -1,15 +1,15 @@
-"""Algorithms that find a subject's records near a date, by a key, or behind a value."""
+"""Algorithms that find a subject's records near a date or by a key."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, cast
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
-from transforms.algorithms.base import Link, LinkedScope, Outcome, Scope, register
+from transforms.algorithms.base import Link, Outcome, Scope, register
 from transforms.algorithms.values import Derived
 from transforms.core import conditions, dates, text
 from transforms.core.columns import take
@@ -283,35 +283,3 @@ class Qualifier(Derived):
 
 def _whole(value: str) -> float | None:
     return float(value) if value.isdigit() else None
-
-
-@register
-class SourceOf(Derived):
-    """Where another variable's value was taken from: `source_of: LSTALVDT, says: dataset` (or `variable`, `sequence`).
-
-    Dataset and variable are those of the first link of the value; the sequence is --SEQ there, missing where the
-    dataset has none.
-    """
-
-    word: ClassVar[str] = "source_of"
-    main: ClassVar[str] = "source"
-    source: str
-    says_: Literal["dataset", "variable", "sequence"] = Field(alias="says")
-
-    def variable_inputs(self) -> Sequence[str]:
-        return (self.source, *self.when)
-
-    def apply(self, scope: Scope) -> Outcome:
-        links = [link for link in cast("LinkedScope", scope).links(self.source) if link.dataset != OWN]
-        chosen = np.full(len(scope.index), -1, dtype=np.int64)
-        sequence = np.full(len(scope.index), np.nan)
-        for number, link in enumerate(links):
-            here = (chosen < 0) & (link.records >= 0)
-            chosen[here] = number
-            name = f"{link.dataset}SEQ"
-            if name in scope.dataset(link.dataset).columns:
-                sequence[here] = scope.dataset(link.dataset)[name].to_numpy()[link.records[here]]
-        if self.says_ == "sequence":
-            return Outcome(pd.Series(sequence, index=scope.index))
-        written = [link.dataset if self.says_ == "dataset" else link.variable for link in links]
-        return Outcome(text.column(chosen, [*written, None], scope.index))

@@ -136,9 +136,10 @@ class Copies(Rule):
 class Happening(Frozen):
     """What ends the time of a subject: the first of its dates in a dataset of one or several records per subject.
 
-    `censor` is 0 for an event; a positive number says in which way the time is censored. `domain`, `variable` and
-    `sequence` are what SRCDOM, SRCVAR and SRCSEQ say: without `domain` and `variable` the source and its date; a name
-    in braces is a variable of the source. `sequence` is a variable of the source. `last` takes the last date.
+    `censor` is 0 for an event; a positive number says in which way the time is censored. SRCDOM and SRCVAR name the
+    source and its date, or `domain` and `variable`, SRCSEQ is its variable `sequence`; with `traced` they name the
+    record that the date was itself taken from (the sample behind the date last known alive). `last` takes the last
+    date instead of the first.
     """
 
     source: str
@@ -150,12 +151,12 @@ class Happening(Frozen):
     domain: str | None = None
     variable: str | None = None
     sequence: str | None = None
+    traced: bool = False
     last: bool = False
 
     def reads(self) -> tuple[str, ...]:
         """What it reads of its source, as DATASET.VARIABLE."""
-        braced = [one[1:-1] for one in (self.domain, self.variable) if one and one.startswith("{")]
-        names = (self.date, *self.where, *braced, *((self.sequence,) if self.sequence else ()))
+        names = (self.date, *self.where, *((self.sequence,) if self.sequence else ()))
         return tuple(dict.fromkeys(f"{self.source}.{name}" for name in names))
 
 

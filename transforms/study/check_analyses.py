@@ -99,7 +99,7 @@ class _Checker:
         later += [(f"exclude.{number}", tuple(one.where)) for number, one in enumerate(file.exclude, start=1)]
         for place, names in later:
             for name in names:
-                if name not in {*known, *file.working}:
+                if name not in {*known, *file.unwritten, *file.working}:
                     yield self.fault(place, f"{file.name} has no variable {name!r}", suggest(name, known))
         for added in file.additions:
             yield from self.addition(added, {*known, *file.working})
@@ -148,7 +148,8 @@ class _Checker:
             yield self.fault(name, "is no variable name: up to 8 capitals and digits", "Rename it, or make it working")
         standard = analyses.standard_of(self.study, file, name)
         own = derivation.label is not None or derivation.type is not None
-        if standard is not None and own:
+        inherited = standard is not None and (derivation.label, derivation.type) == (standard.label, standard.type)
+        if standard is not None and own and not inherited:
             yield self.fault(name, "is a variable of the standard, which says its label and type", "Remove them")
         elif standard is None and not (derivation.label and derivation.type):
             yield self.fault(name, f"is no standard variable of {file.observation_class}", "Write label and type")
