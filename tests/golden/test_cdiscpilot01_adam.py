@@ -173,7 +173,9 @@ class TestAdlb:
         lb["CHG"] = (lb["LBSTRESN"] - lb["BASE"]).where(lb["VISITNUM"] != 1)
         lb["margin"] = np.fmax(1.5 * lb["LBSTNRHI"] - lb["LBSTRESN"], lb["LBSTRESN"] - 0.5 * lb["LBSTNRLO"])
         treated = lb[lb["VISITNUM"].isin(TREATMENT)]
-        furthest = treated.dropna(subset="margin").sort_values([*keys, "margin"], ascending=[True, True, False], kind="stable")
+        furthest = treated.dropna(subset="margin").sort_values(
+            [*keys, "margin"], ascending=[True, True, False], kind="stable"
+        )
         lb["ANL01FL"] = np.where(lb.index.isin(furthest.groupby(keys).head(1).index), "Y", None)
         lb["AENTMTFL"] = np.where(lb.index.isin(treated.groupby(keys).tail(1).index), "Y", None)
         scheduled = lb[lb["VISITNUM"].isin(SCHEDULED)].copy()
@@ -209,7 +211,9 @@ class TestAdlb:
             "AST": 1659,
             "BILI": 1659,
         }
-        wide = observed[observed["CRIT1"].notna()].pivot(index=["USUBJID", "AVISITN"], columns="PARAMCD", values="R2A1HI")
+        wide = observed[observed["CRIT1"].notna()].pivot(
+            index=["USUBJID", "AVISITN"], columns="PARAMCD", values="R2A1HI"
+        )
         law = derived.pivot(index=["USUBJID", "AVISITN"], columns="PARAMCD", values="AVAL").reindex(wide.index)
         transaminase = (wide["ALT"] > 1.5) | (wide["AST"] > 1.5)
         assert (law["TRANSHY"] == transaminase).all()

@@ -1,4 +1,4 @@
-"""Records added to an analysis dataset: carried forward, averaged, copied, with what depends on them and where it is from.
+"""Records added to an analysis dataset: carried forward and averaged, what depends on them and where it is from.
 
 Expected values are worked out by hand from the extract below.
 """

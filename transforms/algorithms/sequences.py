@@ -16,7 +16,7 @@ from transforms.core.columns import sort_key, take
 
 @register
 class PreviousValue(Derived):
-    """The value in the record before, within a group: `previous_value: AVAL, by: [USUBJID, PARAMCD], order: [VISITNUM]`.
+    """The value in the record before, in a group: `previous_value: AVAL, by: [USUBJID, PARAMCD], order: [VISITNUM]`.
 
     `when` limits the records that follow one another; elsewhere, and in the first of a group, the value is missing.
     A missing value of the record before stays missing: no earlier one stands in for it. A missing `order` comes
@@ -42,6 +42,4 @@ class PreviousValue(Derived):
         before = np.full(len(scope.index), -1, dtype=np.int64)
         same = groups[order][1:] == groups[order][:-1]
         before[follow[order][1:][same]] = follow[order][:-1][same]
-        return Outcome(
-            take(scope.variable(self.source), before, scope.index), links=(Link("", before, self.source),)
-        )
+        return Outcome(take(scope.variable(self.source), before, scope.index), links=(Link("", before, self.source),))

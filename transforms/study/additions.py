@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -13,11 +13,13 @@ from transforms.study.models import Rule
 
 
 class Added(Rule):
-    """Base of added records: the records `where` says are looked at, and `set` writes texts and numbers.
+    """Base of added records: those that `where` says are looked at, and `set` writes texts and numbers.
 
-    What a rule gives an added record is never derived; what depends on it is derived again for the added records.
+    `title` is what the records are. What a rule gives an added record is never derived; what depends on it is derived
+    again for the added records.
     """
 
+    title: ClassVar[str]
     where: dict[str, Test] = Field(min_length=1)
     set: dict[str, str] = {}
 
@@ -48,11 +50,6 @@ class Added(Rule):
         """What the value of a variable is taken from."""
         return () if name in self.set else (name,)
 
-    @property
-    def title(self) -> str:
-        """What the records are."""
-        raise NotImplementedError
-
 
 class CarriedForward(Added):
     """Records for the windows in which a group has no analysed record: the last analysed values, carried forward.
@@ -63,6 +60,7 @@ class CarriedForward(Added):
     record before it. A window with nothing before it stays empty.
     """
 
+    title: ClassVar[str] = "carried forward"
     by: tuple[str, ...] = Field(min_length=1)
     window: str
     values: tuple[str, ...] = ("AVAL",)
@@ -71,17 +69,16 @@ class CarriedForward(Added):
     _list = field_validator("by", "values", mode="before")(as_list)
 
     def given(self) -> tuple[str, ...]:
+        """See the base."""
         return tuple(dict.fromkeys((*self.values, self.window, self.flag, *self.set)))
 
     def reads(self) -> tuple[str, ...]:
+        """See the base."""
         return tuple(dict.fromkeys((*self.where, *self.by, self.window, self.flag)))
 
     def inputs(self, name: str) -> Sequence[str]:
+        """See the base."""
         return (name,) if name in self.values else ()
-
-    @property
-    def title(self) -> str:
-        return "carried forward"
 
 
 class Average(Added):
@@ -91,17 +88,16 @@ class Average(Added):
     the others are missing.
     """
 
+    title: ClassVar[str] = "average"
     of: str = "AVAL"
     by: tuple[str, ...] = Field(min_length=1)
 
     _list = field_validator("by", mode="before")(as_list)
 
     def given(self) -> tuple[str, ...]:
+        """See the base."""
         return tuple(dict.fromkeys((self.of, *self.set)))
 
     def reads(self) -> tuple[str, ...]:
+        """See the base."""
         return tuple(dict.fromkeys((*self.where, *self.by, self.of)))
-
-    @property
-    def title(self) -> str:
-        return "average"
