@@ -68,10 +68,13 @@ variables:
   AWTARGET: {lookup: AWTARGET, table: windows, by: {WINDOW: window}}
   AWTDIFF: {absolute_difference: [ADY, AWTARGET]}
   DTYPE: {choose: [{}]}
+  STEP: {difference: [AVAL, before], label: Change from Previous Record, type: float}
+  STEPSIZE: {absolute: STEP, label: Size of the Change, type: float}
   VSSEQ: {copy: VS.VSSEQ}
   SRCSEQ: {copy: VS.VSSEQ}
 working:
   window: {in_window: WINDOW, table: windows, day: ADY}
+  before: {previous_value: AVAL, by: [USUBJID, PARAMCD], order: ADY, when: {DTYPE: {present: false}}, type: float}
 carried_forward:
   - rule: locf
     why: An empty window takes the last analysed value
@@ -145,6 +148,15 @@ def test_an_average_is_of_observed_values_only(analysed: SmallStudy) -> None:
     ]
     assert means[["TRTP", "SAFFL"]].notna().all().all()
     assert means[["ADT", "ADY", "ABLFL", "VSSEQ", "SRCSEQ", "BASE", "CHG"]].isna().all().all()
+
+
+def test_the_record_before_is_of_the_same_group_and_observed(analysed: SmallStudy) -> None:
+    advs = read(analysed.run().path)
+    observed = advs[advs["DTYPE"].isna()].sort_values(["USUBJID", "ADY"])
+    steps = observed[["STEP", "STEPSIZE"]].fillna(0).to_numpy().tolist()
+    assert steps == [[0, 0], [11, 11], [-6, 6], [0, 0], [-2, 2], [-8, 8], [0, 0]]
+    assert observed["STEP"].isna().tolist() == [True, False, False, True, False, False, True]
+    assert advs.loc[advs["DTYPE"].notna(), "STEP"].isna().all()
 
 
 def test_added_values_lead_to_the_lines_they_are_from(analysed: SmallStudy) -> None:

@@ -45,7 +45,8 @@ def extend(file: AnalysisFile, number: int, added: Added, records: Records, wind
 def _chosen(added: Added, records: Records) -> np.ndarray:
     """The records that meet the condition; one that was added before never does."""
     chosen: np.ndarray = conditions.rows(added.where, records.columns.__getitem__, records.index)
-    return chosen & (records.copies == 0)
+    chosen &= records.copies == 0
+    return chosen
 
 
 def _copied(records: Records, rows: np.ndarray) -> Records:
