@@ -38,6 +38,7 @@ from transforms.reporting.delivery import delivery_report, page_name
 from transforms.results import records as result_records
 from transforms.results.engine import NotShown
 from transforms.results.engine import analyse as analyse_results
+from transforms.results.selection import empty_frame
 from transforms.sdtm.buckets import Bucket
 from transforms.sdtm.engine import map_bucket, map_study
 from transforms.sdtm.records import StagedSource
@@ -46,6 +47,7 @@ from transforms.sources.odm import OdmExtract
 from transforms.sources.transactions import apply_transactions
 from transforms.staging.stage import AccountLine, RawFile, Staged, identity_map, quarantine, stage
 from transforms.study import Study
+from transforms.study.analyses import SUPPLEMENTAL
 from transforms.study.models import OdmSource, Source
 from transforms.study.yaml import read_yaml
 from transforms.validation import conformance, core_engine
@@ -62,6 +64,7 @@ from transforms.warehouse.snapshots import MANIFEST, Snapshots, content_hash, id
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS: tuple[Kind, ...] = ("sdtm", "adam", "results")
+SUPPLEMENTAL_KEYS = ("USUBJID", "IDVAR", "IDVARVAL", "QNAM")
 RESULT_KEYS = {conformance.TABLE.upper(): conformance.KEYS} | {
     name.upper(): keys for name, keys in (*gate_assessment.KEYS.items(), *result_records.KEYS.items())
 }
@@ -906,8 +909,14 @@ def analyse(study: Study, building: Building) -> int:
     """
     if study.results is None:
         return 0
-    frames = {name: building.frame(f"adam/{name.lower()}") for name in sorted(study.results.datasets())}
-    made = analyse_results(study.results, frames, {name: study.analyses[name].keys for name in frames})
+    frames, keys = {}, {}
+    for name in sorted(study.results.datasets()):
+        kind = "adam" if name in study.analyses else "sdtm"
+        there = name.lower() in building.names(kind)
+        # There are no supplemental qualifiers where no record has one.
+        frames[name] = building.frame(f"{kind}/{name.lower()}") if there else empty_frame(SUPPLEMENTAL)
+        keys[name] = keys_of(study, name) or SUPPLEMENTAL_KEYS
+    made = analyse_results(study.results, frames, keys)
     building.write(f"results/{result_records.TABLE}", made.results)
     building.write(f"results/{result_records.OUTPUTS}", made.outputs)
     links = lineage.Links(building.path("lineage"))

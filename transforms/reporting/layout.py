@@ -54,7 +54,10 @@ class BodyRow:
 
 @dataclass(frozen=True)
 class Page:
-    """One output ready to be written; `widths` of the columns are relative to each other."""
+    """One output ready to be written; `widths` of the columns are relative to each other.
+
+    `total` is the id of the column of all subjects, `results` are the rows of a figure.
+    """
 
     output_id: str
     kind: str
@@ -66,6 +69,7 @@ class Page:
     footnotes: tuple[str, ...]
     widths: tuple[float, ...]
     landscape: bool
+    total: str = ""
     figure: Mapping[str, Any] | None = None
     results: Sequence[Row] = field(default=(), repr=False)
 
@@ -107,6 +111,7 @@ def _page(output: Row, rows: list[Row]) -> Page:
         tuple(output["footnotes"]),
         tuple(widths),
         bool(display["landscape"]),
+        display["total"],
         display["figure"],
         rows if output["kind"] == "figure" else (),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import markupsafe
 import polars as pl
@@ -19,7 +20,7 @@ ESCAPED = str.maketrans({"\\": "\\'5c", "{": "\\'7b", "}": "\\'7d"})
 def html_page(page: Page, facts: Facts, drawing: str = "") -> str:
     """A page as HTML, without anything outside it; `drawing` is the SVG of a figure."""
     columns = max((sum(one.span for one in line) for line in page.headings), default=1)
-    drawn = markupsafe.Markup(drawing)  # noqa: S704 (drawn here, from numbers and escaped texts)
+    drawn = markupsafe.Markup(drawing[drawing.find("<svg") :] if drawing else "")  # noqa: S704 (drawn here, from numbers and escaped texts)
     return template("output.html.j2").render(page=page, facts=facts, columns=columns, drawing=drawn)
 
 
@@ -28,7 +29,7 @@ def index_page(pages: Sequence[Page], facts: Facts) -> str:
     return template("outputs.html.j2").render(pages=pages, facts=facts)
 
 
-def rtf_page(page: Page, facts: Facts, picture: str | None = None) -> str:
+def rtf_page(page: Page, facts: Facts, picture: Path | None = None) -> str:
     """A page as RTF; `picture` is the PNG file of a figure."""
     common = {
         "rtf_page": rtf.RTFPage(
@@ -60,7 +61,7 @@ def rtf_page(page: Page, facts: Facts, picture: str | None = None) -> str:
     }
     if picture is not None:
         size = {"fig_width": 9.0, "fig_height": 4.9} if page.landscape else {"fig_width": 6.6, "fig_height": 6.0}
-        return str(rtf.RTFDocument(rtf_figure=rtf.RTFFigure(figures=picture, **size), **common).rtf_encode())
+        return str(rtf.RTFDocument(rtf_figure=rtf.RTFFigure(figures=str(picture), **size), **common).rtf_encode())
     width = len(page.widths)
     rows = page.rows or (BodyRow("", 0),)
     cells = [[_plain(one) for one in (row.label, *row.cells, *[""] * (width - 1 - len(row.cells)))] for row in rows]

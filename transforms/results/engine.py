@@ -216,6 +216,7 @@ def _described(results: Results, name: str, order: int, output: Output) -> dict[
         "arrange": output.arrange,
         "landscape": output.landscape,
         "rows": output.rows,
+        "total": total.id if (total := results.groupings[output.columns].total) else "",
         "figure": output.figure.model_dump() if output.figure else None,
         "analyses": [
             {

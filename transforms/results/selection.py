@@ -7,13 +7,14 @@ must not be of. It is written beside every result, so that whoever has the datas
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from transforms.core import text
 from transforms.core.conditions import Test
 from transforms.core.numbers import number_text
 
@@ -25,6 +26,11 @@ Frames = Mapping[str, pd.DataFrame]
 def equal(value: str) -> Test:
     """The test that a value is one text or number."""
     return Test.model_validate([value])
+
+
+def empty_frame(columns: Iterable[str]) -> pd.DataFrame:
+    """A dataset of text variables without records."""
+    return pd.DataFrame({name: text.missing(pd.RangeIndex(0)) for name in columns})
 
 
 @dataclass(frozen=True)
@@ -154,5 +160,5 @@ def _exact(value: float) -> str:
     return plain if float(plain) == value else f"'{value!r}'::double precision"
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _quoted(written: str) -> str:
+    return "'" + written.replace("'", "''") + "'"

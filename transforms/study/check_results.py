@@ -62,7 +62,7 @@ class _Checker:
             yield from self.conditions(results.places["analysis_sets", name], name, SUBJECTS, one.where)
         for name, subset in results.data_subsets.items():
             file = results.places["data_subsets", name]
-            if name in self.study.analyses:
+            if analyses.columns_of(self.study, name) is not None:
                 yield Fault(file, name, "is also the name of a dataset", "Rename it")
             if self.dataset(subset.dataset):
                 yield from self.conditions(file, name, subset.dataset, subset.where)
@@ -74,19 +74,22 @@ class _Checker:
                 yield from self.conditions(file, f"{name}.{group.id}", SUBJECTS, group.where)
 
     def no_dataset(self, file: str, place: str, name: str) -> Fault:
-        return Fault(file, place, f"no analysis dataset {name!r}", suggest(name, self.study.analyses))
+        return Fault(file, place, f"no dataset {name!r}", suggest(name, {*self.study.analyses, *self.study.datasets}))
 
     def dataset(self, name: str) -> bool:
-        return name in self.study.analyses and name not in self.unreadable
+        return analyses.columns_of(self.study, name) is not None and name not in self.unreadable
 
     def type_of(self, dataset: str, variable: str) -> str | None:
-        """The type of a variable of an analysis dataset; None if it has none of that name."""
+        """The type of a variable of a dataset; None if it has none of that name. SDTM tells numbers from texts only."""
         if variable in analyses.AUTOMATIC:
             return "text"
         if variable not in (analyses.columns_of(self.study, dataset) or ()):
             return None
-        defined = analyses.define(self.study, self.study.analyses[dataset], variable)
-        return defined.type if defined is not None else "text"
+        if dataset in self.study.analyses:
+            defined = analyses.define(self.study, self.study.analyses[dataset], variable)
+            return defined.type if defined is not None else "text"
+        standard = self.study.standards.variable(dataset, variable) if dataset in self.study.datasets else None
+        return "float" if standard is not None and standard.is_number else "text"
 
     def variable(self, file: str, place: str, dataset: str, name: str, kinds: Iterable[str] = ()) -> Iterator[Fault]:
         found = self.type_of(dataset, name)
@@ -137,7 +140,7 @@ class _Checker:
         if not self.dataset(dataset):
             if dataset not in self.unreadable:
                 known = suggest(analysis.data, {*results.data_subsets, *self.study.analyses})
-                yield Fault(file, place, f"no data subset or analysis dataset {analysis.data!r}", known)
+                yield Fault(file, place, f"no data subset or dataset {analysis.data!r}", known)
             return
         yield from self.conditions(file, place, dataset, analysis.where)
         visit = (analysis.visit,) if isinstance(analysis, RepeatedMeasures) else ()
@@ -159,7 +162,7 @@ class _Checker:
                 yield from self.variable(file, f"{place}.absent", SUBJECTS, absent.less, NUMBERS)
             if absent.data and not self.dataset(results.subset(absent.data).dataset):
                 known = suggest(absent.data, {*results.data_subsets, *self.study.analyses})
-                yield Fault(file, f"{place}.absent", f"no data subset or analysis dataset {absent.data!r}", known)
+                yield Fault(file, f"{place}.absent", f"no data subset or dataset {absent.data!r}", known)
             values = analysis.by[-1].values if analysis.by else None
             if values is not None and absent.label not in values:
                 yield Fault(

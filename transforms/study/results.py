@@ -33,7 +33,7 @@ class AnalysisSet(Frozen):
 
 
 class DataSubset(Frozen):
-    """Records of an analysis dataset on which the conditions hold."""
+    """Records of an analysis dataset, or of one of SDTM that no analysis dataset is made of, where conditions hold."""
 
     dataset: str
     label: str = ""
@@ -670,7 +670,7 @@ class Results:
         return self.data_subsets.get(name) or DataSubset(dataset=name)
 
     def datasets(self) -> set[str]:
-        """The analysis datasets that are read."""
+        """The datasets that are read."""
         found = {self.subset(one.data).dataset for output in self.outputs.values() for one in output.analyses}
         also = chain.from_iterable(one.absences() for output in self.outputs.values() for one in output.analyses)
         return {"ADSL"} | found | {self.subset(one.data).dataset for one in also if one.data}
