@@ -222,10 +222,8 @@ def _swimmer(page: Page) -> Figure:
         for (name, _), one in sorted(records.items()):
             row = one[about["end"]]
             if name == group.id and row["value"] is not None:
-                goes_on = bool(about["ongoing"]) and bool(
-                    one[about["ongoing"]]["value"] or one[about["ongoing"]]["text"] == "Y"
-                )
-                lanes.append((group, row["level_1"], row["value"], goes_on))
+                goes_on = about["ongoing"] and one[about["ongoing"]["variable"]]["text"] == about["ongoing"]["value"]
+                lanes.append((group, row["level_1"], row["value"], bool(goes_on)))
     short = _short([one[1] for one in lanes]) if lanes else {}
     figure = _figure(10.2, 1.9 + 0.19 * max(len(lanes), 6))
     axes = figure.subplots()

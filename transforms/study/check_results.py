@@ -138,7 +138,7 @@ class _Checker:
             yield from self.shown(file, place, line.show, analysis)
         dataset = results.subset(analysis.data).dataset
         if not self.dataset(dataset):
-            if dataset not in self.unreadable:
+            if dataset not in self.unreadable and analysis.data not in results.data_subsets:
                 known = suggest(analysis.data, {*results.data_subsets, *self.study.analyses})
                 yield Fault(file, place, f"no data subset or dataset {analysis.data!r}", known)
             return
@@ -160,7 +160,7 @@ class _Checker:
             yield from self.conditions(file, f"{place}.absent", SUBJECTS, absent.where)
             if absent.less:
                 yield from self.variable(file, f"{place}.absent", SUBJECTS, absent.less, NUMBERS)
-            if absent.data and not self.dataset(results.subset(absent.data).dataset):
+            if absent.data and absent.data not in results.data_subsets and not self.dataset(absent.data):
                 known = suggest(absent.data, {*results.data_subsets, *self.study.analyses})
                 yield Fault(file, f"{place}.absent", f"no data subset or dataset {absent.data!r}", known)
             values = analysis.by[-1].values if analysis.by else None
@@ -207,7 +207,7 @@ class _Checker:
             pairs += [(figure.records, figure.panel)] if isinstance(figure, ShiftFigure) else []
         elif isinstance(figure, SwimmerFigure):
             pairs = [(figure.lanes, figure.end), *((mark.analysis, mark.day) for mark in figure.marks)]
-            pairs += [(figure.lanes, figure.ongoing)] if figure.ongoing else []
+            pairs += [(figure.lanes, figure.ongoing.variable)] if figure.ongoing else []
         listings = {
             one.id: [column.variable for column in one.columns] for one in output.analyses if isinstance(one, Listing)
         }

@@ -542,6 +542,13 @@ class ProfileFigure(Frozen):
     y: Axis
 
 
+class Ongoing(Frozen):
+    """The value of a variable of the lanes for a subject whose observation goes on, shown by an arrow."""
+
+    variable: str
+    value: str
+
+
 class SwimmerFigure(Frozen):
     """A lane for each subject from the first dose to the end of observation, with marks, and a window of days."""
 
@@ -553,7 +560,7 @@ class SwimmerFigure(Frozen):
     marks: tuple[Mark, ...]
     window: tuple[float, float] | None = None
     window_label: str = ""
-    ongoing: str | None = None
+    ongoing: Ongoing | None = None
     x: Axis
 
 
