@@ -186,6 +186,12 @@ class Analysis(Frozen):
             return [{"label": str(key), "show": one} for key, one in value.items()]
         return value
 
+    @model_validator(mode="after")
+    def _distinct(self) -> Analysis:
+        if len({one.variable for one in self.by}) < len(self.by):
+            raise ValueError("a by-variable stands twice")
+        return self
+
     def variables(self) -> tuple[str, ...]:
         """The variables of its dataset that it reads beyond conditions and by-variables."""
         return ()
