@@ -23,6 +23,7 @@ from transforms.study.results import RESULTS, Results, ResultsFile, joined
 from transforms.study.yaml import read_yaml
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+SHARED = ("variables", "working")
 MAPPINGS = Path(__file__).resolve().parents[2] / "cdisc_mappings"
 CODELISTS = "codelists"
 EXTENSIONS = "ct_extensions"
@@ -334,10 +335,30 @@ class _Reader:
             self.fault("sdtm", "", "no dataset", "Write one YAML per dataset")
         return result, origins
 
+    def with_blocks(self, path: Path, content: Any) -> Any:
+        """An analysis dataset with the variables that it shares with others: `blocks: [windows]`, adam/blocks/."""
+        if not isinstance(content, Mapping) or "blocks" not in content:
+            return content
+        names = content["blocks"]
+        merged = {key: value for key, value in content.items() if key != "blocks"}
+        for name in names if isinstance(names, list) else [names]:
+            block = self.content(path.parent / "blocks" / f"{name}.yml")
+            if not isinstance(block, Mapping) or not set(block) <= set(SHARED):
+                self.fault(path, "blocks", f"{name!r} has other parts than {', '.join(SHARED)}", "Correct the block")
+                continue
+            for part, written in block.items():
+                own = merged.get(part, {})
+                twice = sorted({*own} & {*written}) if isinstance(own, Mapping) else []
+                if twice:
+                    self.fault(path, part, f"{', '.join(twice)} is in block {name!r} as well", "Keep one")
+                merged[part] = {**own, **written}
+        return merged
+
     def analyses(self, placement: str, origins: dict[str, str]) -> dict[str, AnalysisFile]:
         result: dict[str, AnalysisFile] = {}
         for path in sorted((self.folder / "adam").glob("*.yml")):
-            analysis = self.validate(path, self.content(path), AnalysisFile, {"placement": placement})
+            content = self.with_blocks(path, self.content(path))
+            analysis = self.validate(path, content, AnalysisFile, {"placement": placement})
             if analysis is None:
                 self.unreadable.add(path.stem.upper())
             elif analysis.name in origins:
