@@ -51,7 +51,10 @@ def rtf_page(page: Page, facts: Facts, picture: Path | None = None) -> str:
             text_convert=False,
         ),
         "rtf_footnote": rtf.RTFFootnote(
-            text=[_plain(one) for one in page.footnotes] or [""], text_font_size=8, text_convert=False
+            text=[_plain(one) for one in page.footnotes] or [""],
+            text_font_size=8,
+            text_convert=False,
+            as_table=picture is None,
         ),
         "rtf_source": rtf.RTFSource(
             text=_plain(f"Data cut-off {facts.cut_off}. Snapshot {facts.snapshot_id}."),

@@ -25,7 +25,7 @@ from transforms.results.records import (
     Statistic,
     table_of,
 )
-from transforms.results.selection import Frames, Selection
+from transforms.results.selection import Frames, Selection, numbers_of
 from transforms.study.results import LEVELS, Analysis, Count, Grouping, Output, Results
 
 SUBJECTS = "ADSL"
@@ -70,6 +70,7 @@ class _Engine:
         self.results = results
         self.frames = frames
         self.keys = keys
+        self.numbers = numbers_of(frames)
         self.not_shown: list[NotShown] = []
         self._places = {}
         names = pd.Index(frames[SUBJECTS]["USUBJID"].astype(object))
@@ -189,9 +190,9 @@ class _Engine:
             **levels,
             "row_order": result.order,
             "population": members.label,
-            "population_where": everyone.sql(self.frames),
+            "population_where": everyone.sql(self.numbers),
             "dataset": result.selection.dataset,
-            "source_where": result.selection.sql(self.frames),
+            "source_where": result.selection.sql(self.numbers),
             "n_records": result.n_records,
             "n_subjects": result.n_subjects,
             "sources": ", ".join(f"{dataset}.{name}" for dataset, name in sources),

@@ -117,7 +117,7 @@ def _sorted(by: By, frame: pd.DataFrame, positions: np.ndarray, codes: np.ndarra
     """The texts that occur, by the lowest value of the ordering variable, else numbers by size and texts by letter."""
     used = sorted({int(code) for code in codes if code >= 0})
     if by.order:
-        order = frame[by.order].to_numpy()[positions]
+        order = frame[by.order].to_numpy(dtype=float)[positions]
         lowest = {code: np.nanmin(order[codes == code], initial=np.inf) for code in used}
         return [texts[code] for code in sorted(used, key=lambda code: (lowest[code], texts[code]))]
     if not isinstance(frame[by.variable].dtype, pd.CategoricalDtype):

@@ -189,7 +189,7 @@ def summary(analysis: Summary, column: Column) -> Iterator[Result]:
         positions = cell.positions[known]
         values, note = _with_absent(analysis, column, values[known])
         found = summarize(values, analysis.confidence)
-        decimals = decimals_of(analysis.decimals, column.records.iloc[positions[:1]])
+        decimals = decimals_of(analysis.decimals, column.records, positions)
         numbers = {
             "mean": found.mean, "sd": found.sd, "median": found.median, "q1": found.q1, "q3": found.q3,
             "min": found.minimum, "max": found.maximum, "ci_low": found.interval[0], "ci_high": found.interval[1],
@@ -231,7 +231,7 @@ def time_to_event(analysis: TimeToEvent, column: Column) -> Iterator[Result]:
             Statistic("censored", survival.n - survival.events, str(survival.n - survival.events)),
             Statistic("pct", share, written),
         ]
-        decimals = decimals_of(analysis.decimals, column.records.iloc[positions[:1]])
+        decimals = decimals_of(analysis.decimals, column.records, positions)
         for name, part in (("q1", 0.25), ("median", 0.5), ("q3", 0.75)):
             found = survival.quantile(part)
             for ending, time in (("", found.time), ("_low", found.interval[0]), ("_high", found.interval[1])):

@@ -40,7 +40,7 @@ def repeated_measures(analysis: RepeatedMeasures, column: Column) -> Iterator[Re
             known = known[~np.isnan(column.numbers(analysis.baseline, known))]
             n = len(np.unique(column.subjects[known]))
             estimate, error, low, high = means.get(str(level.value), (None, None, None, None))
-            decimals = decimals_of(analysis.decimals, column.records.iloc[known[:1]])
+            decimals = decimals_of(analysis.decimals, column.records, known)
             statistics = [
                 Statistic("n", n, str(n), FALLBACK),
                 Statistic("estimate", estimate, fixed(estimate, decimals + 1)),

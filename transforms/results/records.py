@@ -153,7 +153,7 @@ class Column:
 
     def numbers(self, name: str, positions: np.ndarray) -> np.ndarray:
         """Values of a numeric variable at some records."""
-        values: np.ndarray = self.records[name].to_numpy()[positions]
+        values: np.ndarray = self.records[name].to_numpy(dtype=float)[positions]
         return values
 
     def result(

@@ -21,6 +21,14 @@ from transforms.core.numbers import number_text
 SUBJECT = "USUBJID"
 PLAIN = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)\s*$"
 Frames = Mapping[str, pd.DataFrame]
+Numbers = Mapping[str, frozenset[str]]
+
+
+def numbers_of(frames: Frames) -> Numbers:
+    """The numeric variables of each dataset; what is compared with a value is written as SQL by it."""
+    return {
+        name: frozenset(str(one) for one in frame.select_dtypes(["number"]).columns) for name, frame in frames.items()
+    }
 
 
 def equal(value: str) -> Test:
@@ -77,12 +85,12 @@ class Selection:
             result &= frame[SUBJECT].isin(chosen).to_numpy() == present
         return result
 
-    def sql(self, frames: Frames) -> str:
+    def sql(self, numbers: Numbers) -> str:
         """The condition after WHERE, on the view of the dataset in the schema of analysis datasets."""
-        frame = frames[self.dataset]
-        parts = [_test(name.lower(), test, _is_number(frame[name])) for name, test in self.tests]
+        numeric = numbers[self.dataset]
+        parts = [_test(name.lower(), test, name in numeric) for name, test in self.tests]
         for present, other in self.members:
-            inner = other.sql(frames)
+            inner = other.sql(numbers)
             condition = f" where {inner}" if inner != "true" else ""
             among = "in" if present else "not in"
             # Names are of the specification and values are quoted; nobody but a reader of the text runs it.
@@ -126,10 +134,6 @@ def _dumped(test: Test | On) -> dict[str, Any]:
 
 def _one_per_subject(dataset: str) -> bool:
     return dataset == "ADSL"
-
-
-def _is_number(values: pd.Series) -> bool:
-    return pd.api.types.is_float_dtype(values.dtype) or pd.api.types.is_integer_dtype(values.dtype)
 
 
 def _test(name: str, test: Test | On, number: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from transforms.core.numbers import round_half_away
@@ -35,8 +36,8 @@ def p_value(value: float | None) -> str:
     return fixed(value, 4)
 
 
-def decimals_of(decimals: Decimals, rows: pd.DataFrame) -> int:
+def decimals_of(decimals: Decimals, records: pd.DataFrame, positions: np.ndarray) -> int:
     """In how many decimals the values of some records were collected, by the first of them."""
-    if not decimals.by or rows.empty:
+    if not decimals.by or not len(positions):
         return decimals.default
-    return decimals.values.get(str(rows[decimals.by].iloc[0]), decimals.default)
+    return decimals.values.get(str(records[decimals.by].iloc[int(positions[0])]), decimals.default)
