@@ -123,6 +123,8 @@ def _figure(width: float, height: float) -> Figure:
 def _axis(axes: Axes, which: str, about: Mapping[str, Any]) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_label_text(about["label"])
+    if not about["marks"] and not about["limits"] and axis.get_scale() == "linear":
+        axis.set_major_locator(mpl.ticker.MaxNLocator("auto", integer=True))
     if about["marks"]:
         axis.set_ticks(about["marks"], [f"{one:g}" for one in about["marks"]])
         axis.set_minor_locator(mpl.ticker.NullLocator())
@@ -242,7 +244,7 @@ def _swimmer(page: Page) -> Figure:
         for one in _records(page, mark["analysis"]).values():
             row = one[mark["day"]]
             if row["value"] is not None and row["level_1"] in place:
-                points.append((row["value"], place[row["level_1"]]))
+                points.append((row["value"], place[row["level_1"]] - mark["lift"]))
         filled: dict[str, Any] = (
             {} if mark["symbol"] == "cross" else {"markerfacecolor": _filling(mark["symbol"]), "markeredgewidth": 0.7}
         )
@@ -260,6 +262,8 @@ def _swimmer(page: Page) -> Figure:
     axes.set_yticks(range(len(lanes)), [short[one[1]] for one in lanes], fontsize=7.5)
     axes.set_ylim(len(lanes) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
+    axes.margins(x=0.01)
+    axes.set_xlim(left=-0.012 * max((end for _, _, end, _ in lanes), default=1))
     _axis(axes, "x", about["x"])
     figure.legend(loc="outside upper center", ncols=4, fontsize=8)
     return figure

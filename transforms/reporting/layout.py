@@ -189,7 +189,7 @@ class _Table:
                 yield from self._result_rows(self.labels[name, path], groups, lines, depth, flat)
 
     def _by_levels(self) -> Iterator[BodyRow]:
-        paths = list(dict.fromkeys(path for found in self.analyses.values() for path in found))
+        paths = _in_order(path for found in self.analyses.values() for path in found)
         told: set[Levels] = set()
         for path in paths:
             name = next(one for one, found in self.analyses.items() if path in found)
@@ -213,7 +213,8 @@ class _Table:
         for depth in range(1, len(path)):
             if path[:depth] not in told:
                 told.add(path[:depth])
-                yield BodyRow(self._outer_label(name, path, depth), depth - 1 + offset, heading=True, strong=depth == 1)
+                place = depth - 1 + offset
+                yield BodyRow(self._outer_label(name, path, depth), place, heading=True, strong=place == 0)
 
     def _outer_label(self, name: str, path: Levels, depth: int) -> str:
         return self.labels.get((name, path[:depth])) or path[depth - 1].partition("\x1f")[2]
@@ -319,6 +320,24 @@ class _Table:
     @staticmethod
     def _label_at(path: Levels, place: int) -> str:
         return _label(path[place])
+
+
+def _in_order(paths: Iterable[Levels]) -> list[Levels]:
+    """Paths in the order given, each after the one it lies below and before the next beside that."""
+    below: dict[Levels, list[Levels]] = {}
+    seen: set[Levels] = set()
+    for path in paths:
+        if path not in seen:
+            parent = next((path[:end] for end in range(len(path) - 1, 0, -1) if path[:end] in seen), ())
+            below.setdefault(parent if path else (), []).append(path)
+            seen.add(path)
+    found: list[Levels] = []
+    waiting = below.get((), [])[::-1]
+    while waiting:
+        path = waiting.pop()
+        found.append(path)
+        waiting.extend(below.get(path, [])[::-1] if path else [])
+    return found
 
 
 def _path(row: Row) -> Levels:

@@ -514,12 +514,16 @@ class Axis(Frozen):
 
 
 class Mark(Frozen):
-    """What a symbol on a swimmer's lane stands for: the records of a listing at the day that a variable of it says."""
+    """What a symbol on a swimmer's lane stands for: the records of a listing at the day that a variable of it says.
+
+    `lift` moves it up from the middle of the lane, in heights of a lane, so that marks of one day hide none.
+    """
 
     analysis: str
     day: str
     label: str
     symbol: Literal["triangle", "diamond", "cross", "circle", "square", "star"]
+    lift: float = Field(default=0, ge=-0.5, le=0.5)
 
 
 class SurvivalFigure(Frozen):
