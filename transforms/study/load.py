@@ -19,6 +19,7 @@ from transforms.study import carriers, check
 from transforms.study.analyses import AnalysisFile
 from transforms.study.gate import GATE, Gate
 from transforms.study.models import FORMATS, DatasetFile, DelimitedSource, Source, StudyFile
+from transforms.study.results import RESULTS, Results, ResultsFile, joined
 from transforms.study.yaml import read_yaml
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -50,6 +51,7 @@ class Study:
     extensions: Mapping[str, frozenset[str]]
     files: Mapping[str, str]
     gate: Gate | None
+    results: Results | None
     specification_files: Mapping[str, str]
 
     @property
@@ -84,6 +86,7 @@ class Study:
         datasets, origins = reader.datasets(profile)
         analyses = reader.analyses(profile, origins)
         gate = reader.model(folder / GATE, Gate) if (folder / GATE).exists() else None
+        results = reader.results()
         published = reader.standards(file, standards or MAPPINGS / "standards")
         if file is None or published is None:
             raise ConfigurationError(reader.faults)
@@ -102,6 +105,7 @@ class Study:
             extensions=extensions,
             files=origins,
             gate=gate,
+            results=results,
             specification_files=_files(folder),
         )
         reader.faults.extend(check.faults_of(result, targets, frozenset(reader.unreadable)))
@@ -363,6 +367,20 @@ class _Reader:
                 result[analysis.name] = analysis
                 origins[analysis.name] = self.relative(path)
         return result
+
+    def results(self) -> Results | None:
+        """The outputs of the study; None if it has none."""
+        read = []
+        for path in sorted((self.folder / RESULTS).glob("*.yml")):
+            content = self.validate(path, self.content(path), ResultsFile)
+            if content is None:
+                self.unreadable.add(RESULTS)
+            else:
+                read.append((self.relative(path), content))
+        found, twice = joined(read)
+        for file, place, other in twice:
+            self.fault(file, place, f"is also in {other}", "Keep one, or rename it")
+        return found if found.outputs else None
 
 
 def _plain(item: Mapping[str, Any]) -> str:
