@@ -17,6 +17,7 @@ Row = Mapping[str, Any]
 Levels = tuple[str, ...]
 LEVELS = 4
 STATISTICS = "statistics"
+BESIDE = "beside"
 FIELD = re.compile(r"\{([^{}]*)\}")
 EMPTY = re.compile(r"\s*\(\s*(?:[,/%\-]\s*)*\)")
 NO_RESULT = "No records"
@@ -145,6 +146,8 @@ class _Table:
             names = [row[f"level_{number}_variable"] for number in range(1, len(path) + 1)]
             if len(names) >= len(self.variables.get(row["analysis_id"], ())):
                 self.variables[row["analysis_id"]] = names
+        if display["arrange"] == BESIDE:
+            self.analyses = self._joined()
 
     def laid_out(self) -> tuple[list[tuple[Heading, ...]], list[BodyRow], list[float]]:
         """Header, rows and widths."""
@@ -153,17 +156,34 @@ class _Table:
             return self._statistics_across()
         if across:
             return self._levels_across(across)
-        cells = self.display["cells"] or [{"label": "", "show": ""}]
         first = Heading(self.display["rows"])
-        headings = [(first, *(Heading(self._column(one), len(cells)) for one in self.groups))]
+        spans = {group: len(self._cells(group)) for group in self.groups}
+        headings = [(first, *(Heading(self._column(group), span) for group, span in spans.items()))]
         if self.display["cells"]:
-            headings.append((Heading(""), *(Heading(one["label"]) for _ in self.groups for one in cells)))
+            headings.append((Heading(""), *(Heading(one["label"]) for group in spans for one in self._cells(group))))
         rows = list(self._by_levels() if self.display["arrange"] == "levels" else self._by_analyses())
-        return headings, rows, [2.4, *(1.0 for _ in self.groups for _ in cells)]
+        return headings, rows, [2.4, *(1.0 for _ in range(sum(spans.values())))]
+
+    def _joined(self) -> dict[str, dict[Levels, dict[str, dict[str, str]]]]:
+        """All analyses as one, their statistics named after them."""
+        first = next(iter(self.analyses))
+        joined: dict[Levels, dict[str, dict[str, str]]] = {}
+        for name, found in self.analyses.items():
+            for path, groups in found.items():
+                self.labels.setdefault((first, path), self.labels[name, path])
+                for group, texts in groups.items():
+                    own = joined.setdefault(path, {}).setdefault(group, {})
+                    own.update({f"{name}.{statistic}": text for statistic, text in texts.items()})
+        return {first: joined}
 
     def _column(self, group: str) -> str:
         label, size = self.groups[group]
-        return f"{label}\n(N={size})"
+        return label if group in self.display["comparisons"] else f"{label}\n(N={size})"
+
+    def _cells(self, group: str) -> list[Row]:
+        """The sub-columns of a column; a comparison has one."""
+        cells: list[Row] = self.display["cells"] or [{"label": "", "show": ""}]
+        return [{"label": "", "show": ""}] if group in self.display["comparisons"] else cells
 
     def _by_analyses(self) -> Iterator[BodyRow]:
         for name, found in self.analyses.items():
@@ -186,7 +206,7 @@ class _Table:
                 told.add(path)
                 depth = len(path) - 1 + offset if path else offset
                 depth += 1 if nested and path else 0
-                yield from self._result_rows(self.labels[name, path], groups, lines, depth, flat)
+                yield from self._result_rows(self.labels[name, path], groups, lines, depth, flat, about["compared"])
 
     def _by_levels(self) -> Iterator[BodyRow]:
         paths = _in_order(path for found in self.analyses.values() for path in found)
@@ -200,13 +220,13 @@ class _Table:
             for name, found in self.analyses.items():
                 if path not in found:
                     continue
-                label = self.display["analyses"][name]["label"]
-                lines = self._lines(name)
+                about = self.display["analyses"][name]
+                label, lines = about["label"], self._lines(name)
                 plain = len(lines) == 1 and not lines[0]["label"]
                 if label and not plain:
                     yield BodyRow(label, len(path), heading=True)
                 depth = len(path) + (1 if label and not plain else 0)
-                yield from self._result_rows(label, found[path], lines, depth, flat=not plain)
+                yield from self._result_rows(label, found[path], lines, depth, not plain, about["compared"])
 
     def _outer(self, name: str, path: Levels, told: set[Levels], offset: int) -> Iterator[BodyRow]:
         """Headings of the levels above a row that have no row of their own."""
@@ -226,24 +246,31 @@ class _Table:
         lines: Sequence[Row],
         depth: int,
         flat: bool,
+        compared: str,
     ) -> Iterator[BodyRow]:
-        """The rows of one result: one with the label itself, or the label and a row for each line."""
+        """The rows of one result: one with the label itself, or the label and a row for each line.
+
+        What is `compared` of groups stands in the first of them.
+        """
         if len(lines) == 1 and not lines[0]["label"]:
-            yield BodyRow(label, depth, self._texts(groups, lines[0]["show"]), strong=depth == 0)
+            yield BodyRow(label, depth, self._texts(groups, lines[0]["show"], compared), strong=depth == 0)
             return
         if not flat:
             yield BodyRow(label, depth, heading=True, strong=depth == 0)
             depth += 1
-        for line in lines:
-            yield BodyRow(line["label"], depth, self._texts(groups, line["show"]))
+        for number, line in enumerate(lines):
+            yield BodyRow(line["label"], depth, self._texts(groups, line["show"], "" if number else compared))
 
-    def _columns(self) -> list[tuple[str, str]]:
+    def _columns(self, compared: str = "") -> list[tuple[str, str]]:
         """The group and template of each column; no template where the line says it."""
-        cells = self.display["cells"] or [{"label": "", "show": ""}]
-        return [(group, cell["show"]) for group in self.groups for cell in cells]
+        return [
+            (group, compared if group in self.display["comparisons"] else cell["show"])
+            for group in self.groups
+            for cell in self._cells(group)
+        ]
 
-    def _texts(self, groups: Mapping[str, Mapping[str, str]], show: str) -> tuple[str, ...]:
-        return tuple(filled(template or show, groups.get(group, {})) for group, template in self._columns())
+    def _texts(self, groups: Mapping[str, Mapping[str, str]], show: str, compared: str) -> tuple[str, ...]:
+        return tuple(filled(template or show, groups.get(group, {})) for group, template in self._columns(compared))
 
     def _lines(self, name: str) -> list[Row]:
         if self.display["cells"]:

@@ -11,7 +11,7 @@ import pandas as pd
 from transforms.core.conditions import Test
 from transforms.core.numbers import number_text
 from transforms.errors import InputError
-from transforms.results.models import repeated_measures
+from transforms.results.models import covariance, repeated_measures
 from transforms.results.records import Cell, Column, Level, Result, Statistic
 from transforms.results.selection import On, Selection, equal
 from transforms.results.statistics import DAYS_PER_MONTH as MONTH
@@ -53,7 +53,7 @@ def count(analysis: Count, column: Column) -> Iterator[Result]:
 
 
 def _counted(analysis: Count, subjects: int, whole: int, events: int | None, days: float | None) -> list[Statistic]:
-    share, written = percent(subjects, whole)
+    share, written = percent(subjects, whole, analysis.pct_decimals)
     found = [
         Statistic("n", subjects, str(subjects)),
         Statistic("denominator", whole, str(whole)),
@@ -332,7 +332,7 @@ def signed_ranks(analysis: SignedRank, column: Column) -> Iterator[Result]:
             Statistic("n", found.n, str(found.n)),
             Statistic("zeros", found.zeros, str(found.zeros)),
             Statistic("statistic", found.statistic, fixed(found.statistic, 1)),
-            Statistic("p", found.p, p_value(found.p)),
+            Statistic("p", found.p, p_value(found.p, analysis.p_values)),
         ]
         yield column.result(cell, statistics, {analysis.variable: Test(present=True)}, positions)
 
@@ -436,6 +436,7 @@ METHODS: Mapping[str, Method] = {
     "survival_curve": survival_curve,
     "signed_rank": signed_ranks,
     "repeated_measures": repeated_measures,
+    "covariance": covariance,
     "extreme": extreme,
     "listing": listing,
 }
