@@ -103,7 +103,7 @@ class Grouping(Frozen):
         """The condition on ADSL that a subject is in one of some groups; needs `divided_by`."""
         wanted = {*ids}
         tests = [test for one in self.groups if one.id in wanted for test in one.where.values()]
-        return {str(self.divided_by): Test(one_of=tuple(value for test in tests for value in test.one_of or ()))}
+        return {str(self.divided_by): Test.model_validate([value for test in tests for value in test.one_of or ()])}
 
 
 class By(Frozen):
@@ -722,7 +722,8 @@ AnyFigure = Annotated[
 class Output(Frozen):
     """A table, listing or figure: its words, its population and columns, and its analyses in the order of rows.
 
-    `defaults` are written into every analysis that does not say otherwise. `cells` are sub-columns of each column.
+    `defaults` are written into every analysis that does not say otherwise, and with `like: id` what an analysis before
+    it says. `cells` are sub-columns of each column.
     With `across`, the values of that by-variable are the columns and the groups go to the rows; with
     `across: statistics` the cells are. With `arrange: levels` the analyses follow each other within each value of their
     by-variables; with `arrange: beside` they stand beside each other in one row, and the cells name statistics of them
@@ -745,12 +746,22 @@ class Output(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_defaults(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping) or not isinstance(value.get("defaults"), Mapping):
+    def _written_out(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not isinstance(value.get("analyses"), list):
             return value
-        analyses = value.get("analyses")
-        if isinstance(analyses, list):
-            analyses = [{**value["defaults"], **one} if isinstance(one, Mapping) else one for one in analyses]
+        shared = value.get("defaults")
+        defaults = shared if isinstance(shared, Mapping) else {}
+        whole: dict[str, Mapping[str, Any]] = {}
+        analyses = []
+        for one in value["analyses"]:
+            if isinstance(one, Mapping):
+                model = one.get("like")
+                if model is not None and model not in whole:
+                    raise ValueError(f"like: {model} is no analysis before {one.get('id')}")
+                own = {key: item for key, item in one.items() if key != "like"}
+                one = {**defaults, **whole.get(str(model), {}), **own}
+                whole[str(one.get("id"))] = one
+            analyses.append(one)
         return {**{key: item for key, item in value.items() if key != "defaults"}, "analyses": analyses}
 
     @model_validator(mode="after")
