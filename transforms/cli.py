@@ -589,7 +589,7 @@ def tables(
     else:
         _out().print(
             f"{len(written.outputs) - len(written.not_drawn)} outputs of snapshot {written.snapshot_id}: "
-            f"{written.path / pages.INDEX}",
+            f"{written.path if outputs else written.path / pages.INDEX}",
             markup=False,
         )
     if written.not_drawn:

@@ -109,7 +109,7 @@ def _page(output: Row, rows: list[Row]) -> Page:
         output["population"],
         tuple(headings),
         tuple(body),
-        tuple(output["footnotes"]),
+        tuple(output["footnotes"].splitlines()),
         tuple(widths),
         bool(display["landscape"]),
         display["total"],

@@ -267,6 +267,6 @@ def _described(results: Results, name: str, order: int, output: Output) -> dict[
         "title": output.title,
         "subtitle": output.subtitle,
         "population": results.analysis_sets[output.population].label,
-        "footnotes": list(output.footnotes),
+        "footnotes": "\n".join(output.footnotes),
         "display": json.dumps(display, ensure_ascii=False, sort_keys=True),
     }

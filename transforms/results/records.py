@@ -64,7 +64,7 @@ OUTPUT_COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "title": (pa.string(), "Title"),
     "subtitle": (pa.string(), "Second title"),
     "population": (pa.string(), "Label of the population"),
-    "footnotes": (pa.list_(pa.string()), "Footnotes"),
+    "footnotes": (pa.string(), "Footnotes, one a line"),
     "display": (pa.string(), "How it is shown, as JSON"),
 }
 
