@@ -148,7 +148,7 @@ def covariance(analysis: Covariance, column: Column) -> Iterator[Result]:
             slope = _estimated(_design(analysis, column, model, analysis.dose), {0: 1.0}, analysis.confidence)
             statistics = [
                 Statistic("slope", slope.value, fixed(slope.value, decimals + 3)),
-                Statistic("se", slope.error, fixed(slope.error, decimals + 4)),
+                Statistic("slope_se", slope.error, fixed(slope.error, decimals + 4)),
                 Statistic("p", slope.p, p_value(slope.p, analysis.p_values)),
             ]
         if statistics:

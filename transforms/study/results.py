@@ -511,7 +511,7 @@ class Covariance(Analysis):
     """
 
     statistics: ClassVar[tuple[str, ...]] = (
-        "n", "lsmean", "lsmean_se", "difference", "se", "ci_low", "ci_high", "slope", "p",
+        "n", "lsmean", "lsmean_se", "difference", "se", "ci_low", "ci_high", "slope", "slope_se", "p",
     )  # fmt: skip
     whole: ClassVar[bool] = True
 
