@@ -688,11 +688,11 @@ def trace(
     )
     steps = [tracer.trace(name, found[0], one) for one in variables]
     if as_json:
-        _print_json([_step_json(step) for step in steps])
+        _print_json([_step_json(step, set()) for step in steps])
         return
     out = _out()
     for step in steps:
-        _show_step(out, step)
+        _show_step(out, step, set())
 
 
 def _keys(*several: list[str] | None) -> dict[str, str]:
@@ -725,12 +725,13 @@ def _trace_cell(
     if as_json:
         _print_json(
             [
-                {**one.row, "records": list(one.records), "steps": [_step_json(step) for step in steps]}
+                {**one.row, "records": list(one.records), "steps": [_step_json(step, set()) for step in steps]}
                 for one, steps in shown
             ]
         )
         return
     out = _out()
+    told: set[Any] = set()
     for one, steps in shown:
         row = one.row
         levels = [row[f"level_{place}_label"] or row[f"level_{place}"] for place in range(1, 5)]
@@ -741,7 +742,7 @@ def _trace_cell(
         )
         out.print(f"  where {row['source_where']}", markup=False)
         for step in steps:
-            _show_step(out, step, 1)
+            _show_step(out, step, told, 1)
         left = len(one.records) - limit
         if steps and left > 0:
             out.print(f"  and {left} more records: --records {len(one.records)} shows all", markup=False)
@@ -749,7 +750,11 @@ def _trace_cell(
         out.print("Several results have these keys. Add keys to lead one of them further back", markup=False)
 
 
-def _step_json(step: Any) -> dict[str, Any]:
+def _step_json(step: Any, told: set[Any]) -> dict[str, Any]:
+    """A step; one that was told before is `repeated`, without its inputs."""
+    place = (step.dataset, step.record, step.variable)
+    repeated = place in told
+    told.add(place)
     return {
         "dataset": step.dataset,
         "record": step.record,
@@ -758,11 +763,13 @@ def _step_json(step: Any) -> dict[str, Any]:
         "rule": step.rule,
         "specification": step.specification,
         "leaves": [leaf.__dict__ for leaf in step.leaves],
-        "inputs": [_step_json(one) for one in step.inputs],
+        "repeated": repeated,
+        "inputs": [] if repeated else [_step_json(one, told) for one in step.inputs],
     }
 
 
-def _show_step(out: Console, step: Any, depth: int = 0) -> None:
+def _show_step(out: Console, step: Any, told: set[Any], depth: int = 0) -> None:
+    place = (step.dataset, step.record, step.variable)
     indent = "    " * depth
     value = "" if step.value is None else f" = {step.value}"
     out.print(f"{indent}{step.dataset}.{step.variable}{value}  (record {step.record})", markup=False, style="bold")
@@ -772,8 +779,12 @@ def _show_step(out: Console, step: Any, depth: int = 0) -> None:
         columns = f", column {', '.join(leaf.columns)}" if leaf.columns else ""
         digest = f"  sha256 {leaf.sha256[:12]}" if leaf.sha256 else ""
         out.print(f"{indent}  {leaf.kind}: {leaf.file}{line}{columns}{digest}", markup=False)
+    if place in told and step.inputs:
+        out.print(f"{indent}  as above", markup=False)
+        return
+    told.add(place)
     for one in step.inputs:
-        _show_step(out, one, depth + 1)
+        _show_step(out, one, told, depth + 1)
 
 
 @app.command()

@@ -46,7 +46,10 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Step:
-    """One value on the way: where it stands, the rule that filled it, and what that rule read."""
+    """One value on the way: where it stands, the rule that filled it, and what that rule read.
+
+    A value that several others were derived of is one step, met on several ways.
+    """
 
     dataset: str
     record: int
@@ -57,12 +60,16 @@ class Step:
     inputs: tuple[Step, ...] = ()
     leaves: tuple[Leaf, ...] = ()
 
-    def all_leaves(self) -> tuple[Leaf, ...]:
-        """Every end of the way below this step, once each."""
+    @cached_property
+    def _ends(self) -> tuple[Leaf, ...]:
         found: dict[Leaf, None] = dict.fromkeys(self.leaves)
         for step in self.inputs:
             found |= dict.fromkeys(step.all_leaves())
         return tuple(found)
+
+    def all_leaves(self) -> tuple[Leaf, ...]:
+        """Every end of the way below this step, once each."""
+        return self._ends
 
 
 @dataclass
@@ -71,7 +78,9 @@ class Tracer:
 
     snapshot: Path
     _datasets: dict[str, pa.Table] = field(default_factory=dict)
-    _links: dict[str, pa.Table] = field(default_factory=dict)
+    _links: dict[str, tuple[np.ndarray, pa.Table]] = field(default_factory=dict)
+    _steps: dict[tuple[str, int, str], Step] = field(default_factory=dict)
+    _cuts: int = 0
 
     @cached_property
     def _lineage(self) -> pa.Table:
@@ -128,6 +137,18 @@ class Tracer:
         return self._step(dataset, record, variable, frozenset())
 
     def _step(self, dataset: str, record: int, variable: str, seen: frozenset[tuple[str, int, str]]) -> Step:
+        """A step, followed once: values of analysis datasets meet the same others again and again."""
+        here = (dataset, record, variable)
+        if here not in self._steps:
+            cuts = self._cuts
+            step = self._followed(dataset, record, variable, seen)
+            if self._cuts != cuts:
+                # Incomplete here, where the way would go round in a circle; elsewhere it may not.
+                return step
+            self._steps[here] = step
+        return self._steps[here]
+
+    def _followed(self, dataset: str, record: int, variable: str, seen: frozenset[tuple[str, int, str]]) -> Step:
         here = (dataset, record, variable)
         parent = self._parent(dataset, record, variable)
         if parent is not None:
@@ -198,10 +219,10 @@ class Tracer:
             elsewhere = [one["line"] for one in own if one["source"] == dataset and one["source_variable"] == reference]
             if elsewhere:
                 places = [(dataset, one, reference) for one in elsewhere]
-                return [self._step(*place, seen) for place in places if place not in seen]
+                return self._unless_seen(places, seen)
             there = (dataset, record, reference)
             submitted = reference in self.dataset(dataset).column_names or (dataset, reference) in self._rules
-            return [self._step(*there, seen)] if submitted and there not in seen else []
+            return self._unless_seen([there] if submitted else [], seen)
         records = [link["line"] for link in own if link["source"] == other and link["source_variable"] in {None, name}]
         if not records:
             made_of = [link for link in links if link["variable"] is None and link["kind"] == "record"]
@@ -209,16 +230,22 @@ class Tracer:
         if not records and (not own or self.is_analysis(dataset)) and other in ONE_PER_SUBJECT:
             subject = self.value(dataset, record, "USUBJID")
             records = self.find(other, {"USUBJID": subject}) if subject is not None else []
-        return [self._step(other, one, name, seen) for one in records if (other, one, name) not in seen]
+        return self._unless_seen([(other, one, name) for one in records], seen)
+
+    def _unless_seen(self, places: list[tuple[str, int, str]], seen: frozenset[tuple[str, int, str]]) -> list[Step]:
+        kept = [place for place in places if place not in seen]
+        self._cuts += len(places) - len(kept)
+        return [self._step(*place, seen) for place in kept]
 
     def links(self, dataset: str, record: int) -> list[dict[str, Any]]:
         """The lineage rows of one record."""
         if dataset not in self._links:
             table = self._lineage.filter(pc.equal(self._lineage["dataset"], dataset))
-            self._links[dataset] = table.sort_by("record")
-        table = self._links[dataset]
-        rows = pc.indices_nonzero(pc.equal(table["record"], record))
-        found: list[dict[str, Any]] = table.take(rows).to_pylist()
+            table = table.sort_by("record")
+            self._links[dataset] = (table["record"].to_numpy(), table)
+        records, table = self._links[dataset]
+        first, last = np.searchsorted(records, [record, record + 1])
+        found: list[dict[str, Any]] = table.slice(first, last - first).to_pylist()
         return found
 
     def value(self, dataset: str, record: int, variable: str) -> str | None:
