@@ -35,7 +35,9 @@ def test_every_method_and_figure_of_results_is_made_and_documented() -> None:
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     assert set(METHODS) == set(MADE)
     assert not [name for name in (*METHODS, *DRAWINGS) if f"`{name}`" not in page]
-    statistics = {name for method in METHODS.values() for name in method.statistics if not name.endswith(("_low", "_high"))}
+    statistics = {
+        name for method in METHODS.values() for name in method.statistics if not name.endswith(("_low", "_high"))
+    }
     assert not sorted(name for name in statistics if f"`{name}`" not in page)
 
 

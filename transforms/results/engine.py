@@ -149,6 +149,7 @@ class _Engine:
             # Each record stands once: in its group, not in the total again.
             self.not_shown.extend(self._in_no_group(output, analysis, data.dataset, groups, positions))
             groups = groups[:-1]
+        self.not_shown.extend(self._unplaced(output, analysis, whole, everyone))
         division = self.results.groupings[grouping]
         among = tuple(groups[: len(division.groups)])
         asked: list[tuple[Group, tuple[Group, ...]]] = [(one, ()) for one in groups]
@@ -166,6 +167,16 @@ class _Engine:
                 analysis, group, self.frames, frame, places, selection, own, self.keys[data.dataset], self._subsets,
                 compared, among,
             )  # fmt: skip
+
+    def _unplaced(self, output: str, analysis: Analysis, whole: Selection, everyone: Selection) -> Iterator[NotShown]:
+        """Subjects without a record whose own value of the first by-variable is not shown."""
+        if not isinstance(analysis, Count) or not analysis.absent_level or len(analysis.by) < 2:
+            return
+        absent = everyone.of_subjects(whole, present=False).holds(self.frames)
+        first = analysis.by[0].model_copy(update={"variable": analysis.absent_level})
+        rows = np.flatnonzero(absent)
+        _, unlisted = combinations((first,), self.frames[SUBJECTS], rows, rows, [(0,)])
+        yield from self._told(output, analysis, SUBJECTS, unlisted)
 
     def _in_no_group(
         self, output: str, analysis: Analysis, dataset: str, groups: list[Group], positions: np.ndarray

@@ -211,6 +211,8 @@ class _Checker:
 
     def by(self, file: str, place: str, dataset: str, by: By) -> Iterator[Fault]:
         yield from self.variable(file, place, dataset, by.variable)
+        if self.type_of(dataset, by.variable) in DATES:
+            yield Fault(file, place, f"{dataset}.{by.variable} is a date", "Name a variable with few values")
         if by.order:
             yield from self.variable(file, place, dataset, by.order, NUMBERS)
 

@@ -206,13 +206,15 @@ class Analysis(Frozen):
     """What all analyses say: the data, further conditions, by-variables, and the lines they are shown in.
 
     `population` replaces that of the output. A method with `many` gives one result for each record, and where it is
-    `divided` the total does not show again what stands in the groups. One of the `whole` computes each column from the
-    records of all groups, for comparisons too; another fills the columns of comparisons where a `test` is named.
+    `divided` the total does not show again what stands in the groups. A method adds `own_levels` of its own, such as a
+    time or a subject. One of the `whole` computes each column from the records of all groups, for comparisons too;
+    another fills the columns of comparisons where a `test` is named.
     """
 
     statistics: ClassVar[tuple[str, ...]] = ()
     many: ClassVar[bool] = False
     divided: ClassVar[bool] = True
+    own_levels: ClassVar[int] = 0
     whole: ClassVar[bool] = False
 
     id: str
@@ -236,6 +238,8 @@ class Analysis(Frozen):
     def _distinct(self) -> Analysis:
         if len({one.variable for one in self.by}) < len(self.by):
             raise ValueError("a by-variable stands twice")
+        if len(self.by) + self.own_levels > LEVELS:
+            raise ValueError(f"takes at most {LEVELS - self.own_levels} by-variables")
         return self
 
     def variables(self) -> tuple[str, ...]:
@@ -291,6 +295,8 @@ class Count(Analysis):
     def _consistent(self) -> Count:
         if self.worst and (not self.by or self.by[-1].variable != self.worst):
             raise ValueError("worst is the last by-variable")
+        if self.denominator == "data" and not self.by:
+            raise ValueError("denominator: data needs a by-variable, the last of which is a part of the others")
         if self.absent and not 1 <= len(self.by) <= 2:
             raise ValueError("absent needs one by-variable, or a baseline and one")
         if self.absent and len(self.by) == 2 and not self.absent_level:
@@ -417,6 +423,8 @@ class SurvivalAt(_TimeToEvent):
         "known", "alive", "alive_pct", "alive_low", "alive_high",
     )  # fmt: skip
 
+    own_levels: ClassVar[int] = 1
+
     method: Literal["survival_at"]
     times: dict[str, str] = Field(min_length=1)
 
@@ -443,6 +451,8 @@ class SurvivalCurve(_TimeToEvent):
     statistics: ClassVar[tuple[str, ...]] = ("survival", "ci_low", "ci_high", "at_risk", "censored")
     many: ClassVar[bool] = True
     divided: ClassVar[bool] = False
+
+    own_levels: ClassVar[int] = 1
 
     method: Literal["survival_curve"]
     at_risk: tuple[float, ...] = Field(min_length=1)
@@ -480,6 +490,8 @@ class RepeatedMeasures(Analysis):
     """
 
     statistics: ClassVar[tuple[str, ...]] = ("n", "estimate", "se", "ci_low", "ci_high")
+
+    own_levels: ClassVar[int] = 1
 
     method: Literal["repeated_measures"]
     variable: str
@@ -541,6 +553,8 @@ class Extreme(Analysis):
 
     statistics: ClassVar[tuple[str, ...]] = ("value",)
     many: ClassVar[bool] = True
+
+    own_levels: ClassVar[int] = 1
 
     method: Literal["extreme"]
     variable: str
