@@ -98,7 +98,10 @@ def _fit(model: pd.DataFrame, visits: list[str], confidence: float) -> Means:
     with warnings.catch_warnings():
         # A variance of subjects at 0 is a boundary, not a failure: the estimate is then that of ordinary regression.
         warnings.simplefilter("ignore")
-        fitted = MixedLM(y, design, groups=subjects).fit(reml=True, method=["lbfgs", "powell"])
+        try:
+            fitted = MixedLM(y, design, groups=subjects).fit(reml=True, method=["lbfgs", "powell"])
+        except np.linalg.LinAlgError:
+            return {}
     size = design.shape[1]
     estimates, covariance = np.asarray(fitted.fe_params), np.asarray(fitted.cov_params())[:size, :size]
     if not fitted.converged or not np.isfinite(covariance).all():

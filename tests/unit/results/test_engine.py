@@ -203,6 +203,14 @@ def test_survival_at_a_time() -> None:
     assert values(found, "known", "B") == {("Day 30",): 2}
 
 
+def test_what_is_not_known_of_the_observation_is_noted() -> None:
+    timed = {**COUNT, "person_time": {"start": "TRTSDT", "end": ["DTHDT"]}}
+    found = made(timed)
+    assert values(found, "person_months")["A",] == pytest.approx(21 / 30.4375)
+    notes = {row["group_id"]: row["note"] for row in found.results.to_pylist() if row["statistic"] == "person_months"}
+    assert notes["A"] == "3 subjects whose observation is not known add no time"
+
+
 def test_two_records_of_a_subject_are_no_survival_time() -> None:
     twice = {"id": "os", "method": "survival_at", "data": "ADEFF", "time": "AVAL", "censor": "BASE", "times": [1]}
     with pytest.raises(InputError, match="several records of ADEFF"):
