@@ -1,4 +1,7 @@
-"""The way back: from a value of a snapshot to its raw lines, or to the row of the specification that says it."""
+"""The way back: from a value of a snapshot to its raw lines, or to the row of the specification that says it.
+
+A cell of a table leads to the records of the analysis dataset it was computed from, and each of their values further.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms.core.numbers import canonical_number
 from transforms.errors import UsageError
+from transforms.results.records import TABLE
+from transforms.results.selection import empty_frame, from_json
+from transforms.study.analyses import SUPPLEMENTAL
+from transforms.study.results import LEVELS
+from transforms.warehouse import parquet
 
 FOLDERS = ("sdtm", "adam")
 ONE_PER_SUBJECT = ("DM", "ADSL")
@@ -36,7 +46,10 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Step:
-    """One value on the way: where it stands, the rule that filled it, and what that rule read."""
+    """One value on the way: where it stands, the rule that filled it, and what that rule read.
+
+    A value that several others were derived of is one step, met on several ways.
+    """
 
     dataset: str
     record: int
@@ -47,12 +60,16 @@ class Step:
     inputs: tuple[Step, ...] = ()
     leaves: tuple[Leaf, ...] = ()
 
-    def all_leaves(self) -> tuple[Leaf, ...]:
-        """Every end of the way below this step, once each."""
+    @cached_property
+    def _ends(self) -> tuple[Leaf, ...]:
         found: dict[Leaf, None] = dict.fromkeys(self.leaves)
         for step in self.inputs:
             found |= dict.fromkeys(step.all_leaves())
         return tuple(found)
+
+    def all_leaves(self) -> tuple[Leaf, ...]:
+        """Every end of the way below this step, once each."""
+        return self._ends
 
 
 @dataclass
@@ -61,7 +78,9 @@ class Tracer:
 
     snapshot: Path
     _datasets: dict[str, pa.Table] = field(default_factory=dict)
-    _links: dict[str, pa.Table] = field(default_factory=dict)
+    _links: dict[str, tuple[np.ndarray, pa.Table]] = field(default_factory=dict)
+    _steps: dict[tuple[str, int, str], Step] = field(default_factory=dict)
+    _cuts: int = 0
 
     @cached_property
     def _lineage(self) -> pa.Table:
@@ -118,6 +137,18 @@ class Tracer:
         return self._step(dataset, record, variable, frozenset())
 
     def _step(self, dataset: str, record: int, variable: str, seen: frozenset[tuple[str, int, str]]) -> Step:
+        """A step, followed once: values of analysis datasets meet the same others again and again."""
+        here = (dataset, record, variable)
+        if here not in self._steps:
+            cuts = self._cuts
+            step = self._followed(dataset, record, variable, seen)
+            if self._cuts != cuts:
+                # Incomplete here, where the way would go round in a circle; elsewhere it may not.
+                return step
+            self._steps[here] = step
+        return self._steps[here]
+
+    def _followed(self, dataset: str, record: int, variable: str, seen: frozenset[tuple[str, int, str]]) -> Step:
         here = (dataset, record, variable)
         parent = self._parent(dataset, record, variable)
         if parent is not None:
@@ -188,10 +219,10 @@ class Tracer:
             elsewhere = [one["line"] for one in own if one["source"] == dataset and one["source_variable"] == reference]
             if elsewhere:
                 places = [(dataset, one, reference) for one in elsewhere]
-                return [self._step(*place, seen) for place in places if place not in seen]
+                return self._unless_seen(places, seen)
             there = (dataset, record, reference)
             submitted = reference in self.dataset(dataset).column_names or (dataset, reference) in self._rules
-            return [self._step(*there, seen)] if submitted and there not in seen else []
+            return self._unless_seen([there] if submitted else [], seen)
         records = [link["line"] for link in own if link["source"] == other and link["source_variable"] in {None, name}]
         if not records:
             made_of = [link for link in links if link["variable"] is None and link["kind"] == "record"]
@@ -199,16 +230,22 @@ class Tracer:
         if not records and (not own or self.is_analysis(dataset)) and other in ONE_PER_SUBJECT:
             subject = self.value(dataset, record, "USUBJID")
             records = self.find(other, {"USUBJID": subject}) if subject is not None else []
-        return [self._step(other, one, name, seen) for one in records if (other, one, name) not in seen]
+        return self._unless_seen([(other, one, name) for one in records], seen)
+
+    def _unless_seen(self, places: list[tuple[str, int, str]], seen: frozenset[tuple[str, int, str]]) -> list[Step]:
+        kept = [place for place in places if place not in seen]
+        self._cuts += len(places) - len(kept)
+        return [self._step(*place, seen) for place in kept]
 
     def links(self, dataset: str, record: int) -> list[dict[str, Any]]:
         """The lineage rows of one record."""
         if dataset not in self._links:
             table = self._lineage.filter(pc.equal(self._lineage["dataset"], dataset))
-            self._links[dataset] = table.sort_by("record")
-        table = self._links[dataset]
-        rows = pc.indices_nonzero(pc.equal(table["record"], record))
-        found: list[dict[str, Any]] = table.take(rows).to_pylist()
+            table = table.sort_by("record")
+            self._links[dataset] = (table["record"].to_numpy(), table)
+        records, table = self._links[dataset]
+        first, last = np.searchsorted(records, [record, record + 1])
+        found: list[dict[str, Any]] = table.slice(first, last - first).to_pylist()
         return found
 
     def value(self, dataset: str, record: int, variable: str) -> str | None:
@@ -246,6 +283,80 @@ class Tracer:
             name = name[:-1]
         wanted = {"QVAL": name, "STUDYID": "STUDYID", "IDVARVAL": id_variable or "USUBJID"}.get(variable, "USUBJID")
         return (parent, found[0], wanted) if found else None
+
+
+@dataclass(frozen=True)
+class CellOrigin:
+    """A statistic of an output: its row of the results, and the records of the analysis dataset it was computed from.
+
+    Records are counted from 1, as `Tracer.trace` takes them; `variables` are those of the dataset that were read.
+    """
+
+    row: Mapping[str, Any]
+    dataset: str
+    records: tuple[int, ...]
+    variables: tuple[str, ...]
+
+
+def cell_origins(snapshot: Path, output: str, keys: Mapping[str, str]) -> list[CellOrigin]:
+    """The statistics of an output that the keys name, each with its records.
+
+    Keys are columns of the results, in any case (GROUP for GROUP_ID, ANALYSIS for ANALYSIS_ID), or by-variables.
+    UsageError where the snapshot has no such output, or nothing has these keys.
+    """
+    path = snapshot / "results" / f"{TABLE}.parquet"
+    rows = pq.read_table(path).to_pylist() if path.is_file() else []
+    named = [row for row in rows if row["output_id"].casefold() == output.casefold()]
+    if not named:
+        known = ", ".join(dict.fromkeys(row["output_id"] for row in rows)) or "none"
+        raise UsageError(f"no output {output!r} in this snapshot. It has: {known}")
+    found = [row for row in named if all(_has(row, key, value) for key, value in keys.items())]
+    if not found:
+        raise UsageError(f"no result of {output} has {_said(keys)}. {_choices(named)}")
+    frames: dict[str, pd.DataFrame] = {}
+    origins, masks = [], dict[str, tuple[int, ...]]()
+    for row in found:
+        selection = from_json(row["selection"])
+        for dataset in {selection.dataset, *(name for name, _ in selection.variables())} - set(frames):
+            frames[dataset] = _frame(snapshot, dataset)
+        if row["selection"] not in masks:
+            masks[row["selection"]] = tuple(int(one) + 1 for one in np.flatnonzero(selection.holds(frames)))
+        own = [one.partition(".") for one in row["sources"].split(", ")]
+        variables = tuple(name for dataset, _, name in own if dataset == selection.dataset)
+        origins.append(CellOrigin(row, selection.dataset, masks[row["selection"]], variables))
+    return origins
+
+
+def _frame(snapshot: Path, dataset: str) -> pd.DataFrame:
+    for folder in ("adam", "sdtm"):
+        path = snapshot / folder / f"{dataset.lower()}.parquet"
+        if path.is_file():
+            return parquet.read_frame(path)
+    return empty_frame(SUPPLEMENTAL)
+
+
+def _has(row: Mapping[str, Any], key: str, value: str) -> bool:
+    name = key.casefold()
+    for column in (name, f"{name}_id"):
+        if column in row:
+            return str(row[column]).casefold() == value.casefold()
+    levels = [number for number in range(1, LEVELS + 1) if row[f"level_{number}_variable"].casefold() == name]
+    texts = {str(row[f"level_{number}{part}"]).casefold() for number in levels for part in ("", "_label")}
+    return value.casefold() in texts
+
+
+def _said(keys: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in keys.items())
+
+
+def _choices(rows: list[dict[str, Any]]) -> str:
+    """What may be asked of an output: its analyses, groups, by-variables and statistics."""
+    parts = []
+    for label, column in (("ANALYSIS", "analysis_id"), ("GROUP", "group_id"), ("STATISTIC", "statistic")):
+        parts.append(f"{label}: {', '.join(dict.fromkeys(row[column] for row in rows))}")
+    variables = {row[f"level_{number}_variable"]: None for row in rows for number in range(1, LEVELS + 1)}
+    named = ", ".join(one for one in variables if one)
+    return "; ".join(parts) + (f"; by {named}" if named else "")
 
 
 def _iso(column: pa.ChunkedArray) -> pa.ChunkedArray:

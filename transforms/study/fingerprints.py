@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from transforms.study.additions import CarriedForward
 from transforms.study.analyses import AnalysisFile, Derivation
 from transforms.study.models import DatasetFile, Group, Source, Variable
 
@@ -47,7 +48,12 @@ def of_records(study: Study, file: DatasetFile | AnalysisFile) -> str:
     """The fingerprint of what decides on a dataset's records: their origin, conditions, tables and natural key."""
     tables: set[str] = set()
     if isinstance(file, AnalysisFile):
-        return _hash([repr(file.records), repr(file.copies), repr(file.keys)])
+        parts = (file.records, file.parameters, file.exclude, file.copies, file.additions, file.keys)
+        for added in file.additions:
+            tables |= (
+                set(file.written()[added.window].algorithm.tables()) if isinstance(added, CarriedForward) else set()
+            )
+        return _hash([*(repr(part) for part in parts), *_tables(study, tables)])
     groups = []
     for group in file.records:
         tables |= {name for name in (group.table, group.for_each.table if group.for_each else None) if name}
