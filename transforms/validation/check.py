@@ -364,9 +364,7 @@ def _part(frame: _Frame, rule: Rule) -> _Part:
     return _Part(rule, frame, columns, len(first), codes, rows, kwargs)
 
 
-def _inside(
-    columns: Mapping[str, pd.Series], kwargs: dict[str, Any]
-) -> tuple[dict[str, pd.Series], dict[str, Any]]:
+def _inside(columns: Mapping[str, pd.Series], kwargs: dict[str, Any]) -> tuple[dict[str, pd.Series], dict[str, Any]]:
     """How far a value lies inside its limits, to be at least 0, so that rules with different limits are one question.
 
     The sign of a difference of floating-point numbers is exact. Limits that are no numbers, that exclude each other, or
