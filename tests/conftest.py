@@ -16,6 +16,23 @@ settings.register_profile("cairn", deadline=None, derandomize=True)
 settings.load_profile("cairn")
 
 ROOT = Path(__file__).resolve().parents[1]
+# The files of tests that take longest come first, so that processes that share the work end together.
+LONGEST = (
+    "integration/test_messy_series.py",
+    "dags/test_dags.py",
+    "integration/test_validation.py",
+    "integration/test_carriers.py",
+    "e2e/test_command_line.py",
+    "integration/test_checks.py",
+    "integration/test_kill.py",
+    "integration/test_gate.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order in which files are handed out."""
+    places = {ROOT / "tests" / file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
 
 
 def _shared(*parts: str) -> Path:
@@ -69,6 +86,12 @@ def extracts(series: dict[str, Extracts]) -> Extracts:
 def reference(made: Made) -> Published:
     """The reference study after a run on its last clean extract; it is not to be changed."""
     return made.reference()
+
+
+@pytest.fixture(scope="session")
+def first_cut(made: Made) -> Published:
+    """The reference study after a run on the first clean extract; it is not to be changed."""
+    return made.first_cut()
 
 
 @pytest.fixture(scope="session")

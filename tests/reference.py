@@ -105,13 +105,20 @@ class Made:
         landing = self.series()["S4"].landing
         return self.once("reference", lambda home: Published.of("ucmsc_dac", landing, home))
 
+    def first_cut(self) -> Published:
+        """The reference study, run on the first extract of the series."""
+        landing = self.series()["S1"].landing
+        return self.once("first_cut", lambda home: Published.of("ucmsc_dac", landing, home))
+
     def clean_runs(self) -> dict[str, Published]:
         """The clean series, run extract after extract in one home."""
-        clean = self.series()
-        return self.once(
-            "clean_runs",
-            lambda home: {cut: Published.of("ucmsc_dac", one.landing, home) for cut, one in clean.items()},
-        )
+        first, (_, *later) = self.first_cut(), self.series().items()
+
+        def make(folder: Path) -> dict[str, Published]:
+            home = first.home_in(folder / "home")
+            return {"S1": first} | {cut: Published.of("ucmsc_dac", one.landing, home) for cut, one in later}
+
+        return self.once("clean_runs", make)
 
     def pilot(self, landing: Path) -> Published:
         """The CDISC pilot."""

@@ -374,7 +374,7 @@ def _inside(columns: Mapping[str, pd.Series], kwargs: dict[str, Any]) -> tuple[d
     written = [(one, bool(kwargs.get(strict))) for one, strict in ((low, "strict_min"), (high, "strict_max"))
                if one is not None]  # fmt: skip
     plain = all(isinstance(one, int | float) and not isinstance(one, bool) for one, _ in written)
-    if not plain or len({strict for _, strict in written}) != 1 or (len(written) == 2 and low > high):
+    if not plain or len({strict for _, strict in written}) != 1 or (len(written) == 2 and written[0] > written[1]):
         return dict(columns), kwargs
     ((name, values),) = columns.items()
     margins = [values - low] if low is not None else []

@@ -64,7 +64,7 @@ class Prepared(BaseModel):
     `own_value` says that the values of its inputs decide; others look at more rows or columns.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
     word: ClassVar[str]
     kind: ClassVar[Kind] = "number"
