@@ -67,7 +67,7 @@ def test_faults_written_as_data_are_planted_and_found(small: SmallStudy, tmp_pat
     assert planted.stdout.strip() == "SYNTHETIC - NOT PATIENT DATA: 1 faults planted in ."
     assert (small.landing / "demog.csv").read_text().splitlines()[2] == "002,10,70,Man,USA"
     assert (small.landing / "vitals.csv").read_text().endswith("\n")
-    assert cairn(small, "run", str(small.folder), "--landing", ".").returncode == 0
+    small.run()
     found = tmp_path / "found.json"
     found.write_text(cairn(small, "findings", str(small.folder), "--json").stdout, encoding="utf-8")
     verify = [sys.executable, "-m", "synthetic", "faults", "verify", "--landing", str(small.landing)]
@@ -124,7 +124,7 @@ def test_wrong_usage_is_said_in_one_message(
 
 
 def test_trace_says_what_it_could_not_find(small: SmallStudy) -> None:
-    cairn(small, "run", str(small.folder), "--landing", ".")
+    small.run()
     study = str(small.folder)
     assert "0 records of DM" in cairn(small, "trace", study, "DM", "SUBJID=009").stderr
     assert "2 records of EX" in cairn(small, "trace", study, "EX", "USUBJID=SMALL-01-001").stderr

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import synthetic
 from tests.integration.test_extracts import contents
+from tests.reference import Extracts
 from tests.small_study import SmallStudy
 from transforms import pipeline
 from transforms.errors import UsageError
@@ -36,13 +36,11 @@ def test_a_small_study_has_the_same_bytes_in_any_number_of_buckets(
 
 
 @pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Building]:
+def staged(extracts: Extracts, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Building]:
     """The reference study, staged."""
-    folder = tmp_path_factory.mktemp("synthetic")
-    synthetic.generate(folder / "landing", truth=folder / "truth")
     study = Study.load("ucmsc_dac")
-    home = pipeline.Home(folder / "home", study.name)
-    ingested = pipeline.ingest(study, folder / "landing", home.raw)
+    home = pipeline.Home(tmp_path_factory.mktemp("home"), study.name)
+    ingested = pipeline.ingest(study, extracts.landing, home.raw)
     building = home.building("run")
     building.begin(asdict(pipeline.open_snapshot(study, home, None)))
     pipeline.stage_sources(study, home, building, ingested.extracts)

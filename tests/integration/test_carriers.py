@@ -18,10 +18,10 @@ import pytest
 
 import synthetic
 from synthetic.convert import Lost, convert
-from synthetic.faults import Faults, apply_faults
 from tests.integration.test_extracts import accounts_close, findings
 from tests.integration.test_formats import as_odm, everything, group, odm, same
 from tests.mapped import plain
+from tests.reference import Extracts, Planted
 from tests.small_study import SPECIFICATION, SmallStudy
 from transforms import pipeline, snapshot
 from transforms.errors import ConfigurationError, UsageError
@@ -96,30 +96,32 @@ def closes(route: Route) -> None:
     }
 
 
+@dataclass(frozen=True)
+class Carried:
+    """Faulty tables carried over to ODM and HL7, what was not carried, and what the other carriers give."""
+
+    over: Path
+    lost: list[Lost]
+    route: Route
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("carriers")
-    synthetic.generate_series(out / "csv")
-    return out
+    return tmp_path_factory.mktemp("carriers")
 
 
 @pytest.fixture(scope="module")
-def text(folder: Path) -> Route:
-    return take(folder / "home_csv", CUTS["S4"], folder / "csv" / "S4" / "landing")
+def text(folder: Path, extracts: Extracts) -> Route:
+    return take(folder / "home_csv", CUTS["S4"], extracts.landing)
 
 
 @pytest.fixture(scope="module")
-def messy(folder: Path) -> dict[str, tuple[Path, Path, list[Lost]]]:
-    """By cut: the folder with faults planted, the same carried over, and what was not carried."""
-    faults = Faults.read("messy")
+def messy(folder: Path, planted_series: Mapping[str, Planted]) -> dict[str, Carried]:
     result = {}
-    for cut in CUTS:
-        landing, over = folder / "messy" / cut, folder / "over" / cut
-        landing.mkdir(parents=True)
-        for path in (folder / "csv" / cut / "landing").iterdir():
-            (landing / path.name).write_bytes(path.read_bytes())
-        apply_faults(faults, landing, cut)
-        result[cut] = (landing, over, convert(landing, over, synthetic.Formats(edc="odm", lab="hl7")))
+    for cut, cut_off in CUTS.items():
+        over = folder / "over" / cut
+        lost = convert(planted_series[cut].landing, over, synthetic.Formats(edc="odm", lab="hl7"))
+        result[cut] = Carried(over, lost, take(folder / "home_over" / cut, cut_off, over))
     return result
 
 
@@ -152,38 +154,32 @@ def test_four_transactional_files_end_where_the_last_extract_is(folder: Path, te
 
 @pytest.mark.parametrize("cut", CUTS)
 def test_faulty_tables_give_the_same_by_every_carrier(
-    cut: str, messy: dict[str, tuple[Path, Path, list[Lost]]], tmp_path: Path
+    cut: str, messy: Mapping[str, Carried], planted_series: Mapping[str, Planted], tmp_path: Path
 ) -> None:
-    landing, over, lost = messy[cut]
-    one = take(tmp_path / "text", CUTS[cut], landing)
-    other = take(tmp_path / "other", CUTS[cut], over)
+    one, other = take(tmp_path, CUTS[cut], planted_series[cut].landing), messy[cut].route
     assert any(finding.held for finding in one.findings) == (cut == "S3"), "critical faults are cured in S4"
     agree(one, other)
     assert other.asked() == Counter({key: count for key, count in one.asked().items() if key[0] != "late_file"})
     closes(one)
     closes(other)
-    assert Lost(f"LIS_YHD_{CUTS[cut].replace('-', '')}_0600.txt", "HL7 has no field for 年龄") in lost
+    assert Lost(f"LIS_YHD_{CUTS[cut].replace('-', '')}_0600.txt", "HL7 has no field for 年龄") in messy[cut].lost
 
 
-def test_what_cannot_be_carried_is_said(messy: dict[str, tuple[Path, Path, list[Lost]]]) -> None:
+def test_what_cannot_be_carried_is_said(messy: Mapping[str, Carried]) -> None:
     """In S3 four forms and the laboratory's file were sent twice, two of the second ones damaged (messy.yml)."""
-    assert {(one.file, one.why.partition(",")[0]) for one in messy["S3"][2] if one.file.startswith("UCMSC")} == {
+    assert {(one.file, one.why.partition(",")[0]) for one in messy["S3"].lost if one.file.startswith("UCMSC")} == {
         ("UCMSC_EOT_20240124T0600.csv", "an extract is one file"),
         ("UCMSC_IC_20240131T0600.csv", "an extract is one file"),
         ("UCMSC_KPS_20240131T0700.csv", "its bytes are damaged"),
         ("UCMSC_MELD_20240131T0600.csv", "an extract is one file"),
     }
-    assert [one.file for one in messy["S4"][2]] == ["LIS_YHD_20250131_0600.txt"]
+    assert [one.file for one in messy["S4"].lost] == ["LIS_YHD_20250131_0600.txt"]
 
 
-def test_placements_of_faulty_data_differ_in_placement_only(
-    messy: dict[str, tuple[Path, Path, list[Lost]]], tmp_path: Path
-) -> None:
-    over = messy["S3"][1]
-    cdisc = take(tmp_path / "cdisc", CUTS["S3"], over).datasets
-    literal = take(
-        tmp_path / "literal", CUTS["S3"], over, study=Study.load("ucmsc_dac", placement="qs_literal")
-    ).datasets
+def test_placements_of_faulty_data_differ_in_placement_only(messy: Mapping[str, Carried], tmp_path: Path) -> None:
+    cdisc = messy["S3"].route.datasets
+    study = Study.load("ucmsc_dac", placement="qs_literal")
+    literal = take(tmp_path, CUTS["S3"], messy["S3"].over, study=study).datasets
     moved = {"QS", "RS", "SUPPQS", "SUPPRS", "RELREC"}
     assert set(cdisc) - moved == set(literal) - moved and "RS" not in literal
     for name in set(literal) - moved:

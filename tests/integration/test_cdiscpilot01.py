@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from transforms import pipeline
+from tests.reference import Published
 from transforms.study import Study
 from transforms.trace import Tracer
 
@@ -35,8 +35,8 @@ SCREEN_FAILURES = 52
 
 
 @pytest.fixture(scope="module")
-def snapshot(pilot_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pipeline.run(Study.load("cdiscpilot01"), landing=pilot_raw, home=tmp_path_factory.mktemp("home")).path
+def snapshot(pilot_run: Published) -> Path:
+    return pilot_run.report.path
 
 
 def read(snapshot: Path, name: str) -> pd.DataFrame:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
-import synthetic
 from tests.integration.test_validation import Change, Checked, planted, year
-from transforms import pipeline
+from tests.reference import Published
 from transforms.findings import Severity
 from transforms.study import Study
 from transforms.validation.check import check
@@ -19,11 +17,8 @@ CUT_OFF = "2025-01-31"
 
 
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Checked:
-    folder = tmp_path_factory.mktemp("synthetic")
-    synthetic.generate(folder / "landing")
-    study = Study.load("ucmsc_dac")
-    return Checked.of(study, pipeline.run(study, landing=folder / "landing", home=folder / "home").path)
+def clean(reference: Published) -> Checked:
+    return Checked.of(Study.load("ucmsc_dac"), reference.report.path)
 
 
 def first(item: str) -> Mapping[str, str]:
@@ -167,12 +162,11 @@ def test_every_rule_across_forms_is_planted(clean: Checked) -> None:
     assert across <= {one[5] for one in PLANTED} | {"adam.subject_in_adsl"}
 
 
-def test_clean_extracts_of_every_cut_ask_nothing(tmp_path: Path) -> None:
+def test_clean_extracts_of_every_cut_ask_nothing(clean_runs: Mapping[str, Published]) -> None:
     """Four cumulative cuts in one home: nothing critical and nothing to answer, whatever is not entered yet."""
-    synthetic.generate_series(tmp_path)
-    study = Study.load("ucmsc_dac")
-    for cut in ("S1", "S2", "S3", "S4"):
-        report = pipeline.run(study, landing=tmp_path / cut / "landing", home=tmp_path / "home")
+    assert list(clean_runs) == ["S1", "S2", "S3", "S4"]
+    for cut, one in clean_runs.items():
+        report = one.report
         assert {severity: report.findings[severity.value] for severity in (Severity.CRITICAL, Severity.ANSWER)} == {
             Severity.CRITICAL: 0,
             Severity.ANSWER: 0,

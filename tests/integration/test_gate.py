@@ -20,8 +20,8 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-import synthetic
 from synthetic.faults import Faults, apply_faults
+from tests.reference import Extracts, Published
 from transforms import acts, pipeline, safety_package, snapshot
 from transforms.core import text
 from transforms.errors import UsageError
@@ -62,29 +62,28 @@ class Cut:
             return list(csv.DictReader(stream))
 
 
-def cut_of(folder: Path, cut: str, faults: Faults | None = None) -> Cut:
-    synthetic.generate(folder / "landing", cut_off=date.fromisoformat(cut), truth=folder / "truth")
-    if faults is not None:
-        apply_faults(faults, folder / "landing")
+def cut_of(extracts: Extracts, home: Path, cut: str) -> Cut:
     study = Study.load("ucmsc_dac")
-    where = Home(folder / "home", study.name)
-    taken = ingest(study, folder / "landing", where.raw)
+    where = Home(home, study.name)
+    taken = ingest(study, extracts.landing, where.raw)
     staged, _, _ = pipeline.stage_all(study, where.raw, cut, where.raw.received(), taken.extracts, {})
     sources = {name: snapshot.staged_source(snapshot.staged_table(study, one)) for name, one in staged.items()}
     mapped = map_study(study, sources, ["DM", "EX", "AE"], cut_off=cut)
     frames = {name: mapped.datasets[name].frame for name in ("DM", "EX", "AE", "SUPPAE")}
     form = sources["dsmb"]
-    return Cut(date.fromisoformat(cut), study, frames, (form.frame, form.subjects), folder / "truth")
+    return Cut(date.fromisoformat(cut), study, frames, (form.frame, form.subjects), extracts.truth)
 
 
 @pytest.fixture(scope="module")
-def last(tmp_path_factory: pytest.TempPathFactory) -> Cut:
-    return cut_of(tmp_path_factory.mktemp("last"), CUTS[-1])
+def last(extracts: Extracts, tmp_path_factory: pytest.TempPathFactory) -> Cut:
+    return cut_of(extracts, tmp_path_factory.mktemp("last"), CUTS[-1])
 
 
 @pytest.mark.parametrize("cut", CUTS)
-def test_clean_extracts_keep_the_gate_at_every_cut(cut: str, last: Cut, tmp_path: Path) -> None:
-    one = last if cut == CUTS[-1] else cut_of(tmp_path, cut)
+def test_clean_extracts_keep_the_gate_at_every_cut(
+    cut: str, last: Cut, series: Mapping[str, Extracts], tmp_path: Path
+) -> None:
+    one = last if cut == CUTS[-1] else cut_of(series[f"S{CUTS.index(cut) + 1}"], tmp_path, cut)
     assessed = one.assessed()
     assert [(breach.rule, breach.cause) for breach in assessed.breaches] == []
     dosed = [row for row in one.rows("subjects") if row["dosed"] == "Y"]
@@ -105,9 +104,13 @@ def test_clean_extracts_keep_the_gate_at_every_cut(cut: str, last: Cut, tmp_path
     assert {row["usubjid"] for row in assessed.tables["gate_subjects"].to_pylist() if row["dlt"] == "Y"} == limiting
 
 
-def test_a_drop_that_breaks_the_gate_raises_what_its_faults_must(tmp_path: Path) -> None:
+def test_a_drop_that_breaks_the_gate_raises_what_its_faults_must(
+    series: Mapping[str, Extracts], tmp_path: Path
+) -> None:
     faults = Faults.read("gate_violation")
-    one = cut_of(tmp_path, CUTS[1], faults)
+    landing = Path(shutil.copytree(series["S2"].landing, tmp_path / "landing"))
+    apply_faults(faults, landing)
+    one = cut_of(Extracts(landing, series["S2"].truth), tmp_path / "home", CUTS[1])
     found = one.told()
     must = {raised.rule for fault in faults.faults for raised in fault.must}
     may = {rule for fault in faults.faults for rule in fault.may}
@@ -212,13 +215,11 @@ def test_other_counts_on_the_form_than_in_the_data(last: Cut, column: str, value
 
 
 @pytest.fixture(scope="module")
-def interim(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Study, Path]:
+def interim(first_cut: Published, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Study, Path]:
     """The first cut, published: cohort 1 is ready, and nothing is decided on it."""
-    folder = tmp_path_factory.mktemp("interim")
-    synthetic.generate(folder / "landing", cut_off=date.fromisoformat(CUTS[0]), truth=folder / "truth")
     study = Study.load("ucmsc_dac")
-    pipeline.run(study, landing=folder / "landing", home=folder / "home")
-    return Home(folder / "home", study.name), study, folder
+    home = first_cut.home_in(tmp_path_factory.mktemp("interim") / "home")
+    return Home(home, study.name), study, first_cut.landing
 
 
 def decide(interim: tuple[Home, Study, Path], **given: Any) -> Any:
@@ -302,13 +303,13 @@ def test_dosing_outside_the_gate_and_the_decision_are_in_the_next_snapshot(
     interim: tuple[Home, Study, Path], tmp_path: Path
 ) -> None:
     """One repeat dose is moved to ten days before its decision in the extract; the board decides on cohort 1."""
-    where, study, folder = interim
+    where, study, delivered = interim
     based_on = where.snapshots.current_id()
     recorded = decide(interim)
     assert recorded.target["snapshot_id"] == based_on
     assert (recorded.target["n_observed"], recorded.target["n_dlt"]) == (12, 0)
     with Database.open(where.folder) as database:
-        pipeline.run(study, landing=folder / "landing", home=where.folder, database=database)
+        pipeline.run(study, landing=delivered, home=where.folder, database=database)
         with psycopg.connect(connect_url(where.folder, "reader")) as connection:
             said = connection.execute(
                 "SELECT cohort, meeting_dt, outcome, n_observed, n_dlt, recorded_in, signed_by, reason, based_on "
@@ -323,7 +324,7 @@ def test_dosing_outside_the_gate_and_the_decision_are_in_the_next_snapshot(
     assert ready == [("UC05", "Y", BY["by"]), ("UC10", "N", None), ("UC20", "N", None)]
 
     landing = tmp_path / "landing"
-    shutil.copytree(folder / "landing", landing)
+    shutil.copytree(delivered, landing)
     (landing / "manifest.json").unlink()
     path = next(landing.glob("UCMSC_DOSE_*"))
     path.write_bytes(

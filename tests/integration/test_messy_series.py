@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import re
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,12 +22,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import synthetic
 from synthetic.__main__ import main
 from synthetic.delivery import SERIES
-from synthetic.faults import Expected, Faults, apply_faults, expected_bytes
+from synthetic.faults import Expected, Faults, expected_bytes
 from synthetic.faults.decide import Decisions
 from synthetic.faults.verify import Comparison, Found, compare
+from tests.reference import Extracts, Planted, Published
 from transforms import acts, operations, pipeline
 from transforms.errors import UsageError
 from transforms.study import Study
@@ -59,35 +58,24 @@ class Cut:
 
 @dataclass(frozen=True)
 class Series:
-    folder: Path
     where: pipeline.Home
     cuts: Mapping[str, Cut]
 
 
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("clean")
-    synthetic.generate_series(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def series(clean: Path, tmp_path_factory: pytest.TempPathFactory) -> Series:
-    folder = tmp_path_factory.mktemp("messy")
-    study, faults = Study.load("ucmsc_dac"), Faults.read("messy")
-    where = pipeline.Home(folder / "home", study.name)
+def messy(planted_series: Mapping[str, Planted], tmp_path_factory: pytest.TempPathFactory) -> Series:
+    study = Study.load("ucmsc_dac")
+    where = pipeline.Home(tmp_path_factory.mktemp("home"), study.name)
     cuts = {}
-    for cut in SERIES:
-        landing = Path(shutil.copytree(clean / cut / "landing", folder / cut))
-        expected = apply_faults(faults, landing, cut)
-        report = pipeline.run(study, landing=landing, home=where.folder)
-        cuts[cut] = Cut(landing, expected, report, listed(where))
-    return Series(folder, where, cuts)
+    for cut, planted in planted_series.items():
+        report = pipeline.run(study, landing=planted.landing, home=where.folder)
+        cuts[cut] = Cut(planted.landing, planted.expected, report, listed(where))
+    return Series(where, cuts)
 
 
 @pytest.mark.parametrize("cut", SERIES)
-def test_every_planted_fault_is_found_on_its_rows_and_nothing_else_is(series: Series, cut: str) -> None:
-    one = series.cuts[cut]
+def test_every_planted_fault_is_found_on_its_rows_and_nothing_else_is(messy: Series, cut: str) -> None:
+    one = messy.cuts[cut]
     compared = one.compared()
     assert compared.holds, compared.table()
     assert one.report.cut_off == SERIES[cut].isoformat()
@@ -96,8 +84,8 @@ def test_every_planted_fault_is_found_on_its_rows_and_nothing_else_is(series: Se
     assert len(planted) >= {"S1": 10, "S2": 50, "S3": 55, "S4": 10}[cut]
 
 
-def test_a_comparison_tells_what_is_missing_and_what_nobody_planted(series: Series) -> None:
-    one = series.cuts["S2"]
+def test_a_comparison_tells_what_is_missing_and_what_nobody_planted(messy: Series) -> None:
+    one = messy.cuts["S2"]
     left = [row for row in one.findings if row["rule"] != "demographics.age"]
     strange = {"rule": "dose.planned", "severity": "critical", "dataset": "dose", "variable": "dose_planned"}
     places = [{"file": "UCMSC_DOSE_20230420T0600.csv", "sha256": "", "lines": [4]}]
@@ -120,54 +108,54 @@ def rows_of(content: bytes) -> int:
 
 
 @pytest.mark.parametrize("cut", SERIES)
-def test_every_row_of_every_file_is_accounted_for(series: Series, cut: str) -> None:
-    accounts = pq.read_table(series.cuts[cut].report.path / "accounts.parquet").to_pandas()
+def test_every_row_of_every_file_is_accounted_for(messy: Series, cut: str) -> None:
+    accounts = pq.read_table(messy.cuts[cut].report.path / "accounts.parquet").to_pandas()
     staging = accounts[accounts["stage"] == "staging"]
     assert set(staging["outcome"]) <= OUTCOMES
     assert (staging.loc[staging["outcome"] != "accepted", "rule"] != "").all()
     counted = staging.groupby(["file", "sha256"])["rows"].sum().to_dict()
-    refused = {one.file for known in series.cuts.values() for one in known.report.refused}
+    refused = {one.file for known in messy.cuts.values() for one in known.report.refused}
     delivered = {}
     for one in [name for name in SERIES if name <= cut]:
-        for path in series.cuts[one].landing.iterdir():
+        for path in messy.cuts[one].landing.iterdir():
             if path.name != "manifest.json" and path.name not in refused:
                 delivered[path.name] = rows_of(path.read_bytes())
     assert len({name for name, _ in counted}) > 20
     for (name, sha256), rows in counted.items():
         assert rows == delivered[name], (name, sha256)
-    taken = {one.file for one in series.where.raw.received() if one.accepted and one.file in delivered}
-    held = {one["file"] for one in json.loads((series.cuts[cut].report.path / "manifest.json").read_text())["files"]}
+    taken = {one.file for one in messy.where.raw.received() if one.accepted and one.file in delivered}
+    held = {one["file"] for one in json.loads((messy.cuts[cut].report.path / "manifest.json").read_text())["files"]}
     assert {name for name, rows in delivered.items() if name in taken & held and rows} <= {name for name, _ in counted}
 
 
-def told(series: Series) -> Iterator[tuple[str, str]]:
+def told(messy: Series) -> Iterator[tuple[str, str]]:
     """Everything people are shown of findings, rows and runs, as text."""
-    for cut, one in series.cuts.items():
+    for cut, one in messy.cuts.items():
         for path in (one.report.path / "findings.parquet", one.report.path / "accounts.parquet"):
             yield f"{cut} {path.name}", pq.read_table(path).to_pandas().to_csv()
         for path in sorted((one.report.path / "results").glob("*.parquet")):
             yield f"{cut} {path.name}", pq.read_table(path).to_pandas().to_csv()
         yield f"{cut} manifest", (one.report.path / "manifest.json").read_text(encoding="utf-8")
         yield f"{cut} report", one.report.page.read_text(encoding="utf-8") if one.report.page else ""
-    for name, table in pipeline.ops_of(series.where).items():
+    for name, table in pipeline.ops_of(messy.where).items():
         yield f"ops.{name}", table.to_pandas().to_csv()
 
 
-def test_no_hospital_number_and_no_free_text_is_told(series: Series, clean: Path) -> None:
+def test_no_hospital_number_and_no_free_text_is_told(messy: Series, extracts: Extracts) -> None:
     forms = {
-        name: pd.read_csv(next((clean / "S4" / "landing").glob(f"UCMSC_{name}_*.csv")), dtype=str, encoding="utf-8-sig")
+        name: pd.read_csv(next(extracts.landing.glob(f"UCMSC_{name}_*.csv")), dtype=str, encoding="utf-8-sig")
         for name in ("DM", "DV", "AE")
     }
     numbers = {*forms["DM"]["mrn"], "9999999", TELEPHONE}
     texts = {one for one in forms["DV"]["dvterm"].dropna() if len(one) > 12}
     assert len(numbers) == 50 and texts
     places = 0
-    for name, text in told(series):
+    for name, text in told(messy):
         assert not numbers & set(re.findall(r"(?<![0-9a-f])\d{7,11}(?![0-9a-f])", text)), name
         assert not [one for one in texts if one in text], name
         places += 1
     assert places > 30
-    for one in series.cuts.values():
+    for one in messy.cuts.values():
         for path in one.report.path.rglob("*.parquet"):
             table = pq.read_table(path)
             for column in table.column_names:
@@ -178,15 +166,15 @@ def test_no_hospital_number_and_no_free_text_is_told(series: Series, clean: Path
                     assert not numbers & set(values.to_pylist()), (path, column)
 
 
-def test_the_last_extract_and_its_decisions_leave_nothing_critical_open(series: Series) -> None:
-    where, last = series.where, series.cuts["S4"]
+def test_the_last_extract_and_its_decisions_leave_nothing_critical_open(messy: Series) -> None:
+    where, last = messy.where, messy.cuts["S4"]
     open_at = {
         cut: Counter(row["severity"] for row in one.findings if row["status"] == "open")["critical"]
-        for cut, one in series.cuts.items()
+        for cut, one in messy.cuts.items()
     }
     assert min(open_at["S1"], open_at["S2"], open_at["S3"]) >= 2
     assert open_at["S4"] == 1
-    for one in series.cuts.values():
+    for one in messy.cuts.values():
         with pytest.raises(UsageError, match="open critical finding"):
             acts.lock(where, one.report.snapshot_id, by="Synthetic Data Manager", reason="database lock")
     decided = Decisions.read("messy").chosen("S4", last.findings)
@@ -198,20 +186,20 @@ def test_the_last_extract_and_its_decisions_leave_nothing_critical_open(series: 
     assert {row["status"] for row in listed(where) if row["severity"] == "critical"} == {"waived"}
     acts.lock(where, report.snapshot_id, by="Synthetic Data Manager", reason="database lock")
     closed = operations.finding_list(where.publications.entries(), where.decisions.entries(), where.snapshots.summary)
-    once = {row["finding_id"] for one in series.cuts.values() for row in one.findings if row["severity"] == "critical"}
+    once = {row["finding_id"] for one in messy.cuts.values() for row in one.findings if row["severity"] == "critical"}
     assert {row["status"] for row in closed if row["finding_id"] in once} == {"closed", "waived"}
 
 
-def test_a_clean_extract_raises_nothing_to_act_on(clean: Path, tmp_path: Path) -> None:
-    report = pipeline.run(Study.load("ucmsc_dac"), landing=clean / "S2" / "landing", home=tmp_path)
+def test_a_clean_extract_raises_nothing_to_act_on(clean_runs: Mapping[str, Published]) -> None:
+    report = clean_runs["S2"].report
     found = pq.read_table(report.path / "findings.parquet").to_pandas()
     assert found.loc[found["severity"] != "information", ["rule", "dataset", "variable"]].to_numpy().tolist() == []
     assert set(found["rule"]) <= set(Faults.read("messy").anyway)
 
 
-def test_the_commands_compare_and_decide(series: Series, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_compare_and_decide(messy: Series, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`./cairn` is played by a program that prints the findings of the run and writes down what it is told."""
-    one = series.cuts["S4"]
+    one = messy.cuts["S4"]
     refused = [{"rule": each.rule, "file": each.file} for each in one.report.refused]
     printed = tmp_path / "findings.json"
     printed.write_text(json.dumps({"findings": one.findings, "refused": refused}, default=str), encoding="utf-8")

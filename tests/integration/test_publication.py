@@ -12,7 +12,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-import synthetic
+from tests.reference import Published
 from tests.small_study import EXTRACTS, SmallStudy
 from transforms import acts, operations, pipeline, upkeep
 from transforms.errors import LockedError, StaleSnapshotError, UsageError
@@ -69,19 +69,21 @@ def agree(path: Path, database: Database, study: str, snapshot_id: str) -> int:
     return cells
 
 
-def test_parquet_and_postgresql_agree_for_the_reference_study(tmp_path: Path) -> None:
-    synthetic.generate(tmp_path / "landing")
-    with Database.open(tmp_path / "home") as database:
-        report = pipeline.run(
-            Study.load("ucmsc_dac"), landing=tmp_path / "landing", home=tmp_path / "home", database=database
-        )
-        assert agree(report.path, database, "ucmsc_dac", report.snapshot_id) > 1_000_000
+def in_database(published: Published, home: Path) -> int:
+    """Publish a snapshot that only files hold in a database as well; returns how many cells agree."""
+    with Database.open(published.home_in(home)) as database:
+        study = Study.load(published.study)
+        report = pipeline.run(study, landing=published.landing, home=home, database=database)
+        assert report.snapshot_id == published.report.snapshot_id == database.current(study.name)
+        return agree(report.path, database, study.name, report.snapshot_id)
 
 
-def test_parquet_and_postgresql_agree_for_the_pilot(pilot_raw: Path, tmp_path: Path) -> None:
-    with Database.open(tmp_path) as database:
-        report = pipeline.run(Study.load("cdiscpilot01"), landing=pilot_raw, home=tmp_path, database=database)
-        assert agree(report.path, database, "cdiscpilot01", report.snapshot_id) > 5_000_000
+def test_parquet_and_postgresql_agree_for_the_reference_study(reference: Published, tmp_path: Path) -> None:
+    assert in_database(reference, tmp_path / "home") > 1_000_000
+
+
+def test_parquet_and_postgresql_agree_for_the_pilot(pilot_run: Published, tmp_path: Path) -> None:
+    assert in_database(pilot_run, tmp_path / "home") > 5_000_000
 
 
 def history(small: SmallStudy, database: Database) -> None:

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import synthetic
-from transforms import pipeline
+from tests.mapped import map_landing
+from tests.reference import Extracts, Published
 from transforms.study import Study
 from transforms.trace import Tracer
 
@@ -30,20 +31,16 @@ class Run:
         return pq.read_table(self.snapshot / "sdtm" / f"{name.lower()}.parquet").to_pandas()
 
     def told(self, name: str) -> pd.DataFrame:
-        return pd.read_csv(self.truth / f"{name}.csv", dtype=str, keep_default_na=False)
+        return told_in(self.truth, name)
+
+
+def told_in(truth: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(truth / f"{name}.csv", dtype=str, keep_default_na=False)
 
 
 @pytest.fixture(scope="module")
-def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("synthetic")
-    synthetic.generate(folder / "landing", truth=folder / "truth")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(delivery: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    report = pipeline.run(Study.load("ucmsc_dac"), landing=delivery / "landing", home=tmp_path_factory.mktemp("home"))
-    return Run(report.path, delivery / "landing", delivery / "truth")
+def run(reference: Published, extracts: Extracts) -> Run:
+    return Run(reference.report.path, extracts.landing, extracts.truth)
 
 
 def subject(usubjid: pd.Series) -> pd.Series:
@@ -134,11 +131,11 @@ def test_missed_visits_are_visible(run: Run) -> None:
 
 
 def test_placement_moves_instruments_and_changes_no_value(run: Run, tmp_path: Path) -> None:
-    literal = pipeline.run(Study.load("ucmsc_dac", placement="qs_literal"), landing=run.landing, home=tmp_path).path
-    assert not (literal / "sdtm" / "rs.parquet").exists()
+    literal = map_landing(Study.load("ucmsc_dac", placement="qs_literal"), run.landing, tmp_path)
+    assert "RS" not in literal.datasets
     rs = run.sdtm("RS").rename(columns=lambda name: name.replace("RS", "QS", 1) if name.startswith("RS") else name)
     both = pd.concat([rs, run.sdtm("QS")])
-    moved = pq.read_table(literal / "sdtm" / "qs.parquet").to_pandas()
+    moved = literal["QS"]
     shared = [name for name in moved.columns if name in both.columns and name not in {"QSSEQ", "DOMAIN"}]
     keys = ["USUBJID", "QSCAT", "QSTESTCD", "VISITNUM"]
     one = both[shared].sort_values(keys).reset_index(drop=True).astype(object)
@@ -183,11 +180,10 @@ def test_any_value_leads_to_raw_or_to_the_specification(run: Run, kind: str) -> 
 def test_a_death_is_known_before_the_death_form_has_come(tmp_path: Path) -> None:
     """At this cut-off one subject has an end-of-study page that says DEATH and no death form yet."""
     synthetic.generate(tmp_path / "landing", truth=tmp_path / "truth", cut_off=date(2023, 11, 2))
-    report = pipeline.run(Study.load("ucmsc_dac"), landing=tmp_path / "landing", home=tmp_path / "home")
-    early = Run(report.path, tmp_path / "landing", tmp_path / "truth")
-    told = early.told("subjects")
+    told = told_in(tmp_path / "truth", "subjects")
     died = told[told["eos_reason"] == "DEATH"].set_index("subj")["eos_date"]
-    assert len(died) > len(early.told("deaths")), "otherwise this cut-off shows nothing"
-    dm = early.sdtm("DM")
+    assert len(died) > len(told_in(tmp_path / "truth", "deaths")), "otherwise this cut-off shows nothing"
+    # study.yml states no cut-off, so it is the day of the extracts.
+    dm = map_landing(Study.load("ucmsc_dac"), tmp_path / "landing", tmp_path / "home")["DM"]
     assert dm.set_index(subject(dm["USUBJID"]))["DTHDTC"].dropna().to_dict() == died.to_dict()
     assert set(dm.loc[dm["DTHDTC"].notna(), "DTHFL"]) == {"Y"}

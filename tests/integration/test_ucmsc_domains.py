@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import synthetic
 from tests.mapped import Sdtm, map_landing
+from tests.reference import Extracts
 from transforms.study import Study
 
 PREFIX = "UCMSC-DAC-01-01-"
@@ -75,10 +75,8 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    folder = tmp_path_factory.mktemp("synthetic")
-    synthetic.generate(folder / "landing", truth=folder / "truth")
-    return Told(folder / "landing", folder / "truth")
+def told(extracts: Extracts) -> Told:
+    return Told(extracts.landing, extracts.truth)
 
 
 @pytest.fixture(scope="module")

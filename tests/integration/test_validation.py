@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-import synthetic
-from transforms import pipeline, snapshot
+from tests.reference import Published
+from transforms import snapshot
 from transforms.core import text
 from transforms.findings import Severity
 from transforms.study import Study
@@ -40,7 +41,20 @@ class Checked:
         sdtm = {one.stem.upper(): parquet.frame_of(pq.read_table(one)) for one in sorted((path / "sdtm").iterdir())}
         return cls(study, path, rule_book(study), staged_frames(staged), sdtm)
 
+    @cached_property
     def breaches(self) -> list[Breach]:
+        """What the study breaches, as checked the first time."""
+        return self.checked_again()
+
+    @cached_property
+    def told(self) -> Mapping[str, set[str]]:
+        """The rules that each source breaches where nothing is planted, whatever is overdue."""
+        found: dict[str, set[str]] = {name: set() for name in self.staged}
+        for one in check(self.staged, self.book.staged):
+            found[one.dataset].add(one.rule.id)
+        return found
+
+    def checked_again(self) -> list[Breach]:
         parts = ((self.staged, self.book.staged), (self.sdtm, self.book.sdtm))
         return [one for frames, rules in parts for one in check(frames, rules, CUT_OFF)]
 
@@ -49,21 +63,17 @@ class Checked:
 
 
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Checked:
-    folder = tmp_path_factory.mktemp("synthetic")
-    synthetic.generate(folder / "landing", truth=folder / "truth")
-    study = Study.load("ucmsc_dac")
-    return Checked.of(study, pipeline.run(study, landing=folder / "landing", home=folder / "home").path)
+def clean(reference: Published) -> Checked:
+    return Checked.of(Study.load("ucmsc_dac"), reference.report.path)
 
 
 @pytest.fixture(scope="module")
-def pilot(pilot_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Checked:
-    study = Study.load("cdiscpilot01")
-    return Checked.of(study, pipeline.run(study, landing=pilot_raw, home=tmp_path_factory.mktemp("home")).path)
+def pilot(pilot_run: Published) -> Checked:
+    return Checked.of(Study.load("cdiscpilot01"), pilot_run.report.path)
 
 
 def test_clean_extracts_breach_nothing_to_act_on(clean: Checked) -> None:
-    found = clean.breaches()
+    found = clean.breaches
     assert [one.rule.id for one in found if one.rule.severity is not Severity.INFORMATION] == []
     # Critical values of a disease with low platelets and high ammonia: told, nothing to answer.
     assert {one.rule.id for one in found} == {"lis.critical_value"}
@@ -78,7 +88,7 @@ def test_what_the_pilot_breaches_is_true_and_one_cause_each(pilot: Checked) -> N
     criteria = ["AESCAN", "AESCNO", "AEDIS", "IT.AESDTH", "IT.AESHOSP", "IT.AESLIFE", "AESOD"]
     told = (ae["IT.AESER"].astype(object) == "No") & (ae[criteria].astype(object) == "Yes").any(axis=1)
     open_with_end = ae["AEOUTCOME"].astype(object).str.startswith("Not Recovered") & ae["IT.AEENDAT"].notna()
-    assert [(one.rule.id, one.dataset, len(one.rows), one.rule.severity.value) for one in pilot.breaches()] == [
+    assert [(one.rule.id, one.dataset, len(one.rows), one.rule.severity.value) for one in pilot.breaches] == [
         ("ae.criterion_without_serious", "AE", int(told.sum()), "answer"),
         ("ae.unresolved_with_end", "AE", int(open_with_end.sum()), "answer"),
         ("dm.death_dates", "DM", 1, "critical"),
@@ -190,7 +200,7 @@ STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
 def test_a_planted_fault_in_a_source_breaches_its_rule(
     clean: Checked, source: str, where: Mapping[str, str], change: Change, rule: str
 ) -> None:
-    told = {one.rule.id for one in check(clean.staged, {source: clean.book.staged[source]})}
+    told = clean.told[source]
     data, rows = planted(clean.staged[source], where, change)
     found = check({**clean.staged, source: data}, {source: clean.book.staged[source]})
     new = [one for one in found if one.rule.id not in told or set(rows) <= set(one.rows)]
@@ -431,7 +441,7 @@ def test_unknown_terms_are_one_cause_each(clean: Checked) -> None:
 
 
 def test_the_order_of_breaches_is_that_of_the_rules(clean: Checked) -> None:
-    first, second = clean.breaches(), clean.breaches()
+    first, second = clean.breaches, clean.checked_again()
     assert [(one.rule.id, one.dataset, one.cause, list(one.rows)) for one in first] == [
         (one.rule.id, one.dataset, one.cause, list(one.rows)) for one in second
     ]

@@ -18,26 +18,14 @@ from synthetic.delivery import SERIES
 from synthetic.faults import BUILT_IN, FaultError, Faults, apply_faults, operations
 from synthetic.faults.landing import DelimitedFile
 from synthetic.protocol import LABEL
+from tests.reference import Extracts, Planted
 
 Rows = list[dict[str, str]]
 
 
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("clean")
-    synthetic.generate_series(out)
-    return out
-
-
-@pytest.fixture(scope="module")
-def messy(clean: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("messy")
-    faults = Faults.read("messy")
-    for cut in SERIES:
-        shutil.copytree(clean / cut / "landing", out / cut / "landing")
-        expected = apply_faults(faults, out / cut / "landing", cut)
-        (out / cut / "expected.json").write_text(json.dumps([vars(one) for one in expected]), encoding="utf-8")
-    return out
+def clean(series: dict[str, Extracts]) -> Path:
+    return series["S1"].landing.parents[1]
 
 
 @pytest.fixture
@@ -250,18 +238,18 @@ def test_a_list_with_a_slip_is_refused(tmp_path: Path, text: str, says: str) -> 
         Faults.read(path)
 
 
-def test_same_faults_give_same_bytes(clean: Path, messy: Path, tmp_path: Path) -> None:
+def test_same_faults_give_same_bytes(clean: Path, planted_series: dict[str, Planted], tmp_path: Path) -> None:
     again = Path(shutil.copytree(clean / "S1" / "landing", tmp_path / "S1" / "landing"))
     main(["faults", "apply", "--faults", "messy", "--landing", str(again), "--cut", "S1"])
     for path in again.iterdir():
-        assert path.read_bytes() == (messy / "S1" / "landing" / path.name).read_bytes()
+        assert path.read_bytes() == (planted_series["S1"].landing / path.name).read_bytes()
 
 
-def test_built_in_lists_are_labelled_and_cured_in_the_last_extract(messy: Path) -> None:
+def test_built_in_lists_are_labelled_and_cured_in_the_last_extract(planted_series: dict[str, Planted]) -> None:
     for path in BUILT_IN.glob("*.yml"):
         assert Faults.read(path).label == LABEL
     faults = {fault.id: fault for fault in Faults.read("messy").faults}
-    expected = {cut: json.loads((messy / cut / "expected.json").read_text(encoding="utf-8")) for cut in SERIES}
+    expected = {cut: [vars(one) for one in planted.expected] for cut, planted in planted_series.items()}
     assert {one["fault"] for one in expected["S2"] if one["necessity"] == "must"} > {"dose_mismatch", "weight_typo"}
     left = {one["rule"] for one in expected["S4"] if one["state"] == "planted" and one["necessity"] == "must"}
     informing = {"cancelled_result", "late_file", "partial_date", "result_read_by_table", "text_normalised"}
@@ -271,19 +259,21 @@ def test_built_in_lists_are_labelled_and_cured_in_the_last_extract(messy: Path) 
     assert all(fault.check for fault in faults.values())
 
 
-def test_a_fault_stays_on_its_rows_from_extract_to_extract(messy: Path) -> None:
+def test_a_fault_stays_on_its_rows_from_extract_to_extract(planted_series: dict[str, Planted]) -> None:
     planted = {}
     for cut in ("S2", "S3"):
         planted[cut] = {
-            (one["fault"], one["rule"], one["keys"])
-            for one in json.loads((messy / cut / "expected.json").read_text(encoding="utf-8"))
-            if one["necessity"] == "must" and one["keys"] != "{}"
+            (one.fault, one.rule, one.keys)
+            for one in planted_series[cut].expected
+            if one.necessity == "must" and one.keys != "{}"
         }
     kept = {fault.id for fault in Faults.read("messy").faults if fault.state("S3") == "planted"}
     assert {one for one in planted["S2"] if one[0] in kept} <= planted["S3"]
 
 
-def test_the_last_extract_differs_from_the_clean_one_only_where_it_is_said(clean: Path, messy: Path) -> None:
+def test_the_last_extract_differs_from_the_clean_one_only_where_it_is_said(
+    clean: Path, planted_series: dict[str, Planted]
+) -> None:
     """Cured forms have the clean values and a later modification."""
     touched = Counter()
     open_faults = {
@@ -291,7 +281,7 @@ def test_the_last_extract_differs_from_the_clean_one_only_where_it_is_said(clean
     }
     assert {"AE", "VITALS", "LIS"} <= open_faults
     for form in ("DM", "DOSE", "IC", "DSMB", "COA", "SAE", "ELIG", "CHILDPUGH"):
-        pairs = zip(rows(clean / "S4" / "landing", form), rows(messy / "S4" / "landing", form), strict=True)
+        pairs = zip(rows(clean / "S4" / "landing", form), rows(planted_series["S4"].landing, form), strict=True)
         for before, after in pairs:
             values = ["" if column == "modified_ts" else before[column] for column in before]
             if form != "CHILDPUGH" and form != "SAE":
@@ -301,9 +291,9 @@ def test_the_last_extract_differs_from_the_clean_one_only_where_it_is_said(clean
     assert touched["DOSE"] >= 4
 
 
-def test_files_of_the_messy_series_stay_labelled(messy: Path) -> None:
+def test_files_of_the_messy_series_stay_labelled(planted_series: dict[str, Planted]) -> None:
     for cut in SERIES:
-        landing = messy / cut / "landing"
+        landing = planted_series[cut].landing
         assert json.loads((landing / "manifest.json").read_text(encoding="utf-8"))["label"] == LABEL
         for row in lis(landing):
             assert row["备注"].endswith(LABEL)

@@ -266,15 +266,21 @@ def test_a_thousand_bad_rows_are_all_returned() -> None:
     assert found[2] == found[3] == list(range(0, 1500, 3))
 
 
-def test_rules_of_several_frames_share_an_expectation(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, int]] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The expectations that Great Expectations is asked for, each with the number of values."""
+    told: list[tuple[str, int]] = []
     run = checking._Expect.__call__
 
     def counted(self: checking._Expect, data: pd.DataFrame, name: str, kwargs: dict[str, Any]) -> Any:
-        asked.append((name, len(data)))
+        told.append((name, len(data)))
         return run(self, data, name, kwargs)
 
     monkeypatch.setattr(checking._Expect, "__call__", counted)
+    return told
+
+
+def test_rules_of_several_frames_share_an_expectation(asked: list[tuple[str, int]]) -> None:
     one = rule("expect_column_values_to_not_be_null", {"column": "A"})
     two = rule("expect_column_values_to_not_be_null", {"column": "B"}, "test.two")
     first = frame(A=["x"] * 500 + [None], B=["1"] * 501)
@@ -284,8 +290,44 @@ def test_rules_of_several_frames_share_an_expectation(monkeypatch: pytest.Monkey
         ("X", "test.rule", [500]),
         ("Y", "test.two", [0]),
     ]
-    # Distinct values only: "x" and missing, "1", "x", missing.
+    # Presence only: there and missing, there, there, missing.
     assert asked == [("expect_column_values_to_not_be_null", 5)]
+
+
+def test_rules_with_other_limits_share_an_expectation(asked: list[tuple[str, int]]) -> None:
+    """0.1 + 0.2 is 0.30000000000000004 in binary floating-point numbers (IEEE 754), so it is over 0.3."""
+    between = "expect_column_values_to_be_between"
+    data = frame(A=[0.3, 0.1 + 0.2, 0.1, None, -1e308, 1e308])
+    limits: list[dict[str, Any]] = [
+        {"max_value": 0.3},
+        {"min_value": 0.3},
+        {"min_value": 0.1, "max_value": 0.3},
+        {"max_value": 0.3, "strict_max": True},
+        {"min_value": 0.1, "max_value": 0.3, "strict_min": True, "strict_max": True},
+        {"min_value": 0.1, "max_value": 0.3, "strict_min": True},
+    ]
+    rules = [rule(between, {"column": "A", **one}, f"test.{number}") for number, one in enumerate(limits)]
+    found = {one.rule.id: list(one.rows) for one in check({"X": data}, {"X": rules})}
+    assert found == {
+        "test.0": [1, 5],
+        "test.1": [2, 4],
+        "test.2": [1, 4, 5],
+        "test.3": [0, 1, 5],
+        "test.4": [0, 1, 2, 4, 5],
+        "test.5": [1, 2, 4, 5],
+    }
+    # Limits included, limits excluded, and one of each.
+    assert [name for name, _ in asked] == [between] * 3
+    with pytest.raises(CheckFailedError, match="min_value cannot be greater than max_value"):
+        check({"X": data}, {"X": [rule(between, {"column": "A", "min_value": 2, "max_value": 1})]})
+
+
+def test_frames_with_the_same_columns_are_asked_for_once(asked: list[tuple[str, int]]) -> None:
+    columns = rule("expect_table_columns_to_match_set", {"column_set": ["A", "Z"], "exact_match": False})
+    frames = {"X": frame(A=["x"]), "Y": frame(A=[None]), "W": frame(A=["x"], Z=[1])}
+    found = check(frames, {name: [columns] for name in frames})
+    assert [(one.dataset, one.variable) for one in found] == [("X", "Z"), ("Y", "Z")]
+    assert len(asked) == 2
 
 
 def test_a_condition_limits_a_rule() -> None:

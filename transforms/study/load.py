@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -131,6 +132,20 @@ def _files(folder: Path) -> dict[str, str]:
     }
 
 
+def _stamps(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """What differs once a file of the standards was written again."""
+    read = ((path, path.stat()) for path in sorted(folder.glob("*/*.csv")))
+    return tuple((str(path), found.st_mtime_ns, found.st_size) for path, found in read)
+
+
+@lru_cache(maxsize=4)
+def _published(
+    root: Path, _: tuple[tuple[str, int, int], ...], sdtmig: str, sdtm: str, ct: str, adamig: str | None
+) -> Standards:
+    """The standards of some versions; their thousands of terms are read once as long as no file is written again."""
+    return Standards.load(root, sdtmig=sdtmig, sdtm=sdtm, ct=ct, adamig=adamig)
+
+
 class _Reader:
     """Reads the files of one folder and collects faults instead of stopping at the first."""
 
@@ -183,7 +198,7 @@ class _Reader:
             return None
         used = file.standards
         try:
-            return Standards.load(root, sdtmig=used.sdtmig, sdtm=used.sdtm, ct=used.ct, adamig=used.adamig)
+            return _published(root, _stamps(root), used.sdtmig, used.sdtm, used.ct, used.adamig)
         except FileNotFoundError as error:
             self.fault("study.yml", "standards", str(error), "Name a version that is at hand, or add its folder")
             return None

@@ -1,9 +1,10 @@
 """Rules checked by Great Expectations: which rows of which frame breach which rule.
 
 GX never sees more than it needs. A rule that a row's own values decide is checked on the distinct combinations of
-these values, and what is unexpected is expanded to rows afterwards; rules with the same expectation and the same
-arguments, of whatever frame, are checked by one expectation on one frame. All run in one ephemeral context in memory:
-no file, no network, no telemetry.
+these values, and what is unexpected is expanded to rows afterwards; where only presence decides, GX sees presence.
+Rules with the same expectation and the same arguments, of whatever frame, are checked by one expectation on one
+frame; limits that differ are made the same by checking how far inside them a value lies. All run in one ephemeral
+context in memory: no file, no network, no telemetry.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from transforms.validation.expectations import KNOWN
 from transforms.validation.rule import Rule
 
 COMPLETE = {"result_format": "COMPLETE", "return_unexpected_index_query": False, "partial_unexpected_count": 0}
+BETWEEN = "expect_column_values_to_be_between"
 ABOUT_MISSING = {"expect_column_values_to_not_be_null", "expect_column_values_to_be_null"}
 # A value set longer than this is passed without the terms that do not occur.
 LONG = 20
@@ -236,7 +238,10 @@ class _Part:
         if self.of_terms:
             del kwargs["value_set"]
         same = (self.rule.expectation, _frozen(kwargs), tuple(str(one.dtype) for one in self.values.values()))
-        return same if KNOWN[self.rule.expectation].shape == "rows" else (*same, id(self))
+        known = KNOWN[self.rule.expectation]
+        if known.names_only:
+            return (*same, tuple(self.values))
+        return same if known.shape == "rows" else (*same, id(self))
 
     @property
     def of_terms(self) -> bool:
@@ -324,10 +329,17 @@ def _part(frame: _Frame, rule: Rule) -> _Part:
     if known.shape == "table" and not names:
         if known.names_only:
             rows = np.empty(0, dtype=np.int64)
-        whole = {name: _plain(frame.column(name) if rows is None else frame.column(name).iloc[rows])
-                 for name in frame.names()}  # fmt: skip
+            whole = dict.fromkeys(frame.names(), pd.Series(dtype="str"))
+        else:
+            whole = {name: _plain(frame.column(name) if rows is None else frame.column(name).iloc[rows])
+                     for name in frame.names()}  # fmt: skip
         size = len(frame.data) if rows is None or known.names_only else len(rows)
         return _Part(rule, frame, whole, size, np.empty(0, dtype=np.int64), rows, dict(rule.kwargs))
+    if rule.expectation in ABOUT_MISSING:
+        there = frame.column(names[0]).notna().to_numpy()
+        distinct = _dense((there if rows is None else there[rows]).astype(np.int64), 2)
+        present = {"value_0": pd.Series(np.where(np.unique(there if rows is None else there[rows]), 1.0, np.nan))}
+        return _Part(rule, frame, present, len(distinct.first), distinct.codes, rows, {"column": "value_0"})
     if known.shape == "rows":
         distinct = _distinct(frame, names, rows)
         codes, first = distinct.codes, distinct.first
@@ -347,7 +359,29 @@ def _part(frame: _Frame, rule: Rule) -> _Part:
         own = [f"value_{number}" for number in range(position, position + size)]
         kwargs[key] = own if key == "column_list" else own[0]
         position += size
+    if rule.expectation == BETWEEN:
+        columns, kwargs = _inside(columns, kwargs)
     return _Part(rule, frame, columns, len(first), codes, rows, kwargs)
+
+
+def _inside(columns: Mapping[str, pd.Series], kwargs: dict[str, Any]) -> tuple[dict[str, pd.Series], dict[str, Any]]:
+    """How far a value lies inside its limits, to be at least 0, so that rules with different limits are one question.
+
+    The sign of a difference of floating-point numbers is exact. Limits that are no numbers, that exclude each other, or
+    of which one is strict and the other is not, are left to Great Expectations.
+    """
+    low, high = kwargs.get("min_value"), kwargs.get("max_value")
+    written = [(one, bool(kwargs.get(strict))) for one, strict in ((low, "strict_min"), (high, "strict_max"))
+               if one is not None]  # fmt: skip
+    plain = all(isinstance(one, int | float) and not isinstance(one, bool) for one, _ in written)
+    if not plain or len({strict for _, strict in written}) != 1 or (len(written) == 2 and written[0] > written[1]):
+        return dict(columns), kwargs
+    ((name, values),) = columns.items()
+    margins = [values - low] if low is not None else []
+    margins += [high - values] if high is not None else []
+    inside = pd.Series(np.fmin.reduce([one.to_numpy() for one in margins]))
+    strict = {"strict_min": True} if written[0][1] else {}
+    return {name: inside}, {"column": name, "min_value": 0, **strict}
 
 
 def _distinct(frame: _Frame, names: Sequence[str], rows: np.ndarray | None) -> _Distinct:
@@ -372,8 +406,8 @@ def _distinct(frame: _Frame, names: Sequence[str], rows: np.ndarray | None) -> _
 def _plain(values: pd.Series) -> pd.Series:
     """A column as Great Expectations takes it: texts, numbers or dates, with a fresh index."""
     if _is_text(values):
-        categories = np.array([*values.cat.categories, None], dtype=object)
-        return pd.Series(categories[values.cat.codes.to_numpy()], dtype="str")
+        texts = pd.Series(values.cat.categories, dtype="str").array
+        return pd.Series(texts.take(values.cat.codes.to_numpy(), allow_fill=True))
     return values.reset_index(drop=True)
 
 
@@ -438,9 +472,10 @@ def _settle(run: _Run, parts: Sequence[_Part]) -> None:
             _settle(run, [part])
         raise CheckFailedError(f"{where}: Great Expectations could not check it: {raised}")
     if shape == "table":
-        filled[0].failed = not result.success
         details = result.result.get("details") or {}
-        filled[0].missing = tuple(details.get("mismatched", {}).get("missing", ()))
+        for part in filled:
+            part.failed = not result.success
+            part.missing = tuple(details.get("mismatched", {}).get("missing", ()))
         return
     bad = _unexpected(result, frame, where)
     start = 0

@@ -64,7 +64,7 @@ class Prepared(BaseModel):
     `own_value` says that the values of its inputs decide; others look at more rows or columns.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
     word: ClassVar[str]
     kind: ClassVar[Kind] = "number"
@@ -603,11 +603,11 @@ class Count(_Rows):
         own = [scope.column(name) for name in names]
         values, rows = self.found(scope)
         there = [values(name).iloc[rows] for name in (*(self.there or self.count), *names[len(self.count) :])]
-        codes, keys = text.combinations(there)
         if self.near is None:
-            known = dict(zip(keys, np.bincount(codes), strict=True))
-            return text.map_rows_number(own, lambda *key: float(known.get(key, 0)))
+            here, found, size = _matched(own, there)
+            return pd.Series(np.bincount(found, minlength=size)[here].astype(float), index=scope.index)
         near = self.near
+        codes, keys = text.combinations(there)
         days = dates.day_numbers(values(near.there)).to_numpy()[rows]
         by_key = {key: np.sort(days[(codes == code) & ~np.isnan(days)]) for code, key in enumerate(keys)}
 
@@ -652,14 +652,18 @@ class Fetch(_Rows):
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
         values, rows = self.found(scope)
-        codes, keys = text.combinations([values(name).iloc[rows] for name in self.there or self.by])
-        texts = _texts(values(self.fetch).iloc[rows])
+        there = [values(name).iloc[rows] for name in self.there or self.by]
         own = [scope.column(name) for name in self.by]
         if self.near is None:
-            once = np.bincount(codes) == 1 if len(codes) else np.empty(0, dtype=bool)
-            known = {keys[code]: value for code, value in zip(codes, texts, strict=True) if once[code]}
-            return text.map_rows(own, lambda *key: known.get(key))
+            here, found, size = _matched(own, there)
+            codes, distinct = text.codes_of(values(self.fetch).iloc[rows])
+            code = np.full(size, text.MISSING)
+            code[found] = codes
+            code[np.bincount(found, minlength=size) > 1] = text.MISSING
+            return text.column(code[here], [_written(one) for one in distinct], scope.index)
         near = self.near
+        codes, keys = text.combinations(there)
+        texts = _texts(values(self.fetch).iloc[rows])
         moments = text.map_number(values(near.there), dates.first_second).to_numpy()[rows]
         by_key: dict[tuple[Hashable | None, ...], list[tuple[float, str | None]]] = {}
         for code, moment, value in zip(codes, moments, texts, strict=True):
@@ -682,9 +686,33 @@ class Fetch(_Rows):
 
 def _texts(values: pd.Series) -> list[str | None]:
     """The values of a column as texts, a number in the way it is written."""
-    if pd.api.types.is_float_dtype(values.dtype):
-        return [None if np.isnan(one) else numbers.number_text(float(one)) for one in values]
-    return list(values.astype(object).where(values.notna(), None))
+    codes, distinct = text.codes_of(values)
+    written = [*(_written(one) for one in distinct), None]
+    return [written[code] for code in codes]
+
+
+def _written(value: Any) -> str:
+    return numbers.number_text(value) if isinstance(value, float) else str(value)
+
+
+def _matched(here: Sequence[pd.Series], there: Sequence[pd.Series]) -> tuple[np.ndarray, np.ndarray, int]:
+    """One integer for each row here and there, equal where all columns agree (missing agrees with missing).
+
+    The third is one more than the greatest of them.
+    """
+    own = np.zeros(len(here[0]), dtype=np.int64)
+    other = np.zeros(len(there[0]), dtype=np.int64)
+    size = 1
+    for one, two in zip(here, there, strict=True):
+        codes, distinct = text.codes_of(one)
+        codes_there, distinct_there = text.codes_of(two)
+        place = {value: position for position, value in enumerate(distinct, start=1)}
+        places = np.array([0, *(place.setdefault(value, len(place) + 1) for value in distinct_there)], dtype=np.int64)
+        own = own * (len(place) + 1) + codes + 1
+        other = other * (len(place) + 1) + places[codes_there + 1]
+        dense, seen = pd.factorize(np.concatenate([own, other]))
+        own, other, size = dense[: len(own)].astype(np.int64), dense[len(own) :].astype(np.int64), len(seen)
+    return own, other, size
 
 
 class Previous(Prepared):
@@ -719,7 +747,7 @@ class Previous(Prepared):
                 "value": text.codes_of(scope.column(self.previous))[0],
             }
         )
-        known = [self._said(one) for one in text.codes_of(scope.column(self.previous))[1]]
+        known = [_written(one) for one in text.codes_of(scope.column(self.previous))[1]]
         groups = data[data["moment"].notna() & (data["value"] >= 0)].groupby(["group", "moment"], sort=True)["value"]
         said = groups.agg(["min", "max"])
         said["code"] = said["min"].where(said["min"] == said["max"], -1)
@@ -730,10 +758,6 @@ class Previous(Prepared):
             said.loc[~(waited <= self.days * dates.SECONDS_PER_DAY), "before"] = -1
         codes = data.join(said["before"], on=["group", "moment"])["before"].fillna(-1).to_numpy().astype(np.int64)
         return text.column(codes, known, scope.index)
-
-    @staticmethod
-    def _said(value: Any) -> str:
-        return numbers.number_text(value) if isinstance(value, float) else str(value)
 
 
 class Spread(_Arithmetic):
