@@ -103,10 +103,21 @@ def _variable(dataset: str, field: pa.Field, special: str | None) -> Variable:
 
 
 def batches_of(path: Path, rows: int = BATCH) -> Iterator[pa.RecordBatch]:
-    """A Parquet file in batches of at most `rows` records, its texts dictionary-encoded."""
-    texts = [field.name for field in pq.read_schema(path) if pa.types.is_string(field.type)]
+    """A Parquet file in batches of at most `rows` records; texts that repeat are dictionary-encoded."""
+    metadata, schema = pq.read_metadata(path), pq.read_schema(path)
+    texts = [
+        field.name
+        for position, field in enumerate(schema)
+        if pa.types.is_string(field.type) and _repeats(metadata, position)
+    ]
     with pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True) as file:
         yield from file.iter_batches(batch_size=rows, use_threads=False)
+
+
+def _repeats(metadata: pq.FileMetaData, column: int) -> bool:
+    """True if a column is stored as codes, of at most 4 bytes each, in every row group."""
+    chunks = [metadata.row_group(group).column(column) for group in range(metadata.num_row_groups)]
+    return all(chunk.total_uncompressed_size <= 4 * chunk.num_values for chunk in chunks)
 
 
 def shared_lengths(used: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -25,15 +25,15 @@ TEXT_PROBLEMS = {
     2: ("a text that ends in a blank, which the format does not keep", "Strip it in the mapping"),
 }
 NUL, BLANK, FOREIGN, LONG = 1, 2, 3, 4
+NO_TEXT = pa.array([""])
 
 
 class TextColumn:
-    """A text variable: each distinct text is encoded and examined once, then taken by its code."""
+    """A text variable: the distinct texts of a dictionary are encoded and examined once, then taken by their codes."""
 
     def __init__(self, variable: Variable, encoding: Encoding) -> None:
         self.variable = variable
         self.encoding = encoding
-        self.encode = codecs.getencoder(encoding)
         self.problems = {
             **TEXT_PROBLEMS,
             FOREIGN: (f"a character that {encoding} lacks", "Write it in the mapping as that encoding can"),
@@ -43,58 +43,92 @@ class TextColumn:
             ),
         }
         self.dictionary: pa.Array | None = None
-        self.encoded: list[bytes] = []
+        self.texts = Texts(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint8), pa.array([], pa.string()))
         self.table: np.ndarray | None = None
-        self.lengths = np.empty(0, dtype=np.int64)
-        self.faulty = np.empty(0, dtype=np.uint8)
 
     def longest(self, batch: pa.RecordBatch, faults: RecordFaults, before: int) -> int:
         """The bytes of the longest text of a batch."""
         codes = self._codes(batch, faults, before)
-        return int(self.lengths[codes].max(initial=0))
+        lengths = self.texts.lengths
+        return int((lengths if codes is None else lengths[codes]).max(initial=0))
 
     def fill(self, block: np.ndarray, batch: pa.RecordBatch, faults: RecordFaults, before: int) -> None:
         """Write the batch's texts into its records."""
         codes = self._codes(batch, faults, before)
         if self.table is None:
-            width = self.variable.length
-            joined = b"".join(one[:width].ljust(width) for one in self.encoded)
-            self.table = np.frombuffer(joined, dtype=f"V{width}")
-        block[self.variable.name] = self.table[codes]
+            self.table = self.texts.padded(self.variable.length)
+        block[self.variable.name] = self.table if codes is None else self.table[codes]
 
-    def _codes(self, batch: pa.RecordBatch, faults: RecordFaults, before: int) -> np.ndarray:
+    def _codes(self, batch: pa.RecordBatch, faults: RecordFaults, before: int) -> np.ndarray | None:
+        """Codes into the distinct texts, behind which stands the missing one; None where each record has its own."""
         column = batch.column(self.variable.name)
-        if not pa.types.is_dictionary(column.type):
-            column = column.dictionary_encode()
-        if self.dictionary is None or not self.dictionary.equals(column.dictionary):
-            self._examine(column.dictionary)
-        codes: np.ndarray = column.indices.fill_null(len(self.encoded) - 1).to_numpy(zero_copy_only=False)
-        if self.faulty.any():
-            found = self.faulty[codes]
+        codes: np.ndarray | None = None
+        if pa.types.is_dictionary(column.type):
+            if self.dictionary is None or not self.dictionary.equals(column.dictionary):
+                self.dictionary, self.table = column.dictionary, None
+                self.texts = Texts.of(
+                    pa.concat_arrays([self.dictionary, NO_TEXT.cast(self.dictionary.type)]),
+                    self.encoding,
+                    self.variable.length,
+                )
+            codes = column.indices.fill_null(len(self.dictionary)).to_numpy(zero_copy_only=False)
+        else:
+            self.dictionary, self.table = None, None
+            self.texts = Texts.of(column, self.encoding, self.variable.length)
+        if self.texts.faulty.any():
+            found = self.texts.faulty if codes is None else self.texts.faulty[codes]
             for kind, (problem, remedy) in self.problems.items():
                 faults.add(self.variable.name, problem, remedy, found == kind, before)
         return codes
 
-    def _examine(self, dictionary: pa.Array) -> None:
-        """Encode the distinct texts; behind them stands the missing one, which is blank."""
-        self.dictionary, self.table = dictionary, None
-        self.encoded, faulty = [], {}
-        for code, text in enumerate(dictionary.to_pylist()):
-            try:
-                encoded = self.encode(text or "")[0]
-            except UnicodeEncodeError:
-                encoded, faulty[code] = b"", FOREIGN
-            if len(encoded) > self.variable.length:
-                faulty[code] = LONG
-            if encoded.endswith(b" "):
-                faulty[code] = BLANK
-            if b"\0" in encoded:
-                faulty[code] = NUL
-            self.encoded.append(encoded)
-        self.encoded.append(b"")
-        self.lengths = np.fromiter(map(len, self.encoded), dtype=np.int64, count=len(self.encoded))
-        self.faulty = np.zeros(len(self.encoded), dtype=np.uint8)
-        self.faulty[list(faulty)] = list(faulty.values())
+
+@dataclass(frozen=True)
+class Texts:
+    """Encoded texts: their bytes, how many each has, and what is wrong with each; a missing one is empty."""
+
+    lengths: np.ndarray
+    faulty: np.ndarray
+    encoded: pa.Array | list[bytes]
+
+    @classmethod
+    def of(cls, texts: pa.Array, encoding: Encoding, longest: int) -> Texts:
+        """Encode texts of at most `longest` bytes."""
+        texts = texts.fill_null("")
+        if pc.all(pc.string_is_ascii(texts)).as_py() is not False:
+            encoded: pa.Array | list[bytes] = texts
+            lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)
+            faulty = np.zeros(len(texts), dtype=np.uint8)
+        else:
+            encoded, foreign = _encode(texts.to_pylist(), encoding)
+            lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
+            faulty = np.where(foreign, FOREIGN, 0).astype(np.uint8)
+        faulty[lengths > longest] = LONG
+        faulty[pc.ends_with(texts, " ").to_numpy(zero_copy_only=False)] = BLANK
+        faulty[pc.match_substring(texts, "\0").to_numpy(zero_copy_only=False)] = NUL
+        return cls(lengths, faulty, encoded)
+
+    def padded(self, width: int) -> np.ndarray:
+        """The texts filled with blanks to `width` bytes; longer ones were noted as faults."""
+        if isinstance(self.encoded, list) or self.lengths.max(initial=0) > width:
+            plain = (
+                self.encoded if isinstance(self.encoded, list) else [one.encode() for one in self.encoded.to_pylist()]
+            )
+            joined: object = b"".join(one[:width].ljust(width) for one in plain)
+        else:
+            joined = pc.ascii_rpad(self.encoded, width).buffers()[2] or b""
+        return np.frombuffer(joined, dtype=f"V{width}", count=len(self.lengths))  # type: ignore[call-overload, no-any-return]
+
+
+def _encode(texts: list[str], encoding: Encoding) -> tuple[list[bytes], np.ndarray]:
+    """Texts as bytes, and which of them the encoding cannot write."""
+    encoded, foreign = [], np.zeros(len(texts), dtype=bool)
+    for number, text in enumerate(texts):
+        try:
+            encoded.append(text.encode(encoding))
+        except UnicodeEncodeError:
+            encoded.append(b"")
+            foreign[number] = True
+    return encoded, foreign
 
 
 class NumberColumn:
@@ -116,6 +150,10 @@ class NumberColumn:
         written = ibm.from_ieee(values)
         missing = self._missing(batch, values, faults, before)
         block[self.variable.name] = written if missing is None else np.where(np.isnan(values), missing, written)
+
+    def values(self, batch: pa.RecordBatch) -> np.ndarray:
+        """The numbers of a batch as SAS counts them; NaN where missing or where they cannot be written."""
+        return self._numbers(batch, RecordFaults(""), 0)
 
     def _numbers(self, batch: pa.RecordBatch, faults: RecordFaults, before: int) -> np.ndarray:
         """Doubles, NaN where missing or where a fault was noted."""
