@@ -121,5 +121,7 @@ def _label_faults(dataset: str, variable: str, label: str, encoding: Encoding) -
     if len(encoded) > LABEL_BYTES:
         problem = f"the label has {len(encoded)} bytes in {encoding}; the format holds {LABEL_BYTES}"
         yield Fault(dataset, variable, problem, "Shorten the label")
+    if label.endswith(" "):
+        yield Fault(dataset, variable, "the label ends in a blank, which the format does not keep", "Strip it")
     if "\0" in label:
         yield Fault(dataset, variable, "the label holds a NUL", "Reword the label")

@@ -182,7 +182,7 @@ def _write(study: Path, one: _Prepared, order: Order) -> Submitted:
     path.parent.mkdir(parents=True, exist_ok=True)
     encoding = order.agency.encoding
     written = xpt.write(path, one.layout, one.batches(), encoding=encoding, created=order.created)
-    xpt.refuse(read_back(path, one.layout, one.batches(), encoding).faults)
+    xpt.refuse(read_back(path, one.layout, one.batches(), encoding, written.records).faults)
     return Submitted(one.layout, one.measured.lengths, written.records, file, one.batches)
 
 

@@ -42,11 +42,13 @@ class ReadBack:
     faults: tuple[Fault, ...]
 
 
-def read_back(path: Path, layout: Layout, batches: Iterable[pa.RecordBatch], encoding: Encoding) -> ReadBack:
-    """Compare a file with its dataset, batch by batch."""
+def read_back(
+    path: Path, layout: Layout, batches: Iterable[pa.RecordBatch], encoding: Encoding, expected: int
+) -> ReadBack:
+    """Compare a file with its dataset, batch by batch; `expected` is how many records were written."""
     faults = RecordFaults(layout.name)
     header = list(_header_faults(path, layout, encoding))
-    readers = ("pyreadstat", "pandas") if pandas_counts(path, layout) else ("pyreadstat",)
+    readers = ("pyreadstat", "pandas") if pandas_counts(path, layout, expected) else ("pyreadstat",)
     records = 0
     reader = pd.read_sas(path, format="xport", encoding=encoding, iterator=True) if "pandas" in readers else None
     for batch in batches:
@@ -73,19 +75,16 @@ def read_back(path: Path, layout: Layout, batches: Iterable[pa.RecordBatch], enc
     return ReadBack(records, readers, (*header, *faults.faults()))
 
 
-def pandas_counts(path: Path, layout: Layout) -> bool:
-    """True if pandas counts the records of this file rightly: it takes every blank of 8 bytes at the end for none."""
+def pandas_counts(path: Path, layout: Layout, records: int) -> bool:
+    """True if pandas counts the records of this file rightly, which is told from the way it counts."""
     if layout.width > RECORD:
         return True
     with path.open("rb") as stream:
-        size = stream.seek(0, 2)
-        if size < RECORD:
-            return False
         stream.seek(-RECORD, 2)
         card = stream.read(RECORD)
     blank = sum(card[at : at + 8] == b" " * 8 for at in range(0, RECORD, 8))
-    padding = (len(card) - len(card.rstrip(b" "))) // 8
-    return blank == padding and layout.width > RECORD - len(card.rstrip(b" "))
+    size = -(-records * layout.width // RECORD) * RECORD
+    return (size - 8 * blank) // layout.width == records
 
 
 def _header_faults(path: Path, layout: Layout, encoding: Encoding) -> Iterator[Fault]:
