@@ -20,6 +20,7 @@ import pytest
 from tests.submission.tables import table
 from transforms.core.tables import read_table
 from transforms.errors import ConfigurationError, UsageError
+from transforms.export import LABELS
 from transforms.study.yaml import read_yaml
 from transforms.submission import agencies, checklist
 from transforms.submission.agencies import AGENCIES, AgencyFile, LeaveOut
@@ -161,6 +162,7 @@ def test_two_packages_are_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mon
     what = order(tmp_path / "in")
     first = write_package(tmp_path / "1" / "package", what, lambda _: DOCUMENTS)
     monkeypatch.setenv("TZ", "Asia/Shanghai")
+    monkeypatch.setattr(time, "time", lambda now=time.time: now() + 400 * 86_400)
     time.tzset()
     earlier = os.umask(0o077)
     try:
@@ -190,7 +192,7 @@ REFUSED: list[tuple[dict[str, dict[str, list[object]] | None], str]] = [
     ({"ADSL": {"USUBJID": ["S-001", "S-003"]}}, r"ADSL.USUBJID: a subject that is not in DM in 1 record\(s\): 2"),
     (
         {"AE": {"AESEQ": [1.0, 1.0, 1.0]}},
-        r"AE: the same USUBJID, AESEQ stands in more than one record in 2 record\(s\): 2",
+        r"AE: the same USUBJID, AESEQ stands in more than one record in 2 record\(s\): 2, 3\.",
     ),
     ({"AE": {"AESTDTC": ["2024-01", "05JAN2024", None]}}, r"AE.AESTDTC: no ISO 8601 date in 1 record\(s\): 2"),
     ({"AE": {"AETERM": ["a", "b", "é"]}}, r"AE.AETERM: a character that ascii lacks in 1 record\(s\): 3"),
@@ -337,6 +339,15 @@ def test_what_has_no_chinese_label_is_refused(tmp_path: Path) -> None:
 def test_a_chinese_label_beyond_40_bytes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportRefusedError, match=r"DM.STUDYID: the label has 42 bytes in utf-8; the format holds 40"):
         write(tmp_path, chinese(tmp_path, CHINESE + f",STUDYID,{'研' * 14}\n"))
+
+
+def test_the_chinese_labels_at_hand_fit() -> None:
+    """Every label of the table that comes along is one of its kind, and has 40 bytes at most in UTF-8."""
+    labels = read_table(LABELS, LABELS.name)
+    places = list(zip(labels.values("DATASET"), labels.values("VARIABLE"), strict=True))
+    assert len(places) > 250 and len(set(places)) == len(places)
+    texts = labels.values("LABEL")
+    assert [text for text in texts if not text or len(text.encode("utf-8")) > 40 or len(text.encode("gbk")) > 40] == []
 
 
 def test_the_checklist_and_its_checks_agree() -> None:

@@ -21,6 +21,7 @@ from transforms.submission.layout import Layout, shared_lengths
 CHECKLIST = Path(__file__).with_name("checklist.yml")
 PATH = re.compile(r"[a-z0-9-]+(\.[a-z0-9]+)?")
 LONGEST_NAME = 64
+NUMBER = "record number"
 DEFINE = "define.xml"
 PAIRS = (("(", ")"), ("[", "]"), ("{", "}"))
 TABULATIONS, DATASETS = "tabulations/sdtm", "analysis/adam/datasets"
@@ -197,12 +198,13 @@ def _unique_keys(contents: Contents) -> Iterator[Fault]:
         if not keys:
             yield Fault(one.layout.name, "", "has no keys", "Name them in the specification")
             continue
-        table = one.columns(*keys).append_column("_record", pa.array(range(1, one.records + 1), pa.int64()))
-        grouped = table.group_by(list(keys)).aggregate([("_record", "min"), ("_record", "count")])
-        twice = grouped.filter(pc.greater(grouped["_record_count"], 1))
+        table = one.columns(*keys).append_column(NUMBER, pa.array(range(1, one.records + 1), pa.int64()))
+        grouped = table.group_by(list(keys)).aggregate([(NUMBER, one) for one in ("min", "max", "count")])
+        twice = grouped.filter(pc.greater(grouped[f"{NUMBER}_count"], 1))
         if twice.num_rows:
-            count = int(pc.sum(twice["_record_count"]).as_py())
-            first = tuple(sorted(twice["_record_min"].to_pylist())[:SHOWN])
+            count = int(pc.sum(twice[f"{NUMBER}_count"]).as_py())
+            numbers = {*twice[f"{NUMBER}_min"].to_pylist(), *twice[f"{NUMBER}_max"].to_pylist()}
+            first = tuple(sorted(numbers)[:SHOWN])
             problem = f"the same {', '.join(keys)} stands in more than one record"
             yield Fault(one.layout.name, "", problem, "Correct the keys or the records in the mapping", count, first)
 
