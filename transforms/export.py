@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from transforms import acts, pipeline
-from transforms.core.tables import Table, read_table
+from transforms.core.tables import read_table
 from transforms.errors import UsageError
 from transforms.pipeline import Home
 from transforms.safety_package import delivery_label
@@ -60,7 +60,7 @@ def export(
         own=agencies.read(study.folder, agency),
         created=datetime.fromisoformat(manifest["cut_off"]),
         sources=list(_sources(source, manifest)),
-        labels=list(_labels(study)) if whose.chinese else [],
+        labels=_labels(study) if whose.chinese else {},
         facts=_facts(where, manifest, lock, findings),
         not_ready=not_ready,
         preview=preview,
@@ -69,7 +69,7 @@ def export(
     name = f"{based_on}-{agency}{'-preview' if preview else ''}"
     target = folder or where.folder / "exports" / where.study / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    return package.write_package(target, order, lambda contents: documents(study, contents))
+    return package.write_package(target, order, lambda contents, _: documents(study, contents))
 
 
 def documents(study: Study, contents: Contents) -> dict[str, bytes]:
@@ -114,12 +114,16 @@ def _sources(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Source]:
             yield Source(kind, path, tuple(described.get("keys", ())))
 
 
-def _labels(study: Study) -> Iterator[Table]:
-    """Tables of Chinese labels: the study's own before those of the standards."""
+def _labels(study: Study) -> dict[str, str]:
+    """Chinese labels by English ones: those of the standards, over which those of the study's own table go."""
+    tables = [read_table(LABELS, LABELS.name)] if LABELS.is_file() else []
     if agencies.LABELS in study.tables:
-        yield study.tables[agencies.LABELS]
-    if LABELS.is_file():
-        yield read_table(LABELS, LABELS.name)
+        tables.append(study.tables[agencies.LABELS])
+    return {
+        label: chinese
+        for table in tables
+        for label, chinese in zip(table.values("label"), table.values("label_zh"), strict=True)
+    }
 
 
 def _facts(

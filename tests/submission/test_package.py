@@ -18,14 +18,13 @@ import pyreadstat
 import pytest
 
 from tests.submission.tables import table
-from transforms.core.tables import read_table
 from transforms.errors import ConfigurationError, UsageError
-from transforms.export import LABELS
 from transforms.study.yaml import read_yaml
 from transforms.submission import agencies, checklist
 from transforms.submission.agencies import AGENCIES, AgencyFile, LeaveOut
-from transforms.submission.checklist import CHECKLIST, CHECKS, tag_of
+from transforms.submission.checklist import CHECKLIST, CHECKS, Contents, tag_of
 from transforms.submission.faults import ExportRefusedError
+from transforms.submission.layout import Layout
 from transforms.submission.package import Order, Package, Source, study_folder, write_package
 
 DEFINE = b"<ODM/>"
@@ -86,7 +85,8 @@ def order(folder: Path, changed: Mapping[str, Mapping[str, list[object]] | None]
         arrays = {
             key: pa.array(one, pa.string()) if not one else pa.array(one) for key, one in {**columns, **change}.items()
         }
-        path = folder / f"{name.lower()}.parquet"
+        path = folder / kind / f"{name.lower()}.parquet"
+        path.parent.mkdir(exist_ok=True)
         pq.write_table(table(arrays, name, f"Label of {name}"), path)
         sources.append(Source(kind, path, keys))  # type: ignore[arg-type]
     return Order(
@@ -95,13 +95,13 @@ def order(folder: Path, changed: Mapping[str, Mapping[str, list[object]] | None]
         own=AgencyFile(leave_out=(IN_CHINESE,)),
         created=datetime(2025, 1, 31),
         sources=sources,
-        labels=[],
+        labels={},
         facts={"snapshot_id": "abc"},
     )
 
 
 def write(folder: Path, what: Order, documents: Mapping[str, bytes] = DOCUMENTS) -> Package:
-    return write_package(folder / "package", what, lambda _: documents)
+    return write_package(folder / "package", what, lambda *_: documents)
 
 
 def test_what_a_package_holds(tmp_path: Path) -> None:
@@ -160,21 +160,21 @@ def test_lengths_in_the_files(tmp_path: Path) -> None:
 
 def test_two_packages_are_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     what = order(tmp_path / "in")
-    first = write_package(tmp_path / "1" / "package", what, lambda _: DOCUMENTS)
+    first = write_package(tmp_path / "1" / "package", what, lambda *_: DOCUMENTS)
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     monkeypatch.setattr(time, "time", lambda now=time.time: now() + 400 * 86_400)
     time.tzset()
     earlier = os.umask(0o077)
     try:
         reversed_documents = dict(reversed(DOCUMENTS.items()))
-        second = write_package(tmp_path / "2" / "package", what, lambda _: reversed_documents)
+        second = write_package(tmp_path / "2" / "package", what, lambda *_: reversed_documents)
     finally:
         os.umask(earlier)
         monkeypatch.undo()
         time.tzset()
     for path in second.folder.rglob("*"):
         os.utime(path, (0, 0))
-    again = write_package(tmp_path / "2" / "package", what, lambda _: DOCUMENTS)
+    again = write_package(tmp_path / "2" / "package", what, lambda *_: DOCUMENTS)
     assert first.archive.read_bytes() == second.archive.read_bytes() == again.archive.read_bytes()
 
 
@@ -290,33 +290,27 @@ def test_another_folder_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "package" / "mine.txt").read_text() == "mine"
 
 
-CHINESE = """\
-DATASET,VARIABLE,LABEL
-DM,,人口学资料
-,USUBJID,受试者唯一标识
-,--SEQ,序号
-AE,AETERM,不良事件的报告名称
-"""
+CHINESE = {
+    "Label of DM": "人口学资料",
+    "Label of AE": "不良事件",
+    "Label of USUBJID": "受试者唯一标识",
+    "Label of AESEQ": "序号",
+    "Label of AETERM": "不良事件的报告名称",
+    "Label of AESTDTC": "开始日期时间",
+    "Label of STUDYID": "研究标识",
+    "Label of RFSTDTC": "参照开始日期",
+}
 
 
-def chinese(folder: Path, written: str) -> Order:
-    """The order of DM and AE for the NMPA, with the labels written."""
-    (folder / "labels_zh.csv").write_text(written, encoding="utf-8")
+def chinese(folder: Path, labels: Mapping[str, str]) -> Order:
+    """The order of DM and AE for the NMPA, with Chinese labels."""
     what = order(folder / "in", {"TS": None, "SUPPAE": None, "CM": None, "ADSL": None})
-    return replace(
-        what,
-        agency=AGENCIES["nmpa"],
-        own=AgencyFile(),
-        labels=[read_table(folder / "labels_zh.csv", "labels_zh.csv")],
-    )
+    return replace(what, agency=AGENCIES["nmpa"], own=AgencyFile(), labels=labels)
 
 
 def test_chinese_labels(tmp_path: Path) -> None:
-    what = chinese(
-        tmp_path, CHINESE + ",STUDYID,研究标识\n,RFSTDTC,参照开始日期\nAE,,不良事件\n,--STDTC,开始日期时间\n"
-    )
     documents = {name: content for name, content in DOCUMENTS.items() if "adam" not in name}
-    written = write(tmp_path, what, documents)
+    written = write(tmp_path, chinese(tmp_path, CHINESE), documents)
     path = written.folder / "m5" / "datasets" / "s-01" / "tabulations" / "sdtm" / "ae.xpt"
     _, metadata = pyreadstat.read_xport(str(path), encoding="UTF-8", metadataonly=True)
     assert metadata.file_label == "不良事件"
@@ -324,30 +318,46 @@ def test_chinese_labels(tmp_path: Path) -> None:
 
 
 def test_what_has_no_chinese_label_is_refused(tmp_path: Path) -> None:
+    few = {label: one for label, one in CHINESE.items() if label not in {"Label of AE", "Label of RFSTDTC"}}
     with pytest.raises(
-        ExportRefusedError, match=r"AE.AESTDTC: has no Chinese label\. Write it in the table"
+        ExportRefusedError, match=r"DM.RFSTDTC: has no Chinese label\. Write it in the table"
     ) as refused:
-        write(tmp_path, chinese(tmp_path, CHINESE))
+        write(tmp_path, chinese(tmp_path, few))
     assert {(one.dataset, one.variable) for one in refused.value.faults if "no Chinese" in one.problem} == {
-        ("DM", "STUDYID"),
-        ("DM", "RFSTDTC"),
         ("AE", ""),
-        ("AE", "AESTDTC"),
+        ("DM", "RFSTDTC"),
     }
 
 
 def test_a_chinese_label_beyond_40_bytes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportRefusedError, match=r"DM.STUDYID: the label has 42 bytes in utf-8; the format holds 40"):
-        write(tmp_path, chinese(tmp_path, CHINESE + f",STUDYID,{'研' * 14}\n"))
+        write(tmp_path, chinese(tmp_path, {**CHINESE, "Label of STUDYID": "研" * 14}))
 
 
-def test_the_chinese_labels_at_hand_fit() -> None:
-    """Every label of the table that comes along is one of its kind, and has 40 bytes at most in UTF-8."""
-    labels = read_table(LABELS, LABELS.name)
-    places = list(zip(labels.values("DATASET"), labels.values("VARIABLE"), strict=True))
-    assert len(places) > 250 and len(set(places)) == len(places)
-    texts = labels.values("LABEL")
-    assert [text for text in texts if not text or len(text.encode("utf-8")) > 40 or len(text.encode("gbk")) > 40] == []
+def test_the_label_of_supplemental_qualifiers_names_their_dataset() -> None:
+    shape = Layout("SUPPAE", "Supplemental Qualifiers for AE", ())
+    assert agencies.chinese_labels(shape, {"Supplemental Qualifiers for --": "--补充限定"}) == ({"": "AE补充限定"}, [])
+
+
+def test_documents_are_written_of_what_is_submitted(tmp_path: Path) -> None:
+    """They are given a folder like a snapshot: without the records left out, and without datasets that have none."""
+    what = order(tmp_path / "in")
+    (tmp_path / "in" / "manifest.json").write_text("{}")
+    seen: dict[str, pa.Table] = {}
+
+    def documents(contents: Contents, folder: Path) -> Mapping[str, bytes]:
+        assert (folder / "manifest.json").read_text() == "{}"
+        seen.update({path.stem.upper(): pq.read_table(path) for path in folder.glob("*/*.parquet")})
+        assert {one.layout.name: one.records for one in contents.datasets} == {
+            name: one.num_rows for name, one in seen.items()
+        }
+        return DOCUMENTS
+
+    write_package(tmp_path / "out" / "package", what, documents)
+    assert set(seen) == {"DM", "TS", "AE", "SUPPAE", "ADSL"}
+    whole = pq.read_table(tmp_path / "in" / "sdtm" / "suppae.parquet")
+    assert seen["SUPPAE"].equals(whole.slice(1, 1), check_metadata=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["package", "package.zip"]
 
 
 def test_the_checklist_and_its_checks_agree() -> None:

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from transforms.core.tables import Table
 from transforms.errors import ConfigurationError, UsageError
 from transforms.errors import Fault as ConfigurationFault
 from transforms.study.yaml import read_yaml
@@ -23,6 +22,7 @@ from transforms.submission.layout import Layout
 
 FILE = "submission.yml"
 LABELS = "labels_zh"
+SUPPLEMENTAL_LABEL = "Supplemental Qualifiers for "
 
 
 @dataclass(frozen=True)
@@ -129,23 +129,19 @@ class Kept:
             yield batch.filter(pa.array(~gone)) if gone.any() else batch
 
 
-def chinese_labels(layout: Layout, tables: Iterable[Table]) -> tuple[dict[str, str], list[Fault]]:
-    """The Chinese labels of a dataset ("" is its own) from tables with DATASET, VARIABLE and LABEL, the first first.
+def chinese_labels(layout: Layout, known: Mapping[str, str]) -> tuple[dict[str, str], list[Fault]]:
+    """The Chinese labels of a dataset, by variable ("" is its own), from those known by English label.
 
-    A row without DATASET is for the variable of that name in any dataset, and `--` in VARIABLE stands for any two
-    letters at its beginning; a row without VARIABLE is the label of a dataset. What has no label is a fault.
+    `Supplemental Qualifiers for --` stands for those of any dataset. What has no Chinese label is a fault.
     """
-    known: dict[tuple[str, str], str] = {}
-    for table in tables:
-        rows = zip(table.values("DATASET"), table.values("VARIABLE"), table.values("LABEL"), strict=True)
-        for dataset, variable, label in rows:
-            known.setdefault((dataset, variable), label)
     labels: dict[str, str] = {}
     faults: list[Fault] = []
-    for name in ("", *(variable.name for variable in layout.variables)):
-        places = [(layout.name, name), *([("", name), ("", f"--{name[2:]}")] if name else [])]
-        label = next((known[place] for place in places if place in known), "")
-        if not label:
+    for name, label in (("", layout.label), *((one.name, one.label) for one in layout.variables)):
+        chinese = known.get(label, "")
+        if not chinese and label.startswith(SUPPLEMENTAL_LABEL):
+            general = known.get(f"{SUPPLEMENTAL_LABEL}--", "")
+            chinese = general.replace("--", label.removeprefix(SUPPLEMENTAL_LABEL))
+        if not chinese:
             faults.append(Fault(layout.name, name, "has no Chinese label", f"Write it in the table {LABELS}"))
-        labels[name] = label
+        labels[name] = chinese
     return labels, faults

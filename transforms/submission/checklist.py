@@ -94,13 +94,13 @@ def tag_of(file: str) -> str | None:
         TABULATIONS: {
             ".xpt": "data-tabulation-dataset-sdtm",
             "define": "data-tabulation-data-definition",
-            "csdrg.pdf": "data-tabulation-data-definition",
+            "csdrg.pdf": "study-data-reviewers-guide",
             "acrf.pdf": "annotated-crf",
         },
         DATASETS: {
             ".xpt": "analysis-dataset-adam",
             "define": "analysis-data-definition",
-            "adrg.pdf": "analysis-data-definition",
+            "adrg.pdf": "analysis-data-reviewers-guide",
         },
         PROGRAMS: {".txt": "analysis-program"},
     }

@@ -28,7 +28,6 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.core.tables import Table
 from transforms.errors import UsageError
 from transforms.submission import checklist, dataset_json, xpt
 from transforms.submission.agencies import Agency, AgencyFile, Kept, chinese_labels
@@ -42,7 +41,7 @@ MANIFEST, CHECKSUMS = "manifest.json", "checksums.sha256"
 FOLDERS = {"sdtm": TABULATIONS, "adam": DATASETS}
 SUPPLEMENTAL_KEYS = ("USUBJID", "RDOMAIN", "IDVAR", "IDVARVAL", "QNAM")
 CHUNK = 1 << 20
-Documents = Callable[[Contents], Mapping[str, bytes]]
+Documents = Callable[[Contents, Path], Mapping[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class Source:
 class Order:
     """What is to be packed, for whom, and what the manifest says of it.
 
-    `created` is the time every file says it was made. `not_ready` holds why it may not be submitted: empty, or the
-    package is a preview.
+    `created` is the time every file says it was made, `labels` gives Chinese labels by English ones. `not_ready` holds
+    why it may not be submitted: empty, or the package is a preview.
     """
 
     studyid: str
@@ -67,7 +66,7 @@ class Order:
     own: AgencyFile
     created: datetime
     sources: Sequence[Source]
-    labels: Sequence[Table]
+    labels: Mapping[str, str]
     facts: Mapping[str, Any]
     not_ready: Sequence[str] = ()
     preview: bool = False
@@ -106,20 +105,25 @@ def write_package(target: Path, order: Order, documents: Documents) -> Package:
     """Write a package into a folder and a zip beside it; what was there before is replaced.
 
     `documents` gives what others write of the datasets (definitions, guides, programs), by path below the study's
-    folder. Raises ExportRefusedError with every fault of the data, of a file read back and of the checklist; a preview
-    is written in spite of the checklist, which says what fails.
+    folder; it is called with what is in the package and with a folder that holds the datasets as submitted.
+
+    Raises ExportRefusedError with every fault of the data, of a file read back and of the checklist; a preview is
+    written in spite of the checklist, which says what fails.
     """
     if target.exists() and not (target / MANIFEST).is_file() and (target.is_file() or any(target.iterdir())):
         raise UsageError(f"{target} holds something else than a package. Name another folder with --to")
     prepared = _prepare(order)
     building = target.with_name(f".{target.name}.partial")
+    submitted = target.with_name(f".{target.name}.submitted")
     archive, growing = target.with_name(f"{target.name}.zip"), target.with_name(f".{target.name}.zip.partial")
     shutil.rmtree(building, ignore_errors=True)
     try:
         study = building / "m5" / "datasets" / study_folder(order.studyid)
         datasets = [_write(study, one, order) for one in prepared if one.measured.records]
         contents = Contents(order.studyid, study.name, order.agency, datasets, _sizes(study))
-        for path, content in documents(contents).items():
+        shutil.rmtree(submitted, ignore_errors=True)
+        _as_submitted(submitted, prepared)
+        for path, content in documents(contents, submitted).items():
             (study / path).parent.mkdir(parents=True, exist_ok=True)
             (study / path).write_bytes(content)
         contents = replace(contents, files=_sizes(study))
@@ -142,6 +146,7 @@ def write_package(target: Path, order: Order, documents: Documents) -> Package:
         growing.replace(archive)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+        shutil.rmtree(submitted, ignore_errors=True)
         growing.unlink(missing_ok=True)
     counts = {one.layout.name: one.records for one in datasets}
     return Package(target, archive, digest, counts, tuple(results), order.preview)
@@ -184,6 +189,32 @@ def _write(study: Path, one: _Prepared, order: Order) -> Submitted:
     written = xpt.write(path, one.layout, one.batches(), encoding=encoding, created=order.created)
     xpt.refuse(read_back(path, one.layout, one.batches(), encoding, written.records).faults)
     return Submitted(one.layout, one.measured.lengths, written.records, file, one.batches)
+
+
+def _as_submitted(folder: Path, prepared: Sequence[_Prepared]) -> None:
+    """The datasets as they are submitted, laid out as a snapshot: links to what is submitted whole, else new files."""
+    snapshot = prepared[0].source.path.parents[1]
+    folder.mkdir()
+    for path in snapshot.iterdir():
+        if path.name not in FOLDERS:
+            (folder / path.name).symlink_to(path)
+    for one in prepared:
+        if one.measured.records:
+            place = folder / one.source.kind / one.source.path.name
+            place.parent.mkdir(exist_ok=True)
+            if any(one.kept.left_out):
+                with pq.ParquetWriter(place, pq.read_schema(one.source.path)) as writer:
+                    for batch in one.batches():
+                        writer.write_batch(_plain(batch))
+            else:
+                place.symlink_to(one.source.path)
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, batch.schema.names)
 
 
 def _write_json(folder: Path, datasets: Iterable[Submitted], order: Order, form: dataset_json.Form) -> None:
