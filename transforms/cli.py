@@ -919,11 +919,14 @@ def spec_check(study: StudyName, placement: Placement = None, as_json: AsJson = 
     """Read a study's whole specification and report every fault at once, then those of its rules."""
     from transforms.errors import ConfigurationError
     from transforms.study import Study
+    from transforms.submission import agencies
     from transforms.validation.rules import rule_book
 
     try:
         loaded = Study.load(study, placement=placement)
         rule_book(loaded)
+        for agency in agencies.AGENCIES:
+            agencies.read(loaded.folder, agency)
     except ConfigurationError as error:
         if not as_json:
             raise

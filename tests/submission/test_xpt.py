@@ -294,6 +294,16 @@ def test_what_was_written_is_read_by_both_readers(encoding: str) -> None:
     round_trip()
 
 
+def test_codes_of_one_byte(tmp_path: Path) -> None:
+    """A dictionary of 128 texts fills the codes of one byte, so that none is left for a missing text."""
+    texts = pa.array([f"text {number}" for number in range(128)])
+    codes = pa.array([*range(128), None, 5], pa.int8())
+    content = table({"A": pa.DictionaryArray.from_arrays(codes, texts)})
+    write(tmp_path / "ae.xpt", content)
+    frame, _ = pyreadstat.read_xport(str(tmp_path / "ae.xpt"))
+    assert frame["A"].tolist() == [*texts.to_pylist(), "", "text 5"]
+
+
 def test_batches_do_not_show(tmp_path: Path) -> None:
     content = table({"A": ["x", "yy", None, "zz"], "B": [1.5, None, 2.0, 3.0]})
     one = write(tmp_path / "one.xpt", content)

@@ -24,6 +24,7 @@ import pyarrow as pa
 from transforms.submission.faults import RecordFaults
 from transforms.submission.header import FORMATS
 from transforms.submission.layout import Layout, Variable
+from transforms.submission.observations import codes_of
 from transforms.submission.xpt import refuse
 
 Form = Literal["json", "ndjson"]
@@ -153,8 +154,7 @@ def _cells(column: pa.Array, variable: Variable, decimals: int | None) -> list[s
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     write_one = _writer(variable, decimals)
     texts = np.array([*map(write_one, encoded.dictionary.to_pylist()), MISSING], dtype=object)
-    codes = encoded.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)
-    cells: list[str] = texts[codes].tolist()
+    cells: list[str] = texts[codes_of(encoded)].tolist()
     return cells
 
 

@@ -20,12 +20,19 @@ SECONDS_PER_DAY = 86_400
 WHOLE = 1 << 53
 REMOVE = "Correct or remove it in the mapping"
 OUT_OF_RANGE = "a number too large or too near to zero for the format"
-TEXT_PROBLEMS = {
-    1: ("a NUL in a text", "Remove it in the mapping"),
-    2: ("a text that ends in a blank, which the format does not keep", "Strip it in the mapping"),
-}
 NUL, BLANK, FOREIGN, LONG = 1, 2, 3, 4
+TEXT_PROBLEMS = {
+    NUL: ("a NUL in a text", "Remove it in the mapping"),
+    BLANK: ("a text that ends in a blank, which the format does not keep", "Strip it in the mapping"),
+}
 NO_TEXT = pa.array([""])
+
+
+def codes_of(column: pa.DictionaryArray) -> np.ndarray:
+    """The codes of a dictionary-encoded column; a missing value has the one behind the last."""
+    indices = column.indices.cast(pa.int32())
+    codes: np.ndarray = indices.fill_null(len(column.dictionary)).to_numpy(zero_copy_only=False)
+    return codes
 
 
 class TextColumn:
@@ -71,7 +78,7 @@ class TextColumn:
                     self.encoding,
                     self.variable.length,
                 )
-            codes = column.indices.fill_null(len(self.dictionary)).to_numpy(zero_copy_only=False)
+            codes = codes_of(column)
         else:
             self.dictionary, self.table = None, None
             self.texts = Texts.of(column, self.encoding, self.variable.length)
@@ -214,7 +221,7 @@ class NumberColumn:
             column = column.dictionary_encode()
         texts = column.dictionary.to_pylist()
         table = np.array([*(ibm.SPECIAL.get(text, 0) for text in texts), ibm.MISSING], dtype=np.uint64)
-        missing: np.ndarray = table[column.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)]
+        missing: np.ndarray = table[codes_of(column)]
         name, source = self.variable.name, self.variable.special
         faults.add(name, f"no special missing value in {source}", "Write .A to .Z or ._", missing == 0, before)
         both = (missing != ibm.MISSING) & ~np.isnan(values)
