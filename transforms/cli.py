@@ -925,8 +925,7 @@ def spec_check(study: StudyName, placement: Placement = None, as_json: AsJson = 
     try:
         loaded = Study.load(study, placement=placement)
         rule_book(loaded)
-        for agency in agencies.AGENCIES:
-            agencies.read(loaded.folder, agency)
+        agencies.read(loaded.folder)
     except ConfigurationError as error:
         if not as_json:
             raise

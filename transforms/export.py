@@ -57,7 +57,7 @@ def export(
     order = Order(
         studyid=manifest["studyid"],
         agency=whose,
-        own=agencies.read(study.folder, agency),
+        own=agencies.read(study.folder),
         created=datetime.fromisoformat(manifest["cut_off"]),
         sources=list(_sources(source, manifest)),
         labels=_labels(study) if whose.chinese else {},

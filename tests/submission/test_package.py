@@ -21,7 +21,7 @@ from tests.submission.tables import table
 from transforms.errors import ConfigurationError, UsageError
 from transforms.study.yaml import read_yaml
 from transforms.submission import agencies, checklist
-from transforms.submission.agencies import AGENCIES, AgencyFile, LeaveOut
+from transforms.submission.agencies import AGENCIES, AgencyFile, LeaveOut, SubmissionFile
 from transforms.submission.checklist import CHECKLIST, CHECKS, Contents, tag_of
 from transforms.submission.faults import ExportRefusedError
 from transforms.submission.layout import Layout
@@ -92,7 +92,7 @@ def order(folder: Path, changed: Mapping[str, Mapping[str, list[object]] | None]
     return Order(
         studyid="S 01",
         agency=AGENCIES["fda"],
-        own=AgencyFile(leave_out=(IN_CHINESE,)),
+        own=SubmissionFile(fda=AgencyFile(leave_out=(IN_CHINESE,))),
         created=datetime(2025, 1, 31),
         sources=sources,
         labels={},
@@ -267,11 +267,44 @@ def test_no_file_is_larger_than_the_agency_takes(tmp_path: Path) -> None:
         write(tmp_path, what)
 
 
-def test_a_rule_for_no_dataset_is_refused(tmp_path: Path) -> None:
-    rule = LeaveOut(dataset="SUPPXX", where={"QNAM": ["A"]}, why="x")  # type: ignore[dict-item]
-    what = replace(order(tmp_path / "in"), own=AgencyFile(leave_out=(IN_CHINESE, rule)))
-    with pytest.raises(ExportRefusedError, match="SUPPXX: is left out in part, but there is no such dataset"):
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        (
+            {"fda": {"leave_out": [{"dataset": "SUPPXX", "where": {"QNAM": "A"}, "why": "x"}]}},
+            "SUPPXX: is named in submission.yml, but there is no such dataset",
+        ),
+        (
+            {"keys": [{"dataset": "AE", "variables": ["AEXXX"], "why": "x"}]},
+            "AE.AEXXX: is named in submission.yml, but there is no such variable",
+        ),
+    ],
+)
+def test_what_submission_yml_names_must_be_there(tmp_path: Path, own: dict[str, object], message: str) -> None:
+    what = replace(order(tmp_path / "in", {"SUPPAE": None}), own=SubmissionFile.model_validate(own))
+    with pytest.raises(ExportRefusedError, match=message):
         write(tmp_path, what)
+
+
+def test_further_keys_tell_equal_records_apart(tmp_path: Path) -> None:
+    """Two equal events of a subject are two records; the sequence number is a key then, and the manifest says why."""
+    equal = {"AE": {"USUBJID": ["S-001", "S-002", "S-002"], "AETERM": ["Itch"] * 3, "AESTDTC": ["2024-01"] * 3}}
+    what = order(tmp_path / "in", equal)
+    keys = {"AE": ("USUBJID", "AETERM", "AESTDTC")}
+    what = replace(what, sources=[replace(one, keys=keys.get(one.path.stem.upper(), one.keys)) for one in what.sources])
+    with pytest.raises(ExportRefusedError, match="AE: the same USUBJID, AETERM, AESTDTC stands in more than"):
+        write(tmp_path, what)
+    said = {"dataset": "AE", "variables": ["AESEQ"], "why": "Two equal rows are two events"}
+    own = SubmissionFile.model_validate({"keys": [said], "fda": what.own.fda.model_dump()})
+    written = write(tmp_path, replace(what, own=own, dataset_json="json"))
+    assert json.loads((written.folder / "manifest.json").read_text())["further_keys"] == [said]
+    columns = json.loads((written.folder / "dataset-json" / "sdtm" / "ae.json").read_text())["columns"]
+    assert {one["name"]: one.get("keySequence") for one in columns} == {
+        "USUBJID": 1,
+        "AETERM": 2,
+        "AESTDTC": 3,
+        "AESEQ": 4,
+    }
 
 
 def test_dataset_json_lies_beside(tmp_path: Path) -> None:
@@ -305,7 +338,7 @@ CHINESE = {
 def chinese(folder: Path, labels: Mapping[str, str]) -> Order:
     """The order of DM and AE for the NMPA, with Chinese labels."""
     what = order(folder / "in", {"TS": None, "SUPPAE": None, "CM": None, "ADSL": None})
-    return replace(what, agency=AGENCIES["nmpa"], own=AgencyFile(), labels=labels)
+    return replace(what, agency=AGENCIES["nmpa"], own=SubmissionFile(), labels=labels)
 
 
 def test_chinese_labels(tmp_path: Path) -> None:
@@ -392,7 +425,8 @@ def test_the_folder_of_a_study(studyid: str, folder: str) -> None:
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("pmda: {}", "no agency 'pmda'"),
+        ("pmda: {}", "pmda: extra inputs are not permitted"),
+        ("keys: [{dataset: AE, variables: [], why: x}]", "keys.0.variables"),
         ("fda: {leave_out: [{dataset: AE, where: {}, why: x}]}", "fda.leave_out.0.where"),
         ("fda: {leave_out: [{dataset: AE, where: {A: B}}]}", "fda.leave_out.0.why"),
         ("fda: {left: []}", "fda.left"),
@@ -402,7 +436,7 @@ def test_the_folder_of_a_study(studyid: str, folder: str) -> None:
 def test_faults_of_what_a_study_says(tmp_path: Path, written: str, message: str) -> None:
     (tmp_path / "submission.yml").write_text(written)
     with pytest.raises(ConfigurationError, match=message):
-        agencies.read(tmp_path, "fda")
+        agencies.read(tmp_path)
 
 
 def test_an_unknown_agency() -> None:

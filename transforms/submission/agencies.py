@@ -64,7 +64,7 @@ class LeaveOut(BaseModel):
     def _several(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        return {key: one if isinstance(one, list) else [one] for key, one in value.items()}
+        return {key: one if isinstance(one, list | tuple) else [one] for key, one in value.items()}
 
     def matches(self, batch: pa.RecordBatch) -> np.ndarray:
         """True for the records left out."""
@@ -77,6 +77,16 @@ class LeaveOut(BaseModel):
         return found
 
 
+class FurtherKeys(BaseModel):
+    """Variables that identify the records of a dataset together with its keys, where these alone do not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    variables: tuple[str, ...] = Field(min_length=1)
+    why: str = Field(min_length=1)
+
+
 class AgencyFile(BaseModel):
     """What a study says of the package of one agency."""
 
@@ -85,27 +95,34 @@ class AgencyFile(BaseModel):
     leave_out: tuple[LeaveOut, ...] = ()
 
 
-def read(folder: Path, agency_name: str) -> AgencyFile:
-    """What the study in a folder says for an agency; nothing where it has no file. ConfigurationError for a fault."""
+class SubmissionFile(BaseModel):
+    """What a study says of its packages: of all of them, and of that of each agency."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keys: tuple[FurtherKeys, ...] = ()
+    fda: AgencyFile = AgencyFile()
+    nmpa: AgencyFile = AgencyFile()
+
+    def of(self, name: str) -> AgencyFile:
+        """What it says of one agency."""
+        return {"fda": self.fda, "nmpa": self.nmpa}[name]
+
+
+def read(folder: Path) -> SubmissionFile:
+    """What the study in a folder says; nothing where it has no file. ConfigurationError holds every fault."""
     path = folder / FILE
     if not path.is_file():
-        return AgencyFile()
+        return SubmissionFile()
     try:
-        content = read_yaml(path) or {}
-        unknown = sorted(set(content) - set(AGENCIES)) if isinstance(content, dict) else ["the file"]
-        if unknown:
-            problem, remedy = f"no agency {unknown[0]!r}", f"Write one of: {', '.join(AGENCIES)}"
-            raise ConfigurationError([ConfigurationFault(FILE, str(unknown[0]), problem, remedy)])
-        return AgencyFile.model_validate(content.get(agency_name) or {})
+        return SubmissionFile.model_validate(read_yaml(path) or {})
     except yaml.YAMLError as error:
         raise ConfigurationError(
             [ConfigurationFault(FILE, "", "cannot be read as YAML", "Correct the YAML")]
         ) from error
     except ValidationError as error:
         raise ConfigurationError(
-            ConfigurationFault(
-                FILE, ".".join([agency_name, *map(str, one["loc"])]), one["msg"].lower(), "Correct the value"
-            )
+            ConfigurationFault(FILE, ".".join(map(str, one["loc"])), one["msg"].lower(), "Correct the value")
             for one in error.errors(include_url=False)
         ) from error
 

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from transforms.errors import UsageError
 from transforms.submission import checklist, dataset_json, xpt
-from transforms.submission.agencies import Agency, AgencyFile, Kept, chinese_labels
+from transforms.submission.agencies import Agency, Kept, SubmissionFile, chinese_labels
 from transforms.submission.checklist import DATASETS, TABULATIONS, Contents, Result, Submitted
 from transforms.submission.faults import Fault
 from transforms.submission.header import header_faults
@@ -63,7 +63,7 @@ class Order:
 
     studyid: str
     agency: Agency
-    own: AgencyFile
+    own: SubmissionFile
     created: datetime
     sources: Sequence[Source]
     labels: Mapping[str, str]
@@ -156,28 +156,40 @@ def _prepare(order: Order) -> list[_Prepared]:
     """Look through every dataset; all faults of all of them at once."""
     prepared: list[_Prepared] = []
     faults: list[Fault] = []
+    rules = order.own.of(order.agency.name).leave_out
     for source in order.sources:
         layout = layout_of(pq.read_schema(source.path), source.keys)
         if layout.name.startswith(SUPPLEMENTAL) and not layout.keys:
             layout = replace(layout, keys=SUPPLEMENTAL_KEYS)
+        further = [one for one in order.own.keys if one.dataset == layout.name]
+        layout = replace(layout, keys=(*layout.keys, *(name for one in further for name in one.variables)))
         if order.agency.chinese:
             labels, missing = chinese_labels(layout, order.labels)
             faults.extend(missing)
             layout = layout.with_labels(labels[""], labels)
-        kept = Kept(order.own.leave_out, layout.name)
+        kept = Kept(rules, layout.name)
         measured = xpt.measure(layout, kept.of(batches_of(source.path)), order.agency.encoding)
         faults.extend(header_faults(layout, order.agency.encoding))
         faults.extend(measured.faults)
         prepared.append(_Prepared(source, layout, measured, kept))
-    known = {one.layout.name for one in prepared}
-    faults.extend(
-        Fault(rule.dataset, "", "is left out in part, but there is no such dataset", "Correct submission.yml")
-        for rule in order.own.leave_out
-        if rule.dataset not in known
-    )
+    faults.extend(_unknown(order, prepared))
     xpt.refuse(faults)
     lengths = shared_lengths({one.layout.name: one.measured.lengths for one in prepared if one.measured.records})
     return [replace(one, layout=one.layout.with_lengths(lengths.get(one.layout.name, {}))) for one in prepared]
+
+
+def _unknown(order: Order, prepared: Iterable[_Prepared]) -> Iterator[Fault]:
+    """Datasets and variables that submission.yml names and the snapshot does not have."""
+    remedy = "Correct submission.yml"
+    known = {one.layout.name: {variable.name for variable in one.layout.variables} for one in prepared}
+    named = [(rule.dataset, tuple(rule.where)) for rule in order.own.of(order.agency.name).leave_out]
+    named += [(one.dataset, one.variables) for one in order.own.keys]
+    for dataset, variables in named:
+        if dataset not in known:
+            yield Fault(dataset, "", "is named in submission.yml, but there is no such dataset", remedy)
+        for variable in variables:
+            if variable not in known.get(dataset, variables):
+                yield Fault(dataset, variable, "is named in submission.yml, but there is no such variable", remedy)
 
 
 def _write(study: Path, one: _Prepared, order: Order) -> Submitted:
@@ -266,6 +278,7 @@ def _manifest(
         "not_ready": list(order.not_ready),
         "files": files,
         "left_out": left_out,
+        "further_keys": [one.model_dump(mode="json") for one in order.own.keys],
         "checklist": [checklist.as_json(result) for result in results],
     }
     return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
