@@ -33,6 +33,27 @@ class Facts:
     label: str = ""
 
 
+class Shown(str):
+    """The text of a cell; `origin` is the result it shows: analysis, group, and place of the levels."""
+
+    __slots__ = ("origin",)
+    origin: tuple[str, str, int]
+
+    def __new__(cls, text: str, origin: tuple[str, str, int]) -> Shown:
+        """A text that knows its result."""
+        shown = super().__new__(cls, text)
+        shown.origin = origin
+        return shown
+
+
+@dataclass(frozen=True)
+class Result:
+    """The texts of the statistics of one result, and which it is."""
+
+    origin: tuple[str, str, int]
+    texts: dict[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Heading:
     """A cell of a table's header, over `span` columns."""
@@ -125,13 +146,21 @@ def filled(template: str, texts: Mapping[str, str]) -> str:
     return "" if not re.search(r"\w", written) else written
 
 
+def _shown(template: str, result: Result | None) -> str:
+    return "" if result is None else Shown(filled(template, result.texts), result.origin)
+
+
+def _origin(row: Row) -> tuple[str, str, int]:
+    return row["analysis_id"], row["group_id"], row["row_order"]
+
+
 class _Table:
     """One table: which texts stand at which levels, and the rows and columns made of them."""
 
     def __init__(self, display: Mapping[str, Any], rows: Sequence[Row]) -> None:
         self.display = display
         self.groups: dict[str, tuple[str, str]] = {}
-        self.analyses: dict[str, dict[Levels, dict[str, dict[str, str]]]] = {one: {} for one in display["analyses"]}
+        self.analyses: dict[str, dict[Levels, dict[str, Result]]] = {one: {} for one in display["analyses"]}
         self.labels: dict[tuple[str, Levels], str] = {}
         self.variables: dict[str, list[str]] = {}
         for row in sorted(rows, key=lambda one: (one["analysis_order"], one["row_order"], one["group_order"])):
@@ -140,7 +169,7 @@ class _Table:
                 continue
             path = _path(row)
             own = self.analyses[row["analysis_id"]].setdefault(path, {})
-            own.setdefault(row["group_id"], {})[row["statistic"]] = row["text"]
+            own.setdefault(row["group_id"], Result(_origin(row))).texts[row["statistic"]] = row["text"]
             self.labels[row["analysis_id"], path] = row[f"level_{len(path)}_label"] if path else row["analysis_label"]
             names = [row[f"level_{number}_variable"] for number in range(1, len(path) + 1)]
             if len(names) >= len(self.variables.get(row["analysis_id"], ())):
@@ -222,7 +251,7 @@ class _Table:
     def _result_rows(
         self,
         label: str,
-        groups: Mapping[str, Mapping[str, str]],
+        groups: Mapping[str, Result],
         lines: Sequence[Row],
         depth: int,
         flat: bool,
@@ -242,8 +271,8 @@ class _Table:
         cells = self.display["cells"] or [{"label": "", "show": ""}]
         return [(group, cell["show"]) for group in self.groups for cell in cells]
 
-    def _texts(self, groups: Mapping[str, Mapping[str, str]], show: str) -> tuple[str, ...]:
-        return tuple(filled(template or show, groups.get(group, {})) for group, template in self._columns())
+    def _texts(self, groups: Mapping[str, Result], show: str) -> tuple[str, ...]:
+        return tuple(_shown(template or show, groups.get(group)) for group, template in self._columns())
 
     def _lines(self, name: str) -> list[Row]:
         if self.display["cells"]:
@@ -273,7 +302,7 @@ class _Table:
                 if path and several:
                     rows.append(BodyRow(self.labels[name, path], depth - 1, heading=True, strong=depth == 1))
                 for group, (label, size) in self.groups.items():
-                    texts = tuple(filled(one["show"], groups.get(group, {})) for one in cells)
+                    texts = tuple(_shown(one["show"], groups.get(group)) for one in cells)
                     said = f"{label} (N={size})" if several else self.labels[name, path] if path else f"N={size}"
                     rows.append(BodyRow(said, depth if several else max(depth - 1, 0), texts))
         return headings, rows, [2.4, *(1.0 for _ in cells)]
@@ -310,8 +339,8 @@ class _Table:
                     if several:
                         rows.append(BodyRow(f"{label} (N={size})", base, heading=True))
                     for last, paths in inner.items():
-                        at = {path[place]: found[path].get(group, {}) for path in paths if len(path) > place}
-                        texts = tuple(filled(show, at.get(one, {})) for one in order)
+                        at = {path[place]: found[path].get(group) for path in paths if len(path) > place}
+                        texts = tuple(_shown(show, at.get(one)) for one in order)
                         said = _label(last[0]) if last else "Subjects"
                         rows.append(BodyRow(said, base + (1 if several else 0), texts))
         headings = [(Heading(self.display["rows"]), *(Heading(one) for one in order.values()))]
@@ -367,19 +396,20 @@ def _listing(
         if not headings:
             headings = [tuple(Heading(one["label"]) for one in columns)]
             widths = [one["width"] for one in columns]
-        records: dict[tuple[str, int], dict[str, str]] = {}
+        records: dict[tuple[str, int], Result] = {}
         for row in rows:
             if row["analysis_id"] == name:
-                records.setdefault((row["group_id"], row["row_order"]), {})[row["statistic"]] = row["text"]
+                place = (row["group_id"], row["row_order"])
+                records.setdefault(place, Result(_origin(row))).texts[row["statistic"]] = row["text"]
         if len(display["analyses"]) > 1:
             body.append(BodyRow(about["label"], 0, heading=True, strong=True))
         if not records:
             body.append(BodyRow(about["none"], 0, heading=True))
         for group, label in groups.items():
-            own = [texts for (one, _), texts in records.items() if one == group]
+            own = [result for (one, _), result in records.items() if one == group]
             if own and len(groups) > 1:
                 body.append(BodyRow(label, 0, heading=True, strong=True))
-            for texts in own:
-                cells = tuple(texts.get(one["variable"], "") for one in columns)
+            for result in own:
+                cells = tuple(Shown(result.texts.get(one["variable"], ""), result.origin) for one in columns)
                 body.append(BodyRow(cells[0], 0, cells[1:]))
     return headings, body, widths

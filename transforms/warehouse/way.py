@@ -77,7 +77,7 @@ def bundled(links: pa.Table) -> pa.Table:
     parts = -(-sizes // BUNDLE)
     # Within a group the n-th row begins n times BUNDLE links after its first.
     starts = np.repeat(begins, parts) + BUNDLE * (np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts))
-    ends = np.append(starts[1:], len(codes))
+    ends = np.append(starts, len(codes))[1:]
     columns = {name: links[name].take(pa.array(order[starts])) for name in same}
     offsets = pa.array(np.append(starts, len(codes)).astype(np.int32))
     return pa.table(
