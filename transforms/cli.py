@@ -589,7 +589,7 @@ def tables(
     else:
         _out().print(
             f"{len(written.outputs) - len(written.not_drawn)} outputs of snapshot {written.snapshot_id}: "
-            f"{written.path / pages.INDEX}",
+            f"{written.path if outputs else written.path / pages.INDEX}",
             markup=False,
         )
     if written.not_drawn:
@@ -746,7 +746,6 @@ def _trace_cell(
     several = len({(one.row["analysis_id"], one.row["group_id"], one.row["row_order"]) for one in origins}) > 1
     tracer = Tracer(snapshot)
     shown = []
-    told: set[Any] = set()
     for number, one in enumerate(origins):
         # Statistics of one cell are of the same records, which are led further back once.
         further = () if several or number else one.records[:limit]
@@ -756,12 +755,13 @@ def _trace_cell(
     if as_json:
         _print_json(
             [
-                {**one.row, "records": list(one.records), "steps": [_step_json(step, told) for step in steps]}
+                {**one.row, "records": list(one.records), "steps": [_step_json(step, set()) for step in steps]}
                 for one, steps in shown
             ]
         )
         return
     out = _out()
+    told: set[Any] = set()
     for one, steps in shown:
         row = one.row
         levels = [row[f"level_{place}_label"] or row[f"level_{place}"] for place in range(1, 5)]

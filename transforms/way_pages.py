@@ -19,7 +19,7 @@ from transforms.errors import UsageError
 from transforms.pages import facts_of, read_results
 from transforms.pipeline import Home
 from transforms.reporting import way
-from transforms.reporting.layout import BodyRow, Heading, Page, Shown, pages_of
+from transforms.reporting.layout import BodyRow, Heading, Origin, Page, Shown, origin_of, pages_of
 from transforms.reporting.way import Cell, Computed, Link, Record, Row, Value
 from transforms.study import Study
 from transforms.study.results import LEVELS
@@ -27,7 +27,6 @@ from transforms.trace import CellOrigin, Leaf, Step, Tracer, origins
 
 STYLE = Path(way.__file__).with_name("way.css")
 CELLS_ON_A_PAGE = 250
-Origin = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,11 @@ class _Cells:
 
     def __post_init__(self) -> None:
         for one in self.found:
-            self.of.setdefault(_origin(one.row), []).append(one)
+            self.of.setdefault(origin_of(one.row), []).append(one)
+        self.beside: dict[Origin, dict[Origin, None]] = {}
+        for text in (text for row in self.page.rows for text in row.cells if isinstance(text, Shown)):
+            for origin in text.origins[1:]:
+                self.beside.setdefault(text.origins[0], {})[origin] = None
         self.numbers = {origin: number for number, origin in enumerate(self.of)}
         if self.page.kind == "figure":
             self.page = _as_table(self.page, self.of)
@@ -103,22 +106,22 @@ class _Cells:
         """The name of the `number`-th page of cells."""
         return f"{self.page.name}.html" if number == 1 else f"{self.page.name}_{number}.html"
 
-    def link(self, text: str, origin: Origin | None) -> Link:
-        """A text that leads to a result, where it shows one."""
-        if origin not in self.numbers:
+    def link(self, text: str, folder: str = "cells/") -> Link:
+        """A text that leads to the result it shows, to the first of several; a plain text where it shows none."""
+        if not isinstance(text, Shown):
             return Link(text, "")
-        number = self.numbers[origin]
-        return Link(text, f"cells/{self.file(number // CELLS_ON_A_PAGE + 1)}#c{number + 1}")
+        number = self.numbers[text.origins[0]]
+        return Link(text, f"{folder}{self.file(number // CELLS_ON_A_PAGE + 1)}#c{number + 1}")
 
     def row(self, row: BodyRow) -> Row:
         """A row of the output with links."""
-        cells = tuple(self.link(one, getattr(one, "origin", None)) for one in row.cells)
-        return Row(self.link(row.label, getattr(row.label, "origin", None)), row.depth, cells, row.heading, row.strong)
+        cells = tuple(self.link(one) for one in row.cells)
+        return Row(self.link(row.label), row.depth, cells, row.heading, row.strong)
 
     def groups(self) -> list[Link]:
         """The columns with their subjects."""
         return [
-            self.link(f"{some[0].row['group_label']} (N={some[0].row['text']})", origin)
+            self.link(Shown(f"{some[0].row['group_label']} (N={some[0].row['text']})", [origin]))
             for origin, some in self.of.items()
             if some[0].row["analysis_order"] == 0
         ]
@@ -139,6 +142,9 @@ class _Cells:
             row["population"],
             row["population_where"],
             tuple(self._computed(together) for together in computed.values()),
+            tuple(
+                self.link(Shown(_place(self.of[one][0].row), [one]), "") for one in self.beside.get(origin_of(row), ())
+            ),
         )
 
     def _computed(self, some: Sequence[CellOrigin]) -> Computed:
@@ -179,6 +185,10 @@ class _Records:
             if "USUBJID" in pq.read_schema(path).names
             for subject in pq.read_table(path, columns=["USUBJID"])["USUBJID"].unique().to_pylist()
         }
+        self.beside: dict[Origin, dict[Origin, None]] = {}
+        for text in (text for row in self.page.rows for text in row.cells if isinstance(text, Shown)):
+            for origin in text.origins[1:]:
+                self.beside.setdefault(text.origins[0], {})[origin] = None
         self.numbers = {subject: number for number, subject in enumerate(sorted(known - {None}), start=1)}
 
     def __len__(self) -> int:
@@ -264,10 +274,6 @@ class _Records:
             ]
             self.names[dataset, record] = values[0], " ".join(filter(None, values[1:]))
         return self.names[dataset, record]
-
-
-def _origin(row: Mapping[str, Any]) -> Origin:
-    return row["analysis_id"], row["group_id"], row["row_order"]
 
 
 def _place(row: Mapping[str, Any]) -> str:

@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 from transforms.algorithms.base import REGISTRY
+from transforms.reporting.figures import DRAWINGS
+from transforms.results.methods import METHODS as MADE
+from transforms.study.results import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "specification.md").read_text(encoding="utf-8")
@@ -26,6 +29,16 @@ def test_every_rule_is_documented() -> None:
         rules |= set(CALLS.findall(path.read_text(encoding="utf-8")))
     assert len(rules) > 20
     assert not sorted(rule for rule in rules if f"`{rule}`" not in PAGE)
+
+
+def test_every_method_and_figure_of_results_is_made_and_documented() -> None:
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert set(METHODS) == set(MADE)
+    assert not [name for name in (*METHODS, *DRAWINGS) if f"`{name}`" not in page]
+    statistics = {
+        name for method in METHODS.values() for name in method.statistics if not name.endswith(("_low", "_high"))
+    }
+    assert not sorted(name for name in statistics if f"`{name}`" not in page)
 
 
 def test_links_between_pages_lead_somewhere() -> None:

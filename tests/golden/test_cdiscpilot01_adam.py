@@ -15,24 +15,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from transforms import pipeline
 from transforms.study import Study
 from transforms.trace import Tracer
 
 ARMS = ["Placebo", "Xanomeline Low Dose", "Xanomeline High Dose"]
 SCHEDULED = [1, 4, 5, 7, 8, 9, 10, 11, 12, 13]
 TREATMENT = [4, 5, 7, 8, 9, 10, 11, 12]
-
-
-@pytest.fixture(scope="module")
-def snapshot(pilot_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pipeline.run(Study.load("cdiscpilot01"), landing=pilot_raw, home=tmp_path_factory.mktemp("home")).path
-
-
-@pytest.fixture(scope="module")
-def data(snapshot: Path) -> dict[str, pd.DataFrame]:
-    paths = [*(snapshot / "sdtm").glob("*.parquet"), *(snapshot / "adam").glob("*.parquet")]
-    return {path.stem.upper(): pq.read_table(path).to_pandas() for path in paths}
 
 
 def results(adlb: pd.DataFrame) -> pd.DataFrame:

@@ -144,6 +144,13 @@ def test_placement_moves_instruments_and_changes_no_value(run: Run, tmp_path: Pa
     one = both[shared].sort_values(keys).reset_index(drop=True).astype(object)
     two = moved[shared].sort_values(keys).reset_index(drop=True).astype(object)
     assert one.fillna("").equals(two.fillna(""))
+    for path in sorted((run.snapshot / "adam").glob("*.parquet")):
+        ours, theirs = pq.read_table(path), pq.read_table(literal / "adam" / path.name)
+        assert ours.column_names == theirs.column_names
+        assert ours.num_rows == theirs.num_rows
+        for name in set(ours.column_names) - {"SRCDOM", "SRCVAR", "SRCSEQ"}:
+            assert ours[name].equals(theirs[name]), f"{path.stem}.{name} depends on the placement"
+    assert set(pq.read_table(literal / "adam" / "adeff.parquet")["SRCDOM"].to_pylist()) == {"LB", "QS"}
     assert set(rs["QSCAT"]) == {
         "CHILD-PUGH CLASSIFICATION",
         "KPS SCALE",
@@ -152,13 +159,14 @@ def test_placement_moves_instruments_and_changes_no_value(run: Run, tmp_path: Pa
     }
 
 
-def test_any_value_leads_to_raw_or_to_the_specification(run: Run) -> None:
+@pytest.mark.parametrize("kind", ["sdtm", "adam"])
+def test_any_value_leads_to_raw_or_to_the_specification(run: Run, kind: str) -> None:
     chance = random.Random(20220613)
     tracer = Tracer(run.snapshot)
     folder = Study.load("ucmsc_dac").folder
     files = {path.name for path in run.landing.iterdir()}
     strata = []
-    for path in sorted((run.snapshot / "sdtm").glob("*.parquet")):
+    for path in sorted((run.snapshot / kind).glob("*.parquet")):
         table = pq.read_table(path)
         filled = [name for name in table.column_names if table[name].null_count < len(table)]
         strata += [(path.stem.upper(), name, table[name]) for name in filled]

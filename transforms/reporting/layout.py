@@ -17,6 +17,7 @@ Row = Mapping[str, Any]
 Levels = tuple[str, ...]
 LEVELS = 4
 STATISTICS = "statistics"
+BESIDE = "beside"
 FIELD = re.compile(r"\{([^{}]*)\}")
 EMPTY = re.compile(r"\s*\(\s*(?:[,/%\-]\s*)*\)")
 NO_RESULT = "No records"
@@ -33,24 +34,28 @@ class Facts:
     label: str = ""
 
 
+Origin = tuple[str, str, int]
+"""What names a result of an output: its analysis, its group, and the place of its levels."""
+
+
 class Shown(str):
-    """The text of a cell; `origin` is the result it shows: analysis, group, and place of the levels."""
+    """The text of a cell that knows the results it shows."""
 
-    __slots__ = ("origin",)
-    origin: tuple[str, str, int]
+    __slots__ = ("origins",)
+    origins: tuple[Origin, ...]
 
-    def __new__(cls, text: str, origin: tuple[str, str, int]) -> Shown:
-        """A text that knows its result."""
+    def __new__(cls, text: str, origins: Iterable[Origin]) -> Shown:
+        """A text and its results."""
         shown = super().__new__(cls, text)
-        shown.origin = origin
+        shown.origins = tuple(origins)
         return shown
 
 
 @dataclass(frozen=True)
 class Result:
-    """The texts of the statistics of one result, and which it is."""
+    """The texts of statistics that stand in one cell, and the results they are of, several where analyses join."""
 
-    origin: tuple[str, str, int]
+    origins: list[Origin] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
 
 
@@ -129,7 +134,7 @@ def _page(output: Row, rows: list[Row]) -> Page:
         output["population"],
         tuple(headings),
         tuple(body),
-        tuple(output["footnotes"]),
+        tuple(output["footnotes"].splitlines()),
         tuple(widths),
         bool(display["landscape"]),
         display["total"],
@@ -147,10 +152,11 @@ def filled(template: str, texts: Mapping[str, str]) -> str:
 
 
 def _shown(template: str, result: Result | None) -> str:
-    return "" if result is None else Shown(filled(template, result.texts), result.origin)
+    return "" if result is None else Shown(filled(template, result.texts), result.origins)
 
 
-def _origin(row: Row) -> tuple[str, str, int]:
+def origin_of(row: Row) -> Origin:
+    """The result that a row of the results belongs to."""
     return row["analysis_id"], row["group_id"], row["row_order"]
 
 
@@ -169,11 +175,13 @@ class _Table:
                 continue
             path = _path(row)
             own = self.analyses[row["analysis_id"]].setdefault(path, {})
-            own.setdefault(row["group_id"], Result(_origin(row))).texts[row["statistic"]] = row["text"]
+            own.setdefault(row["group_id"], Result([origin_of(row)])).texts[row["statistic"]] = row["text"]
             self.labels[row["analysis_id"], path] = row[f"level_{len(path)}_label"] if path else row["analysis_label"]
             names = [row[f"level_{number}_variable"] for number in range(1, len(path) + 1)]
             if len(names) >= len(self.variables.get(row["analysis_id"], ())):
                 self.variables[row["analysis_id"]] = names
+        if display["arrange"] == BESIDE:
+            self.analyses = self._joined()
 
     def laid_out(self) -> tuple[list[tuple[Heading, ...]], list[BodyRow], list[float]]:
         """Header, rows and widths."""
@@ -182,17 +190,35 @@ class _Table:
             return self._statistics_across()
         if across:
             return self._levels_across(across)
-        cells = self.display["cells"] or [{"label": "", "show": ""}]
         first = Heading(self.display["rows"])
-        headings = [(first, *(Heading(self._column(one), len(cells)) for one in self.groups))]
+        spans = {group: len(self._cells(group)) for group in self.groups}
+        headings = [(first, *(Heading(self._column(group), span) for group, span in spans.items()))]
         if self.display["cells"]:
-            headings.append((Heading(""), *(Heading(one["label"]) for _ in self.groups for one in cells)))
+            headings.append((Heading(""), *(Heading(one["label"]) for group in spans for one in self._cells(group))))
         rows = list(self._by_levels() if self.display["arrange"] == "levels" else self._by_analyses())
-        return headings, rows, [2.4, *(1.0 for _ in self.groups for _ in cells)]
+        return headings, rows, _widths(sum(spans.values()))
+
+    def _joined(self) -> dict[str, dict[Levels, dict[str, Result]]]:
+        """All analyses as one, their statistics named after them."""
+        first = next(iter(self.analyses))
+        joined: dict[Levels, dict[str, Result]] = {}
+        for name, found in self.analyses.items():
+            for path, groups in found.items():
+                self.labels.setdefault((first, path), self.labels[name, path])
+                for group, result in groups.items():
+                    own = joined.setdefault(path, {}).setdefault(group, Result())
+                    own.origins.extend(result.origins)
+                    own.texts.update({f"{name}.{statistic}": text for statistic, text in result.texts.items()})
+        return {first: joined}
 
     def _column(self, group: str) -> str:
         label, size = self.groups[group]
-        return f"{label}\n(N={size})"
+        return label if group in self.display["comparisons"] else f"{label}\n(N={size})"
+
+    def _cells(self, group: str) -> list[Row]:
+        """The sub-columns of a column; a comparison has one."""
+        cells: list[Row] = self.display["cells"] or [{"label": "", "show": ""}]
+        return [{"label": "", "show": ""}] if group in self.display["comparisons"] else cells
 
     def _by_analyses(self) -> Iterator[BodyRow]:
         for name, found in self.analyses.items():
@@ -215,7 +241,7 @@ class _Table:
                 told.add(path)
                 depth = len(path) - 1 + offset if path else offset
                 depth += 1 if nested and path else 0
-                yield from self._result_rows(self.labels[name, path], groups, lines, depth, flat)
+                yield from self._result_rows(self.labels[name, path], groups, lines, depth, flat, about["compared"])
 
     def _by_levels(self) -> Iterator[BodyRow]:
         paths = _in_order(path for found in self.analyses.values() for path in found)
@@ -229,13 +255,13 @@ class _Table:
             for name, found in self.analyses.items():
                 if path not in found:
                     continue
-                label = self.display["analyses"][name]["label"]
-                lines = self._lines(name)
+                about = self.display["analyses"][name]
+                label, lines = about["label"], self._lines(name)
                 plain = len(lines) == 1 and not lines[0]["label"]
                 if label and not plain:
                     yield BodyRow(label, len(path), heading=True)
                 depth = len(path) + (1 if label and not plain else 0)
-                yield from self._result_rows(label, found[path], lines, depth, flat=not plain)
+                yield from self._result_rows(label, found[path], lines, depth, not plain, about["compared"])
 
     def _outer(self, name: str, path: Levels, told: set[Levels], offset: int) -> Iterator[BodyRow]:
         """Headings of the levels above a row that have no row of their own."""
@@ -255,24 +281,31 @@ class _Table:
         lines: Sequence[Row],
         depth: int,
         flat: bool,
+        compared: str,
     ) -> Iterator[BodyRow]:
-        """The rows of one result: one with the label itself, or the label and a row for each line."""
+        """The rows of one result: one with the label itself, or the label and a row for each line.
+
+        What is `compared` of groups stands in the first of them.
+        """
         if len(lines) == 1 and not lines[0]["label"]:
-            yield BodyRow(label, depth, self._texts(groups, lines[0]["show"]), strong=depth == 0)
+            yield BodyRow(label, depth, self._texts(groups, lines[0]["show"], compared), strong=depth == 0)
             return
         if not flat:
             yield BodyRow(label, depth, heading=True, strong=depth == 0)
             depth += 1
-        for line in lines:
-            yield BodyRow(line["label"], depth, self._texts(groups, line["show"]))
+        for number, line in enumerate(lines):
+            yield BodyRow(line["label"], depth, self._texts(groups, line["show"], "" if number else compared))
 
-    def _columns(self) -> list[tuple[str, str]]:
+    def _columns(self, compared: str = "") -> list[tuple[str, str]]:
         """The group and template of each column; no template where the line says it."""
-        cells = self.display["cells"] or [{"label": "", "show": ""}]
-        return [(group, cell["show"]) for group in self.groups for cell in cells]
+        return [
+            (group, compared if group in self.display["comparisons"] else cell["show"])
+            for group in self.groups
+            for cell in self._cells(group)
+        ]
 
-    def _texts(self, groups: Mapping[str, Result], show: str) -> tuple[str, ...]:
-        return tuple(_shown(template or show, groups.get(group)) for group, template in self._columns())
+    def _texts(self, groups: Mapping[str, Result], show: str, compared: str) -> tuple[str, ...]:
+        return tuple(_shown(template or show, groups.get(group)) for group, template in self._columns(compared))
 
     def _lines(self, name: str) -> list[Row]:
         if self.display["cells"]:
@@ -305,7 +338,7 @@ class _Table:
                     texts = tuple(_shown(one["show"], groups.get(group)) for one in cells)
                     said = f"{label} (N={size})" if several else self.labels[name, path] if path else f"N={size}"
                     rows.append(BodyRow(said, depth if several else max(depth - 1, 0), texts))
-        return headings, rows, [2.4, *(1.0 for _ in cells)]
+        return headings, rows, _widths(len(cells))
 
     def _levels_across(self, variable: str) -> tuple[list[tuple[Heading, ...]], list[BodyRow], list[float]]:
         """The values of one by-variable in columns: the groups stand above the last other level."""
@@ -344,11 +377,16 @@ class _Table:
                         said = _label(last[0]) if last else "Subjects"
                         rows.append(BodyRow(said, base + (1 if several else 0), texts))
         headings = [(Heading(self.display["rows"]), *(Heading(one) for one in order.values()))]
-        return headings, rows, [2.4, *(1.0 for _ in order)]
+        return headings, rows, _widths(len(order))
 
     @staticmethod
     def _label_at(path: Levels, place: int) -> str:
         return _label(path[place])
+
+
+def _widths(columns: int) -> list[float]:
+    """Relative widths: labels take more, and more still beside many narrow columns."""
+    return [max(2.4, 0.45 * columns), *(1.0 for _ in range(columns))]
 
 
 def _in_order(paths: Iterable[Levels]) -> list[Levels]:
@@ -400,7 +438,7 @@ def _listing(
         for row in rows:
             if row["analysis_id"] == name:
                 place = (row["group_id"], row["row_order"])
-                records.setdefault(place, Result(_origin(row))).texts[row["statistic"]] = row["text"]
+                records.setdefault(place, Result([origin_of(row)])).texts[row["statistic"]] = row["text"]
         if len(display["analyses"]) > 1:
             body.append(BodyRow(about["label"], 0, heading=True, strong=True))
         if not records:
@@ -410,6 +448,6 @@ def _listing(
             if own and len(groups) > 1:
                 body.append(BodyRow(label, 0, heading=True, strong=True))
             for result in own:
-                cells = tuple(Shown(result.texts.get(one["variable"], ""), result.origin) for one in columns)
+                cells = tuple(Shown(result.texts.get(one["variable"], ""), result.origins) for one in columns)
                 body.append(BodyRow(cells[0], 0, cells[1:]))
     return headings, body, widths

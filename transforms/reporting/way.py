@@ -41,13 +41,14 @@ class Computed:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of an output: its place in words, the population, and what was computed."""
+    """A cell of an output: its place in words, the population, what was computed, and the results shown beside it."""
 
     id: str
     place: str
     population: str
     population_where: str
     computed: tuple[Computed, ...]
+    beside: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True)

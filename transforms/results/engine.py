@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from transforms.results.comparisons import COMPARISONS
 from transforms.results.levels import Combination, Unlisted, combinations, shapes_of
 from transforms.results.methods import METHODS
 from transforms.results.records import (
@@ -83,7 +84,9 @@ class _Engine:
 
     def output(self, name: str, order: int, output: Output) -> Iterator[dict[str, object]]:
         """The rows of one output, the subjects of its columns first."""
-        for group in self.groups(output.columns, output.population):
+        groups = self.groups(output.columns, output.population)
+        compared = [one for one, _ in self.compared(output.columns, output.population, groups)]
+        for group in (*groups, *compared):
             size = int(group.mask.sum())
             result = Result((), group.selection, size, size, [Statistic("n", size, str(size))], 0)
             about = {
@@ -99,7 +102,8 @@ class _Engine:
             population = analysis.population or output.population
             read = self.read(analysis)
             for column in self.columns(name, analysis, output.columns, population):
-                for result in METHODS[str(about["method"])](analysis, column):
+                methods = COMPARISONS if column.compared and not analysis.whole else METHODS
+                for result in methods[str(about["method"])](analysis, column):
                     yield from self.rows(about, population, column.group, result, read)
 
     def groups(self, grouping: str, population: str) -> list[Group]:
@@ -115,6 +119,18 @@ class _Engine:
             for order, (name, label, selection) in enumerate(chosen, start=1)
         ]
 
+    def compared(
+        self, grouping: str, population: str, groups: Sequence[Group]
+    ) -> Iterator[tuple[Group, tuple[Group, ...]]]:
+        """The columns of the comparisons of a grouping, each with the groups it compares."""
+        division: Grouping = self.results.groupings[grouping]
+        known = {one.id: one for one in groups}
+        everyone = Selection(SUBJECTS).where(self.results.analysis_sets[population].where)
+        for order, one in enumerate(division.comparisons, start=len(groups) + 1):
+            parts = tuple(known[name] for name in one.groups)
+            mask = np.logical_or.reduce([part.mask for part in parts])
+            yield Group(one.id, one.label, order, everyone.where(division.together(one.groups)), mask), parts
+
     def columns(self, output: str, analysis: Analysis, grouping: str, population: str) -> Iterator[Column]:
         """Each column of an analysis with the cells it has; every column has the same cells."""
         data = self._subsets[analysis.data].where(analysis.where)
@@ -125,20 +141,42 @@ class _Engine:
         nested = isinstance(analysis, Count) and analysis.nested
         worst = isinstance(analysis, Count) and analysis.worst is not None
         shapes = shapes_of(analysis.by, nested, worst)
-        cells, unlisted = combinations(analysis.by, frame, positions, places[positions], shapes)
-        self.not_shown.extend(self._told(output, analysis, data.dataset, unlisted))
         groups = self.groups(grouping, population)
+        masks = {one.id: one.mask for one in groups}
+        cells, unlisted = combinations(analysis.by, frame, positions, places[positions], shapes, masks)
+        self.not_shown.extend(self._told(output, analysis, data.dataset, unlisted))
         if analysis.many and analysis.divided and len(groups) > 1 and self.results.groupings[grouping].total:
             # Each record stands once: in its group, not in the total again.
             self.not_shown.extend(self._in_no_group(output, analysis, data.dataset, groups, positions))
             groups = groups[:-1]
-        for group in groups:
-            selection = data.of_subjects(group.selection)
-            inside = (places >= 0) & group.mask[places]
+        self.not_shown.extend(self._unplaced(output, analysis, whole, everyone))
+        division = self.results.groupings[grouping]
+        among = tuple(groups[: len(division.groups)])
+        asked: list[tuple[Group, tuple[Group, ...]]] = [(one, ()) for one in groups]
+        if analysis.whole or analysis.tested:
+            asked += self.compared(grouping, population, groups)
+        for group, compared in asked:
+            members, mask = group.selection, group.mask
+            if analysis.whole:
+                members = everyone.where(division.together(one.id for one in among))
+                mask = np.logical_or.reduce([one.mask for one in among])
+            selection = data.of_subjects(members)
+            inside = (places >= 0) & mask[places]
             own = [self._cell(one, number, selection, inside) for number, one in enumerate(cells)]
             yield Column(
-                analysis, group, self.frames, frame, places, selection, own, self.keys[data.dataset], self._subsets
-            )
+                analysis, group, self.frames, frame, places, selection, own, self.keys[data.dataset], self._subsets,
+                compared, among,
+            )  # fmt: skip
+
+    def _unplaced(self, output: str, analysis: Analysis, whole: Selection, everyone: Selection) -> Iterator[NotShown]:
+        """Subjects without a record whose own value of the first by-variable is not shown."""
+        if not isinstance(analysis, Count) or not analysis.absent_level or len(analysis.by) < 2:
+            return
+        absent = everyone.of_subjects(whole, present=False).holds(self.frames)
+        first = analysis.by[0].model_copy(update={"variable": analysis.absent_level})
+        rows = np.flatnonzero(absent)
+        _, unlisted = combinations((first,), self.frames[SUBJECTS], rows, rows, [(0,)])
+        yield from self._told(output, analysis, SUBJECTS, unlisted)
 
     def _in_no_group(
         self, output: str, analysis: Analysis, dataset: str, groups: list[Group], positions: np.ndarray
@@ -217,6 +255,7 @@ def _described(results: Results, name: str, order: int, output: Output) -> dict[
         "arrange": output.arrange,
         "landscape": output.landscape,
         "rows": output.rows,
+        "comparisons": [one.id for one in results.groupings[output.columns].comparisons],
         "total": total.id if (total := results.groupings[output.columns].total) else "",
         "figure": output.figure.model_dump() if output.figure else None,
         "analyses": [
@@ -225,6 +264,7 @@ def _described(results: Results, name: str, order: int, output: Output) -> dict[
                 "label": one.label,
                 "depth": len(one.by),
                 "lines": [line.model_dump() for line in one.shown()],
+                "compared": "{p}" if one.tested else "",
                 "columns": [column.model_dump() for column in getattr(one, "columns", ())],
                 "none": getattr(one, "none", ""),
             }
@@ -238,6 +278,6 @@ def _described(results: Results, name: str, order: int, output: Output) -> dict[
         "title": output.title,
         "subtitle": output.subtitle,
         "population": results.analysis_sets[output.population].label,
-        "footnotes": list(output.footnotes),
+        "footnotes": "\n".join(output.footnotes),
         "display": json.dumps(display, ensure_ascii=False, sort_keys=True),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -50,8 +50,12 @@ def combinations(
     positions: np.ndarray,
     subjects: np.ndarray,
     shapes: Sequence[tuple[int, ...]],
+    groups: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[list[Combination], list[Unlisted]]:
-    """The combinations among some records of a dataset; `subjects` tells whose each of these records is."""
+    """The combinations among some records of a dataset; `subjects` tells whose each of these records is.
+
+    `groups` has a mask on all subjects for each group by whose frequency levels may be sorted.
+    """
     scales = [_scale(one, frame, positions) for one in by]
     codes = np.array([codes for _, codes in scales]).reshape(len(by), len(positions))
     known = (codes >= 0).all(axis=0)
@@ -59,7 +63,7 @@ def combinations(
         one for (_, own), each in zip(scales, by, strict=True) for one in _left_out(each, frame, positions, own)
     ]
     found = []
-    frequencies = _frequencies(by, codes[:, known], subjects[known])
+    frequencies = _frequencies(by, codes[:, known], subjects[known], groups or {})
     for shape in shapes:
         closed = [range(len(scales[one][0])) if by[one].values is not None else None for one in shape]
         for own in _tuples(codes[list(shape)][:, known], closed):
@@ -125,13 +129,17 @@ def _sorted(by: By, frame: pd.DataFrame, positions: np.ndarray, codes: np.ndarra
     return sorted(texts[code] for code in used)
 
 
-def _frequencies(by: Sequence[By], codes: np.ndarray, subjects: np.ndarray) -> dict[tuple[int, ...], int]:
+def _frequencies(
+    by: Sequence[By], codes: np.ndarray, subjects: np.ndarray, groups: Mapping[str, np.ndarray]
+) -> dict[tuple[int, ...], int]:
     """Subjects at each combination of the first by-variables, where one of them is sorted by frequency."""
     counts: dict[tuple[int, ...], set[int]] = {}
     if not any(one.sort == "frequency" for one in by):
         return {}
     for row, subject in zip(codes.T, subjects, strict=True):
-        for depth in range(1, len(by) + 1):
+        for depth, one in enumerate(by, start=1):
+            if one.of_group is not None and not groups[one.of_group][subject]:
+                continue
             counts.setdefault(tuple(int(code) for code in row[:depth]), set()).add(int(subject))
     return {key: len(own) for key, own in counts.items()}
 

@@ -11,7 +11,7 @@ import pandas as pd
 from transforms.core.conditions import Test
 from transforms.core.numbers import number_text
 from transforms.errors import InputError
-from transforms.results.models import repeated_measures
+from transforms.results.models import covariance, repeated_measures
 from transforms.results.records import Cell, Column, Level, Result, Statistic
 from transforms.results.selection import On, Selection, equal
 from transforms.results.statistics import DAYS_PER_MONTH as MONTH
@@ -35,7 +35,7 @@ Method = Callable[[Any, Column], Iterator[Result]]
 def count(analysis: Count, column: Column) -> Iterator[Result]:
     """Subjects and records of each cell."""
     absent = {one.label for one in analysis.absent}
-    days = _person_days(analysis, column)
+    days, note = _person_days(analysis, column)
     for cell in column.cells:
         if cell.levels and cell.levels[-1].value in absent:
             continue
@@ -47,13 +47,15 @@ def count(analysis: Count, column: Column) -> Iterator[Result]:
         whole = column.size
         if analysis.denominator == "data":
             whole = len(np.unique(column.subjects[_beside(column, cell)]))
-        statistics = _counted(analysis, subjects, whole, len(positions), days)
+        statistics = _counted(analysis, subjects, whole, len(positions), days, note)
         yield Result(cell.levels, selection, len(positions), subjects, statistics, cell.order)
     yield from _absent_counts(analysis, column)
 
 
-def _counted(analysis: Count, subjects: int, whole: int, events: int | None, days: float | None) -> list[Statistic]:
-    share, written = percent(subjects, whole)
+def _counted(
+    analysis: Count, subjects: int, whole: int, events: int | None, days: float | None, note: str = ""
+) -> list[Statistic]:
+    share, written = percent(subjects, whole, analysis.pct_decimals)
     found = [
         Statistic("n", subjects, str(subjects)),
         Statistic("denominator", whole, str(whole)),
@@ -69,31 +71,25 @@ def _counted(analysis: Count, subjects: int, whole: int, events: int | None, day
         )
     if days is not None and events is not None:
         per = rate(events, days)
-        found.append(Statistic("person_months", days / MONTH, fixed(days / MONTH, 1)))
+        found.append(Statistic("person_months", days / MONTH, fixed(days / MONTH, 1), note))
         found.append(Statistic("rate", per, fixed(per, 2)))
     return found
 
 
-def _person_days(analysis: Count, column: Column) -> float | None:
-    """Days of observation of all subjects of the column, both ends counted."""
+def _person_days(analysis: Count, column: Column) -> tuple[float | None, str]:
+    """Days of observation of all subjects of the column, both ends counted, and how many could not be counted."""
     timed = analysis.person_time
     if timed is None:
-        return None
+        return None, ""
     adsl = column.adsl[column.group.mask]
-    start = adsl[timed.start].to_numpy().astype("datetime64[D]")
-    ends = np.array([adsl[name].to_numpy().astype("datetime64[D]").astype(float) for name in timed.end])
-    ends = np.where(ends == np.iinfo(np.int64).min, np.nan, ends)
-    if not len(start):
-        return 0.0
-    with np.errstate(all="ignore"):
-        days = np.nanmin(ends, axis=0) - start.astype(float) + 1
-    unknown = np.isnat(start) | np.isnan(days)
-    if unknown.any():
-        raise InputError(
-            f"{analysis.id}: ADSL.{timed.start} or all of {', '.join(timed.end)} are missing for {int(unknown.sum())} "
-            "subjects of the population; restrict the population or name another end"
-        )
-    return float(days.sum())
+    start, *ends = (adsl[name].to_numpy().astype("datetime64[D]") for name in (timed.start, *timed.end))
+    last = np.full(len(start), np.datetime64("NaT", "D"))
+    for end in ends:
+        last = np.fmin(last, end)
+    days = (last - start).astype("timedelta64[D]").astype(float) + 1
+    unknown = np.isnat(last) | np.isnat(start) | (days < 0)
+    left = int(unknown.sum())
+    return float(days[~unknown].sum()), f"{left} subjects whose observation is not known add no time" if left else ""
 
 
 def _at_worst(analysis: Count, column: Column, cell: Cell) -> tuple[np.ndarray, Selection]:
@@ -236,7 +232,7 @@ def time_to_event(analysis: TimeToEvent, column: Column) -> Iterator[Result]:
             found = survival.quantile(part)
             for ending, time in (("", found.time), ("_low", found.interval[0]), ("_high", found.interval[1])):
                 statistics.append(Statistic(f"{name}{ending}", time, fixed(time, decimals)))
-        yield column.result(cell, statistics, {analysis.time: Test(present=True)}, positions)
+        yield column.result(cell, statistics, _timed(analysis), positions)
 
 
 def survival_at(analysis: SurvivalAt, column: Column) -> Iterator[Result]:
@@ -262,7 +258,7 @@ def survival_at(analysis: SurvivalAt, column: Column) -> Iterator[Result]:
                 _percentage("alive_low", low),
                 _percentage("alive_high", high),
             ]
-            result = column.result(cell, statistics, {analysis.time: Test(present=True)}, positions)
+            result = column.result(cell, statistics, _timed(analysis), positions)
             levels = (*cell.levels, Level(analysis.time, written, label))
             yield Result(
                 levels, result.selection, result.n_records, result.n_subjects, statistics,
@@ -275,7 +271,7 @@ def survival_curve(analysis: SurvivalCurve, column: Column) -> Iterator[Result]:
     order = 0
     for cell in column.cells:
         survival, positions = _survival(analysis, column, cell)
-        whole = column.result(cell, [], {analysis.time: Test(present=True)}, positions)
+        whole = column.result(cell, [], _timed(analysis), positions)
         if not survival.n:
             continue
         steps = survival.steps
@@ -307,19 +303,22 @@ def _number(name: str, value: float | None, decimals: int) -> Statistic:
 
 
 def _survival(analysis: Any, column: Column, cell: Cell) -> tuple[Survival, np.ndarray]:
-    """The survival estimate of a cell, and the records it is of."""
-    times = column.numbers(analysis.time, cell.positions)
-    positions = cell.positions[~np.isnan(times)]
+    """The survival estimate of a cell, and the records it is of: those `_timed` holds for."""
+    times, censored = (column.numbers(name, cell.positions) for name in (analysis.time, analysis.censor))
+    kept = (times >= 0) & ~np.isnan(censored)
+    positions = cell.positions[kept]
     subjects = column.subjects[positions]
     if len(np.unique(subjects)) < len(subjects):
         raise InputError(
             f"{analysis.id}: a subject has several records of {column.selection.dataset}; restrict the data to one "
             "parameter, or name it as by-variable"
         )
-    censored = column.numbers(analysis.censor, positions)
-    if np.isnan(censored).any():
-        raise InputError(f"{analysis.id}: {column.selection.dataset}.{analysis.censor} is missing for some records")
-    return Survival(column.numbers(analysis.time, positions), censored == 0, analysis.confidence), positions
+    return Survival(times[kept], censored[kept] == 0, analysis.confidence), positions
+
+
+def _timed(analysis: Any) -> dict[str, Test]:
+    """A time not below 0 and a known state; what breaks this is found by the checks of the dataset."""
+    return {analysis.time: Test(at_least=0), analysis.censor: Test(present=True)}
 
 
 def signed_ranks(analysis: SignedRank, column: Column) -> Iterator[Result]:
@@ -332,7 +331,7 @@ def signed_ranks(analysis: SignedRank, column: Column) -> Iterator[Result]:
             Statistic("n", found.n, str(found.n)),
             Statistic("zeros", found.zeros, str(found.zeros)),
             Statistic("statistic", found.statistic, fixed(found.statistic, 1)),
-            Statistic("p", found.p, p_value(found.p)),
+            Statistic("p", found.p, p_value(found.p, analysis.p_values)),
         ]
         yield column.result(cell, statistics, {analysis.variable: Test(present=True)}, positions)
 
@@ -436,6 +435,7 @@ METHODS: Mapping[str, Method] = {
     "survival_curve": survival_curve,
     "signed_rank": signed_ranks,
     "repeated_measures": repeated_measures,
+    "covariance": covariance,
     "extreme": extreme,
     "listing": listing,
 }

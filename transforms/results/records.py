@@ -64,7 +64,7 @@ OUTPUT_COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "title": (pa.string(), "Title"),
     "subtitle": (pa.string(), "Second title"),
     "population": (pa.string(), "Label of the population"),
-    "footnotes": (pa.list_(pa.string()), "Footnotes"),
+    "footnotes": (pa.string(), "Footnotes, one a line"),
     "display": (pa.string(), "How it is shown, as JSON"),
 }
 
@@ -128,7 +128,8 @@ class Column:
 
     `records` has the analysed dataset, `subjects` the position in ADSL of each of its records' subject (-1 for none),
     `selection` the records of the analysis in this group, `cells` those at each combination of
-    levels, `keys` the natural key of the dataset, `subsets` all data subsets of the study.
+    levels, `keys` the natural key of the dataset, `subsets` all data subsets of the study. `compared` are the groups
+    that the column of a comparison compares, `among` all groups beside each other.
     """
 
     analysis: Analysis
@@ -140,6 +141,8 @@ class Column:
     cells: Sequence[Cell]
     keys: tuple[str, ...]
     subsets: Mapping[str, Selection]
+    compared: tuple[Group, ...] = ()
+    among: tuple[Group, ...] = ()
 
     @property
     def adsl(self) -> pd.DataFrame:

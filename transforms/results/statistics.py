@@ -6,6 +6,7 @@ Functions take plain arrays and numbers and give None where a statistic cannot b
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +92,37 @@ def signed_rank(values: np.ndarray) -> SignedRankTest:
     found = stats.wilcoxon(kept, alternative="two-sided", method=method, correction=method == "approx")
     ranks = stats.rankdata(round_significant(np.abs(kept)))
     return SignedRankTest(len(kept), len(values) - len(kept), float(ranks[kept > 0].sum()), float(found.pvalue))
+
+
+def fisher_exact(counts: Sequence[int], sizes: Sequence[int]) -> float | None:
+    """Two-sided p that two groups have the same share (Fisher, Journal of the Royal Statistical Society 1922;85:87-94).
+
+    `counts` are those with, of the `sizes` of the groups. Sums the probability of every table that is not more likely
+    than the one observed. None where nobody has it.
+    """
+    table = [[with_it, size - with_it] for with_it, size in zip(counts, sizes, strict=True)]
+    return float(stats.fisher_exact(table).pvalue) if any(counts) else None
+
+
+def chi_square(table: np.ndarray) -> float | None:
+    """P of Pearson's test that groups (columns) are distributed over levels (rows) alike, without correction.
+
+    Levels and groups that nobody has are left out. None where fewer than two of either remain.
+    """
+    kept = table[table.any(axis=1)][:, table.any(axis=0)]
+    if min(kept.shape) < 2:
+        return None
+    return float(stats.chi2_contingency(kept, correction=False).pvalue)
+
+
+def one_way_anova(samples: Sequence[np.ndarray]) -> float | None:
+    """P of the F-test that groups have the same mean. None with an empty group or without variation within them."""
+    n = sum(len(one) for one in samples)
+    if len(samples) < 2 or not all(len(one) for one in samples) or n <= len(samples):
+        return None
+    if not any(np.ptp(one) for one in samples):
+        return None
+    return float(stats.f_oneway(*samples).pvalue)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from transforms.core.numbers import round_half_away
-from transforms.study.results import Decimals
+from transforms.study.results import Decimals, PValues
 
 NOT_ESTIMABLE = "NE"
 
@@ -21,19 +21,28 @@ def fixed(value: float | None, decimals: int) -> str:
     return f"{rounded + 0.0 if rounded else 0.0:.{decimals}f}"
 
 
-def percent(part: float, whole: float) -> tuple[float | None, str]:
-    """A percentage to one decimal; without text where the part is 0, which is shown as a count alone."""
+def percent(part: float, whole: float, decimals: int = 1) -> tuple[float | None, str]:
+    """A percentage; without text where the part is 0, which is shown as a count alone.
+
+    Without decimals one above 0 and below 1 is `<1%`.
+    """
     if not whole:
         return None, ""
     value = 100 * part / whole
-    return value, f"{fixed(value, 1)}%" if part else ""
+    if decimals == 0 and 0 < value < 1:
+        return value, "<1%"
+    return value, f"{fixed(value, decimals)}%" if part else ""
 
 
-def p_value(value: float | None) -> str:
-    """A p-value to four decimals."""
-    if value is not None and value < 0.0001:
-        return "<0.0001"
-    return fixed(value, 4)
+def p_value(value: float | None, shown: PValues) -> str:
+    """A p-value with its mark; one that would be written as 0 is below the smallest number that can be."""
+    if value is None:
+        return NOT_ESTIMABLE
+    marks = "".join(mark for mark, bound in shown.mark.items() if value < bound)
+    above = [written for bound, written in sorted(shown.above.items()) if value > bound]
+    smallest = 10.0**-shown.decimals
+    below = f"<{smallest:.{shown.decimals}f}" if value < smallest else fixed(value, shown.decimals)
+    return f"{above[-1] if above else below}{marks}"
 
 
 def decimals_of(decimals: Decimals, records: pd.DataFrame, positions: np.ndarray) -> int:

@@ -11,10 +11,12 @@ from transforms.errors import Fault
 from transforms.study import analyses
 from transforms.study.check_analyses import suggest
 from transforms.study.results import (
+    BESIDE,
     RESULTS,
     STATISTICS,
     Analysis,
     By,
+    Grouping,
     Listing,
     Output,
     PeakFigure,
@@ -124,10 +126,46 @@ class _Checker:
             if output.across not in {None, STATISTICS, *variables}:
                 problem = f"{output.across} is no by-variable of {analysis.id}"
                 yield Fault(file, f"{name}.across", problem, "Name one that all analyses have")
-            for line in output.cells:
-                yield from self.shown(file, f"{name}.cells", line.show, analysis)
+            if output.arrange != BESIDE:
+                for line in output.cells:
+                    yield from self.shown(file, f"{name}.cells", line.show, analysis)
+        if output.arrange == BESIDE:
+            yield from self.beside(file, f"{name}.cells", output)
+        if output.columns in results.groupings:
+            yield from self.compared(file, name, output, results.groupings[output.columns])
         if output.figure is not None:
             yield from self.figure(file, f"{name}.figure", output)
+
+    def beside(self, file: str, place: str, output: Output) -> Iterator[Fault]:
+        """Cells of analyses beside each other name an analysis and a statistic that it gives."""
+        known = {one.id: one for one in output.analyses}
+        for line in output.cells:
+            for named in FIELD.findall(line.show):
+                analysis, _, statistic = named.partition(".")
+                if analysis not in known:
+                    remedy = f"Write it as {{analysis.statistic}}; analyses: {', '.join(known)}"
+                    yield Fault(file, place, f"{named!r} names no analysis of this output", remedy)
+                else:
+                    yield from self.shown(file, place, f"{{{statistic}}}", known[analysis])
+
+    def compared(self, file: str, name: str, output: Output, grouping: Grouping) -> Iterator[Fault]:
+        """What needs groups that can be compared has them, and comparisons are columns of a table of groups."""
+        comparisons, groups = grouping.comparisons, {one.id for one in grouping.groups}
+        if comparisons and (output.kind != "table" or output.across):
+            problem = f"{output.columns} has comparisons, which stand in tables of groups in columns only"
+            yield Fault(file, f"{name}.columns", problem, "Name a grouping without them")
+        for analysis in output.analyses:
+            place = f"{name}.{analysis.id}"
+            if analysis.tested and not comparisons:
+                yield Fault(file, place, f"{output.columns} has no comparisons to test", "Add one to the grouping")
+            if analysis.tested == "fisher" and any(len(one.groups) != 2 for one in comparisons):
+                yield Fault(file, place, "fisher compares two groups", "Name a grouping with comparisons of two")
+            if analysis.whole and (grouping.divided_by is None or len(groups) < 2):
+                problem = f"{output.columns} has no groups told apart by the values of one variable"
+                yield Fault(file, place, problem, "Name a grouping that has them")
+            for by in analysis.by:
+                if by.of_group is not None and by.of_group not in groups:
+                    yield Fault(file, place, f"no group {by.of_group!r}", suggest(by.of_group, groups))
 
     def analysis(self, file: str, place: str, analysis: Analysis) -> Iterator[Fault]:
         results = self.results
@@ -148,7 +186,8 @@ class _Checker:
             yield from self.by(file, place, dataset, by)
         numbers = not isinstance(analysis, Listing)
         for variable in analysis.variables():
-            kinds = NUMBERS if numbers and variable != getattr(analysis, "factor", None) else ()
+            factors = (getattr(analysis, "factor", None), *getattr(analysis, "factors", ()))
+            kinds = NUMBERS if numbers and variable not in factors else ()
             yield from self.variable(file, place, dataset, variable, kinds)
         person_time = getattr(analysis, "person_time", None)
         for variable in analysis.subject_variables():
@@ -172,6 +211,8 @@ class _Checker:
 
     def by(self, file: str, place: str, dataset: str, by: By) -> Iterator[Fault]:
         yield from self.variable(file, place, dataset, by.variable)
+        if self.type_of(dataset, by.variable) in DATES:
+            yield Fault(file, place, f"{dataset}.{by.variable} is a date", "Name a variable with few values")
         if by.order:
             yield from self.variable(file, place, dataset, by.order, NUMBERS)
 

@@ -21,6 +21,7 @@ Where = dict[str, Test]
 Percent = Annotated[float, Field(gt=0, lt=1)]
 RESULTS = "results"
 STATISTICS = "statistics"
+BESIDE = "beside"
 LEVELS = 4
 """How many by-variables a result has at most."""
 
@@ -55,12 +56,21 @@ class Total(Frozen):
     label: str = "Total"
 
 
+class Comparison(Frozen):
+    """A column after the groups and the total that compares groups: a difference is the first less the second."""
+
+    id: str
+    label: str
+    groups: tuple[str, ...] = Field(min_length=2)
+
+
 class Grouping(Frozen):
-    """How subjects are divided: groups in the order of the columns, and the total where one is shown."""
+    """How subjects are divided: groups in the order of the columns, the total where one is shown, and comparisons."""
 
     label: str
     groups: tuple[SubjectGroup, ...] = ()
     total: Total | None = None
+    comparisons: tuple[Comparison, ...] = ()
 
     @model_validator(mode="after")
     def _something(self) -> Grouping:
@@ -69,12 +79,31 @@ class Grouping(Frozen):
             raise ValueError("has neither groups nor a total")
         if len({*ids}) < len(ids):
             raise ValueError("the id of a group stands twice")
+        unknown = {name for one in self.comparisons for name in one.groups} - {one.id for one in self.groups}
+        if unknown:
+            raise ValueError(f"comparisons: {', '.join(sorted(unknown))} is no group")
+        if self.comparisons and self.divided_by is None:
+            raise ValueError("comparisons need groups that are told apart by the values of one variable")
         return self
 
     @property
     def ids(self) -> tuple[str, ...]:
         """The ids of its columns, in their order."""
-        return (*(one.id for one in self.groups), *((self.total.id,) if self.total else ()))
+        whole = (self.total.id,) if self.total else ()
+        return (*(one.id for one in self.groups), *whole, *(one.id for one in self.comparisons))
+
+    @property
+    def divided_by(self) -> str | None:
+        """The one variable whose values tell the groups apart; None where there is no such variable."""
+        tests = [test for one in self.groups for test in one.where.items()]
+        one = len(tests) == len(self.groups) and len({name for name, _ in tests}) == 1
+        return tests[0][0] if one and all(test.one_of for _, test in tests) else None
+
+    def together(self, ids: Iterable[str]) -> Where:
+        """The condition on ADSL that a subject is in one of some groups; needs `divided_by`."""
+        wanted = {*ids}
+        tests = [test for one in self.groups if one.id in wanted for test in one.where.values()]
+        return {str(self.divided_by): Test.model_validate([value for test in tests for value in test.one_of or ()])}
 
 
 class By(Frozen):
@@ -82,8 +111,8 @@ class By(Frozen):
 
     `values` lists the values shown, with a label where it is another text, and shows one even where no record has it;
     a record with another value is a finding. Without it the values are those that occur, sorted by the variable
-    `order`, or by `sort: frequency`, the one most subjects have first; `labels` say how some are written. `missing`
-    labels the records without a value, which are a finding otherwise.
+    `order`, or by `sort: frequency`, the one most subjects have first (with `of_group`, most of that group); `labels`
+    say how some are written. `missing` labels the records without a value, which are a finding otherwise.
     """
 
     variable: str
@@ -91,6 +120,7 @@ class By(Frozen):
     labels: dict[str, str] = {}
     order: str | None = None
     sort: Literal["value", "frequency"] = "value"
+    of_group: str | None = None
     missing: str | None = None
 
     @model_validator(mode="before")
@@ -109,6 +139,8 @@ class By(Frozen):
     def _one_order(self) -> By:
         if self.values is not None and (self.order or self.labels or self.sort != "value"):
             raise ValueError("values are shown in the order and words written; remove order, sort and labels")
+        if self.of_group is not None and self.sort != "frequency":
+            raise ValueError("of_group says whose frequency sorts the values; add sort: frequency")
         return self
 
 
@@ -152,6 +184,17 @@ class Decimals(Frozen):
         return self
 
 
+class PValues(Frozen):
+    """How p-values are written: decimals, texts above some bounds, and a mark after those below a bound.
+
+    `{decimals: 3, above: {0.99: ">.99"}, mark: {"*": 0.15}}` writes `<0.001`, `0.012*`, `0.150` and `>.99`.
+    """
+
+    decimals: int = Field(default=4, ge=1, le=9)
+    above: dict[Percent, str] = {}
+    mark: dict[str, Percent] = {}
+
+
 class Line(Frozen):
     """A line or sub-column of a display: its label, and statistics in braces as `{n} ({pct})`."""
 
@@ -163,12 +206,16 @@ class Analysis(Frozen):
     """What all analyses say: the data, further conditions, by-variables, and the lines they are shown in.
 
     `population` replaces that of the output. A method with `many` gives one result for each record, and where it is
-    `divided` the total does not show again what stands in the groups.
+    `divided` the total does not show again what stands in the groups. A method adds `own_levels` of its own, such as a
+    time or a subject. One of the `whole` computes each column from the records of all groups, for comparisons too;
+    another fills the columns of comparisons where a `test` is named.
     """
 
     statistics: ClassVar[tuple[str, ...]] = ()
     many: ClassVar[bool] = False
     divided: ClassVar[bool] = True
+    own_levels: ClassVar[int] = 0
+    whole: ClassVar[bool] = False
 
     id: str
     label: str = ""
@@ -178,6 +225,7 @@ class Analysis(Frozen):
     population: str | None = None
     lines: tuple[Line, ...] = ()
     decimals: Decimals = Decimals()
+    p_values: PValues = PValues()
 
     @field_validator("lines", mode="before")
     @classmethod
@@ -190,6 +238,8 @@ class Analysis(Frozen):
     def _distinct(self) -> Analysis:
         if len({one.variable for one in self.by}) < len(self.by):
             raise ValueError("a by-variable stands twice")
+        if len(self.by) + self.own_levels > LEVELS:
+            raise ValueError(f"takes at most {LEVELS - self.own_levels} by-variables")
         return self
 
     def variables(self) -> tuple[str, ...]:
@@ -204,6 +254,12 @@ class Analysis(Frozen):
         """What stands for subjects without a record."""
         return ()
 
+    @property
+    def tested(self) -> str | None:
+        """The test between groups that is made, if any."""
+        found: str | None = getattr(self, "test", None)
+        return found
+
     def shown(self) -> tuple[Line, ...]:
         """The lines written, else those usual for the method."""
         return self.lines
@@ -214,19 +270,24 @@ class Count(Analysis):
 
     The percentage is of the population of the column, or with `denominator: data` of its subjects who have a record
     at all other levels than the last. `nested` counts at each by-variable and at all of them together. With `worst`
-    a subject counts once, at the highest value of that numeric variable; it is the last by-variable.
+    a subject counts once, at the highest value of that numeric variable; it is the last by-variable. A percentage has
+    `pct_decimals`; without decimals one above 0 and below 1 is `<1%`. The p of a comparison is by the `test`: `fisher`,
+    exact and two-sided, of subjects with and without a record, at each level; `chi_square`, of Pearson without
+    correction, of the subjects at the values of the by-variable.
     """
 
     statistics: ClassVar[tuple[str, ...]] = (
-        "n", "denominator", "pct", "events", "ci_low", "ci_high", "person_months", "rate",
+        "n", "denominator", "pct", "events", "ci_low", "ci_high", "person_months", "rate", "p",
     )  # fmt: skip
 
     method: Literal["count"]
     nested: bool = False
     denominator: Literal["population", "data"] = "population"
     worst: str | None = None
+    pct_decimals: int = Field(default=1, ge=0, le=9)
     confidence: Percent | None = None
     person_time: PersonTime | None = None
+    test: Literal["fisher", "chi_square"] | None = None
     absent: tuple[Absent, ...] = ()
     absent_level: str | None = None
 
@@ -234,12 +295,18 @@ class Count(Analysis):
     def _consistent(self) -> Count:
         if self.worst and (not self.by or self.by[-1].variable != self.worst):
             raise ValueError("worst is the last by-variable")
+        if self.denominator == "data" and not self.by:
+            raise ValueError("denominator: data needs a by-variable, the last of which is a part of the others")
         if self.absent and not 1 <= len(self.by) <= 2:
             raise ValueError("absent needs one by-variable, or a baseline and one")
         if self.absent and len(self.by) == 2 and not self.absent_level:
             raise ValueError("absent_level says the variable of ADSL that the first by-variable is for such subjects")
         if self.absent and self.by[-1].values is None:
             raise ValueError("absent needs the values of its by-variable written out")
+        if self.test and (self.worst or self.absent or self.denominator != "population"):
+            raise ValueError("a test goes without worst, absent and denominator")
+        if self.test == "chi_square" and (self.nested or len(self.by) != 1):
+            raise ValueError("chi_square compares the values of one by-variable")
         return self
 
     def variables(self) -> tuple[str, ...]:
@@ -264,11 +331,12 @@ class Summary(Analysis):
     """Summary statistics of a numeric variable, with the t-interval of its mean.
 
     Decimals: as collected for minimum and maximum, one more for mean, interval and quartiles, two more for the standard
-    deviation; `precision` says otherwise. Quartiles are averages of the two middle values where there are two.
+    deviation; `precision` says otherwise. Quartiles are averages of the two middle values where there are two. The p of
+    a comparison is by the `test`: `anova`, one-way analysis of variance.
     """
 
     statistics: ClassVar[tuple[str, ...]] = (
-        "n", "mean", "sd", "median", "q1", "q3", "min", "max", "ci_low", "ci_high",
+        "n", "mean", "sd", "median", "q1", "q3", "min", "max", "ci_low", "ci_high", "p",
     )  # fmt: skip
     extra: ClassVar[Mapping[str, int]] = {"sd": 2, "min": 0, "max": 0}
 
@@ -276,6 +344,7 @@ class Summary(Analysis):
     variable: str
     confidence: Percent = 0.95
     precision: dict[str, int] = {}
+    test: Literal["anova"] | None = None
     absent: tuple[Absent, ...] = ()
 
     @model_validator(mode="after")
@@ -287,6 +356,8 @@ class Summary(Analysis):
             raise ValueError("absent: say the value that is taken")
         if self.absent and self.by:
             raise ValueError("absent goes without by-variables")
+        if self.absent and self.test:
+            raise ValueError("a test goes without absent")
         return self
 
     def variables(self) -> tuple[str, ...]:
@@ -352,6 +423,8 @@ class SurvivalAt(_TimeToEvent):
         "known", "alive", "alive_pct", "alive_low", "alive_high",
     )  # fmt: skip
 
+    own_levels: ClassVar[int] = 1
+
     method: Literal["survival_at"]
     times: dict[str, str] = Field(min_length=1)
 
@@ -378,6 +451,8 @@ class SurvivalCurve(_TimeToEvent):
     statistics: ClassVar[tuple[str, ...]] = ("survival", "ci_low", "ci_high", "at_risk", "censored")
     many: ClassVar[bool] = True
     divided: ClassVar[bool] = False
+
+    own_levels: ClassVar[int] = 1
 
     method: Literal["survival_curve"]
     at_risk: tuple[float, ...] = Field(min_length=1)
@@ -416,6 +491,8 @@ class RepeatedMeasures(Analysis):
 
     statistics: ClassVar[tuple[str, ...]] = ("n", "estimate", "se", "ci_low", "ci_high")
 
+    own_levels: ClassVar[int] = 1
+
     method: Literal["repeated_measures"]
     variable: str
     baseline: str
@@ -437,11 +514,47 @@ class RepeatedMeasures(Analysis):
         )
 
 
+class Covariance(Analysis):
+    """Analysis of covariance: a linear model of a variable with the groups, further factors and covariates.
+
+    In the column of a group its least-squares mean, levels of factors weighing the same and covariates at their mean;
+    in a comparison of two groups the difference of theirs, its interval and p; in one of more groups, where `dose`
+    names the variable that has the dose as a number, slope and p of the model with that number in place of the groups.
+    """
+
+    statistics: ClassVar[tuple[str, ...]] = (
+        "n", "lsmean", "lsmean_se", "difference", "se", "ci_low", "ci_high", "slope", "slope_se", "p",
+    )  # fmt: skip
+    whole: ClassVar[bool] = True
+
+    method: Literal["covariance"]
+    variable: str
+    factors: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
+    dose: str | None = None
+    confidence: Percent = 0.95
+
+    def variables(self) -> tuple[str, ...]:
+        """The variables of its dataset."""
+        return (self.variable, *self.factors, *self.covariates, *((self.dose,) if self.dose else ()))
+
+    def shown(self) -> tuple[Line, ...]:
+        """Its lines."""
+        percent = f"{100 * self.confidence:g}%"
+        return self.lines or (
+            Line(label="LS mean, difference (SE)", show="{lsmean}{difference} ({lsmean_se}{se})"),
+            Line(label=f"{percent} CI of difference", show="({ci_low}, {ci_high})"),
+            Line(label="p", show="{p}"),
+        )
+
+
 class Extreme(Analysis):
     """The largest or smallest value of a variable of each subject."""
 
     statistics: ClassVar[tuple[str, ...]] = ("value",)
     many: ClassVar[bool] = True
+
+    own_levels: ClassVar[int] = 1
 
     method: Literal["extreme"]
     variable: str
@@ -489,7 +602,16 @@ class Listing(Analysis):
 
 
 AnyAnalysis = Annotated[
-    Count | Summary | TimeToEvent | SurvivalAt | SurvivalCurve | SignedRank | RepeatedMeasures | Extreme | Listing,
+    Count
+    | Summary
+    | TimeToEvent
+    | SurvivalAt
+    | SurvivalCurve
+    | SignedRank
+    | RepeatedMeasures
+    | Covariance
+    | Extreme
+    | Listing,
     Field(discriminator="method"),
 ]
 METHODS: Mapping[str, type[Analysis]] = {
@@ -500,6 +622,7 @@ METHODS: Mapping[str, type[Analysis]] = {
     "survival_curve": SurvivalCurve,
     "signed_rank": SignedRank,
     "repeated_measures": RepeatedMeasures,
+    "covariance": Covariance,
     "extreme": Extreme,
     "listing": Listing,
 }
@@ -613,10 +736,12 @@ AnyFigure = Annotated[
 class Output(Frozen):
     """A table, listing or figure: its words, its population and columns, and its analyses in the order of rows.
 
-    `defaults` are written into every analysis that does not say otherwise. `cells` are sub-columns of each column.
+    `defaults` are written into every analysis that does not say otherwise, and with `like: id` what an analysis before
+    it says. `cells` are sub-columns of each column.
     With `across`, the values of that by-variable are the columns and the groups go to the rows; with
     `across: statistics` the cells are. With `arrange: levels` the analyses follow each other within each value of their
-    by-variables.
+    by-variables; with `arrange: beside` they stand beside each other in one row, and the cells name statistics of them
+    as `{analysis.statistic}`.
     """
 
     kind: Literal["table", "listing", "figure"] = "table"
@@ -628,19 +753,29 @@ class Output(Frozen):
     footnotes: tuple[str, ...] = ()
     cells: tuple[Line, ...] = ()
     across: str | None = None
-    arrange: Literal["analyses", "levels"] = "analyses"
+    arrange: Literal["analyses", "levels", "beside"] = "analyses"
     landscape: bool = True
     analyses: tuple[AnyAnalysis, ...] = Field(min_length=1)
     figure: AnyFigure | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _with_defaults(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping) or not isinstance(value.get("defaults"), Mapping):
+    def _written_out(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not isinstance(value.get("analyses"), list):
             return value
-        analyses = value.get("analyses")
-        if isinstance(analyses, list):
-            analyses = [{**value["defaults"], **one} if isinstance(one, Mapping) else one for one in analyses]
+        shared = value.get("defaults")
+        defaults = shared if isinstance(shared, Mapping) else {}
+        whole: dict[str, Mapping[str, Any]] = {}
+        analyses = []
+        for one in value["analyses"]:
+            if isinstance(one, Mapping):
+                model = one.get("like")
+                if model is not None and model not in whole:
+                    raise ValueError(f"like: {model} is no analysis before {one.get('id')}")
+                own = {key: item for key, item in one.items() if key != "like"}
+                one = {**defaults, **whole.get(str(model), {}), **own}
+                whole[str(one.get("id"))] = one
+            analyses.append(one)
         return {**{key: item for key, item in value.items() if key != "defaults"}, "analyses": analyses}
 
     @model_validator(mode="after")
@@ -657,6 +792,9 @@ class Output(Frozen):
             raise ValueError("a table takes no analysis that gives one result for each record; write a listing")
         if self.across == STATISTICS and not self.cells:
             raise ValueError("across: statistics needs cells, which are its columns")
+        levels = {tuple(by.variable for by in one.by) for one in self.analyses}
+        if self.arrange == BESIDE and (not self.cells or self.across or len(levels) > 1):
+            raise ValueError("arrange: beside needs cells, and analyses by the same variables; it goes without across")
         return self
 
 

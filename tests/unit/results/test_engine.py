@@ -133,6 +133,28 @@ def test_everyone_stands_in_a_shift_table_once() -> None:
         assert sum(values(found, "n", group).values()) == size
 
 
+def test_a_subject_without_record_and_without_a_listed_level_is_told() -> None:
+    """X-4 and X-7 have no value at month 1 and were B and C before; C is not listed."""
+    shift = {
+        "id": "shift",
+        "method": "count",
+        "data": "ADEFF",
+        "where": {"AVISIT": "Month 1"},
+        "absent_level": "BASECL",
+        "by": [
+            {"variable": "BCLASS", "values": ["A", "B"]},
+            {"variable": "CLASS", "values": ["A", "B", "C", "Missing"]},
+        ],
+        "absent": [{"label": "Missing"}],
+    }
+    found = made(shift)
+    assert values(found, "n", "TOTAL")["B", "Missing"] == 2
+    assert {(one.dataset, one.variable, one.value, len(one.records)) for one in found.not_shown} == {
+        ("ADEFF", "BCLASS", "C", 1),
+        ("ADSL", "BASECL", "C", 1),
+    }
+
+
 def test_summary_of_a_change() -> None:
     """By hand: 2 and -3 in A, 4 and 0 in B; one value has no deviation."""
     found = made({"id": "chg", "method": "summary", "data": "ADEFF", "variable": "CHG", "by": ["AVISIT"]})
@@ -179,6 +201,14 @@ def test_survival_at_a_time() -> None:
         ("TOTAL", "Day 30"): pytest.approx(100 * 5 / 6 * 4 / 5),
     }
     assert values(found, "known", "B") == {("Day 30",): 2}
+
+
+def test_what_is_not_known_of_the_observation_is_noted() -> None:
+    timed = {**COUNT, "person_time": {"start": "TRTSDT", "end": ["DTHDT"]}}
+    found = made(timed)
+    assert values(found, "person_months")["A",] == pytest.approx(21 / 30.4375)
+    notes = {row["group_id"]: row["note"] for row in found.results.to_pylist() if row["statistic"] == "person_months"}
+    assert notes["A"] == "3 subjects whose observation is not known add no time"
 
 
 def test_two_records_of_a_subject_are_no_survival_time() -> None:

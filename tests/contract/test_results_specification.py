@@ -1,0 +1,120 @@
+"""Outputs that cannot be made are refused before a run, every fault at once with file, place and remedy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from transforms.errors import ConfigurationError, Fault
+from transforms.study import Study
+
+STUDY = Path(__file__).resolve().parents[2] / "cdisc_mappings" / "ucmsc_dac"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(STUDY, tmp_path / STUDY.name))
+
+
+def faults(folder: Path) -> list[Fault]:
+    with pytest.raises(ConfigurationError) as caught:
+        Study.load(folder)
+    return list(caught.value.faults)
+
+
+def change(folder: Path, name: str, *pairs: tuple[str, str]) -> None:
+    path = folder / "results" / name
+    content = path.read_text(encoding="utf-8")
+    for old, new in pairs:
+        assert old in content, old
+        content = content.replace(old, new, 1)
+    path.write_text(content, encoding="utf-8")
+
+
+def test_what_does_not_fit_the_datasets_is_told_at_once(folder: Path) -> None:
+    change(
+        folder,
+        "shared.yml",
+        ("where: {SAFFL: Y}}", "where: {SAFFLL: Y}}"),
+        ("where: {TRT01AN: 1}}", "where: {TRT01AN: ONE}}"),
+        ("{dataset: ADAE, label: Dose-limiting", "{dataset: ADAF, label: Dose-limiting"),
+    )
+    change(
+        folder,
+        "safety.yml",
+        (
+            "population: SAFETY\n    columns: ACTUAL\n    rows: Adverse",
+            "population: SAFE\n    columns: ACTUL\n    rows: Adverse",
+        ),
+        ("{start: TRTSDT, end: [DTHDT", "{start: AGE, end: [DTHDT"),
+        ('"({ci_low}, {ci_high})"', '"({ci_lo}, {ci_high})"'),
+        ("{id: any, label: Any adverse event}", "{id: any, label: Any adverse event, data: EMERGNT}"),
+    )
+    change(
+        folder,
+        "efficacy.yml",
+        (
+            "variable: CHG, by: [{variable: PARAM, order: PARAMN}",
+            "variable: AVALC, by: [{variable: PARAM, order: AVISIT}",
+        ),
+        ("across: AVALC", "across: AVALCC"),
+        ("{label: Dead, where: {LDDTHELD: {at_most: 60}}}", "{label: Deceased, where: {LDDTHELD: {at_most: 60}}}"),
+        ("curve: curve", "curve: curves"),
+        ("x_variable: ADYLD", "x_variable: ADY"),
+    )
+    found = [(one.file, one.place, one.problem, one.remedy) for one in faults(folder)]
+    expected = {
+        ("results/shared.yml", "SAFETY"): ("ADSL has no variable 'SAFFLL'", "Did you mean SAFFL?"),
+        ("results/shared.yml", "ACTUAL.UC05"): ("ADSL.TRT01AN is a number and compared with a text", "Write numbers"),
+        ("results/shared.yml", "TOXICITY"): ("no dataset 'ADAF'", "Did you mean"),
+        ("results/safety.yml", "T14.3.1.population"): ("no analysis set 'SAFE'", "SAFETY"),
+        ("results/safety.yml", "T14.3.1.columns"): ("no grouping 'ACTUL'", "Did you mean ACTUAL?"),
+        ("results/safety.yml", "T14.3.1.any"): ("no data subset or dataset 'EMERGNT'", "Did you mean EMERGENT?"),
+        ("results/safety.yml", "T14.3.1.serious"): ("ADSL.AGE is", "Name a date"),
+        ("results/efficacy.yml", "T14.2.1.change"): ("ADEFF.", "Name a number"),
+        ("results/efficacy.yml", "T14.2.3.2.across"): ("AVALCC is no by-variable of", "Name one"),
+        ("results/efficacy.yml", "T14.2.3.2.month_1.absent"): ("'Deceased' is not among the values", "Known: A, B"),
+        ("results/efficacy.yml", "F14.2.1.figure"): ("no analysis 'curves'", "Did you mean curve?"),
+        ("results/efficacy.yml", "F14.2.2.figure"): ("ADY is no column of scores", "Did you mean ADYLD?"),
+    }
+    expected["results/safety.yml", "T14.3.1.fatal"] = ("count gives no statistic 'ci_lo'", "ci_low")
+    for (file, place), (problem, remedy) in expected.items():
+        fitting = [one for one in found if one[:2] == (file, place) and problem in one[2] and remedy in one[3]]
+        assert fitting, (file, place, [one for one in found if one[0] == file])
+    assert not [one for one in found if one[1] == "T14.3.2.any"], "what is right has no fault"
+
+
+def test_what_is_written_wrong_is_told_with_its_place(folder: Path) -> None:
+    change(
+        folder,
+        "safety.yml",
+        ("worst: ATOXGRN", "worst: ATOXGRM"),
+        ("kind: listing", "kind: lists"),
+        ("method: listing", "method: listings"),
+    )
+    change(folder, "laboratory.yml", ("across: ANRIND", "acros: ANRIND"))
+    change(folder, "subjects.yml", ("population: ENROLLED\n    columns: PLANNED", "population: ENROLLED"))
+    problems = {(one.file, one.problem) for one in faults(folder)}
+    text = "\n".join(f"{file}: {problem}" for file, problem in sorted(problems))
+    assert "results/safety.yml: worst is the last by-variable" in text
+    assert "results/laboratory.yml: unknown key 'acros'" in text
+    assert "results/subjects.yml: 'columns' is missing" in text
+    assert "results/safety.yml: input should be 'table', 'listing' or 'figure'" in text
+    assert "listings" in text
+    assert not any("no analysis set" in problem for _, problem in problems), "a fault that only follows from another"
+
+
+def test_a_name_stands_in_one_file(folder: Path) -> None:
+    (folder / "results" / "other.yml").write_text("analysis_sets:\n  SAFETY: {label: Again}\n", encoding="utf-8")
+    (fault,) = faults(folder)
+    assert (fault.file, fault.place) == ("results/shared.yml", "analysis_sets.SAFETY")
+    assert "is also in results/other.yml" in fault.problem
+
+
+def test_outputs_are_hashed_into_the_specification(folder: Path) -> None:
+    before = Study.load(folder)
+    assert "results/safety.yml" in before.specification_files
+    change(folder, "safety.yml", ("title: Deaths", "title: Deaths and Their Causes"))
+    assert Study.load(folder).specification_hash != before.specification_hash

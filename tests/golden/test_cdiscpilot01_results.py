@@ -1,0 +1,291 @@
+"""The pilot's tables against those of the published study report, and against a second route from SDTM.
+
+Outside sources: tables 14-1.01, 14-2.01 and 14-3.01 of the study report published with the pilot data, and counts of
+the published data (how many rows and cells tables 14-5.01 and 14-6.01 have, in how many every record is numeric).
+Where nothing published is at hand, the cells are computed here once more in plain pandas from SDTM, without Cairn's
+algorithms: rounding by decimal arithmetic, Fisher's test by counting tables, survival by its product.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+GROUPS = {"Placebo": "PBO", "Xanomeline Low Dose": "LOW", "Xanomeline High Dose": "HIGH"}
+SIZES = {"PBO": 86, "LOW": 84, "HIGH": 84}
+WEEKS = {1: 0, 4: 2, 5: 4, 7: 6, 8: 8, 9: 12, 10: 16, 11: 20, 12: 24, 13: 26}
+MORPHOLOGY = ["ANISO", "MACROCY", "MICROCY", "POIKILO", "POLYCHR"]
+Levels = tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def results(snapshot: Path) -> pd.DataFrame:
+    return pq.read_table(snapshot / "results" / "analysis_results.parquet").to_pandas()
+
+
+@pytest.fixture(scope="module")
+def outputs(snapshot: Path) -> dict[str, dict[str, Any]]:
+    table = pq.read_table(snapshot / "results" / "analysis_outputs.parquet")
+    return {row["output_id"]: row for row in table.to_pylist()}
+
+
+def cells(
+    results: pd.DataFrame, output: str, analysis: str, column: str = "text"
+) -> dict[tuple[str, Levels, str], object]:
+    """Texts or values of an analysis by group, levels and statistic."""
+    rows = results[(results["output_id"] == output) & (results["analysis_id"] == analysis)]
+    levels = [rows[f"level_{n}"].where(rows[f"level_{n}_variable"] != "", None) for n in range(1, 5)]
+    paths = [tuple(one for one in path if isinstance(one, str)) for path in zip(*levels, strict=True)]
+    return dict(zip(zip(rows["group_id"], paths, rows["statistic"], strict=True), rows[column], strict=True))
+
+
+def shown(results: pd.DataFrame, output: str, analysis: str, template: str) -> list[str]:
+    """A line of an analysis without levels in the three groups, and the total where there is one."""
+    found = cells(results, output, analysis)
+    lines = []
+    for group in (*SIZES, "TOTAL"):
+        texts = {statistic: text for (own, path, statistic), text in found.items() if own == group and not path}
+        if texts:
+            lines.append(template.format(**texts))
+    return lines
+
+
+def rounded(value: float, decimals: int) -> str:
+    """Halves away from zero on the value at nine decimals, never a negative zero."""
+    exact = Decimal(f"{value:.15g}").quantize(Decimal(1).scaleb(-9), rounding=ROUND_HALF_UP)
+    text = str(exact.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP))
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+class TestPopulations:
+    @pytest.mark.parametrize(
+        ("analysis", "expected"),
+        [
+            ("itt", ["86 (100%)", "84 (100%)", "84 (100%)", "254 (100%)"]),
+            ("safety", ["86 (100%)", "84 (100%)", "84 (100%)", "254 (100%)"]),
+            ("efficacy", ["79 (92%)", "81 (96%)", "74 (88%)", "234 (92%)"]),
+            ("week_24", ["60 (70%)", "28 (33%)", "30 (36%)", "118 (46%)"]),
+            ("study", ["58 (67%)", "25 (30%)", "27 (32%)", "110 (43%)"]),
+        ],
+    )
+    def test_table_14_1_01(self, results: pd.DataFrame, analysis: str, expected: list[str]) -> None:
+        assert shown(results, "T14-1.01", analysis, "{n} ({pct})") == expected
+
+
+class TestDemography:
+    @pytest.mark.parametrize(
+        ("analysis", "means", "deviations"),
+        [
+            ("age", ["75.2", "75.7", "74.4"], ["8.59", "8.29", "7.89"]),
+            ("mmse", ["18.0", "17.9", "18.5"], ["4.27", "4.22", "4.16"]),
+            ("weight", ["62.8", "67.3", "70.0"], ["12.77", "14.12", "14.65"]),
+            ("height", ["162.6", "163.4", "165.8"], ["11.52", "10.42", "10.13"]),
+            ("bmi", ["23.6", "25.1", "25.3"], ["3.67", "4.27", "4.16"]),
+        ],
+    )
+    def test_table_14_2_01(self, results: pd.DataFrame, analysis: str, means: list[str], deviations: list[str]) -> None:
+        assert shown(results, "T14-2.01", analysis, "{mean}")[:3] == means
+        assert shown(results, "T14-2.01", analysis, "{sd}")[:3] == deviations
+
+    def test_p_values_by_their_formulas(self, results: pd.DataFrame, data: dict[str, pd.DataFrame]) -> None:
+        """With two degrees of freedom between groups both tail areas are elementary: exp(-x/2), and a power of a ratio."""
+        adsl = data["ADSL"]
+        table = pd.crosstab(adsl["SEX"], adsl["TRT01P"]).to_numpy(dtype=float)
+        expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / table.sum()
+        p = math.exp(-((table - expected) ** 2 / expected).sum() / 2)
+        assert cells(results, "T14-2.01", "sex", "value")["P", (), "p"] == pytest.approx(p)
+        assert cells(results, "T14-2.01", "sex")["P", (), "p"] == rounded(p, 4)
+        groups = [one["AGE"].to_numpy() for _, one in adsl.groupby("TRT01P", observed=True)]
+        within = sum(((one - one.mean()) ** 2).sum() for one in groups)
+        total = ((adsl["AGE"] - adsl["AGE"].mean()) ** 2).sum()
+        # With two degrees of freedom above, P(F > f) = (1 + 2f/d)^(-d/2) = (within/total)^(d/2).
+        p = (within / total) ** ((len(adsl) - 3) / 2)
+        assert cells(results, "T14-2.01", "age", "value")["P", (), "p"] == pytest.approx(p)
+
+    def test_what_needs_other_extracts_is_said(self, outputs: dict[str, dict[str, Any]]) -> None:
+        notes = " ".join(outputs["T14-2.01"]["footnotes"])
+        assert "SC" in notes
+        assert "MH" in notes
+        assert "Hispanic" in notes
+
+
+class TestAdasCog:
+    """Table 14-3.01 of the study report, every cell."""
+
+    @pytest.mark.parametrize(
+        ("analysis", "means", "medians"),
+        [
+            ("baseline", "24.1 (12.19), 24.4 (12.92), 21.3 (11.74)", "21.0 (5;61), 21.0 (5;57), 18.0 (3;57)"),
+            ("value", "26.7 (13.79), 26.4 (13.18), 22.8 (12.48)", "24.0 (5;62), 25.0 (6;62), 20.0 (3;62)"),
+            ("change", "2.5 (5.80), 2.0 (5.55), 1.5 (4.26)", "2.0 (-11;16), 2.0 (-11;17), 1.0 (-7;13)"),
+        ],
+    )
+    def test_descriptive(self, results: pd.DataFrame, analysis: str, means: str, medians: str) -> None:
+        assert shown(results, "T14-3.01", analysis, "{n}") == ["79", "81", "74"]
+        assert shown(results, "T14-3.01", analysis, "{mean} ({sd})") == means.split(", ")
+        assert shown(results, "T14-3.01", analysis, "{median} ({min};{max})") == medians.split(", ")
+
+    @pytest.mark.parametrize(
+        ("comparison", "difference", "interval", "p"),
+        [
+            ("LOW_PBO", "-0.5 (0.82)", "(-2.1;1.1)", "0.569"),
+            ("HIGH_PBO", "-1.0 (0.84)", "(-2.7;0.7)", "0.233"),
+            ("HIGH_LOW", "-0.5 (0.84)", "(-2.2;1.1)", "0.520"),
+        ],
+    )
+    def test_pairwise(self, results: pd.DataFrame, comparison: str, difference: str, interval: str, p: str) -> None:
+        found = cells(results, "T14-3.01", "model")
+        own = {statistic: text for (group, _, statistic), text in found.items() if group == comparison}
+        assert f"{own['difference']} ({own['se']})" == difference
+        assert f"({own['ci_low']};{own['ci_high']})" == interval
+        assert own["p"] == p
+
+    def test_dose_response(self, results: pd.DataFrame) -> None:
+        assert cells(results, "T14-3.01", "model")["DOSE", (), "p"] == "0.245"
+
+
+class TestAdverseEvents:
+    @pytest.fixture(scope="class")
+    def events(self, data: dict[str, pd.DataFrame]) -> pd.DataFrame:
+        """Treatment-emergent events from AE and DM alone."""
+        ae = data["AE"].merge(data["DM"][["USUBJID", "ARM", "RFXSTDTC"]], on="USUBJID")
+        start, end, first = (ae[name].astype(object) for name in ("AESTDTC", "AEENDTC", "RFXSTDTC"))
+        full = start.str.len() == 10
+        undated = start.isna() & end.notna() & (end >= first)
+        kept = (full & (start >= first)) | undated
+        assert (int((full & (start >= first)).sum()), int(undated.sum()), int(start.isna().sum())) == (1120, 4, 15)
+        return ae[kept].assign(group=ae["ARM"].astype(str).map(GROUPS))
+
+    def test_every_cell_by_a_second_route(self, results: pd.DataFrame, events: pd.DataFrame) -> None:
+        found = cells(results, "T14-5.01", "any", "value")
+        texts = cells(results, "T14-5.01", "any")
+        expected: dict[Levels, pd.DataFrame] = {(): events}
+        expected |= {(str(key),): own for key, own in events.groupby("AEBODSYS", observed=True)}
+        expected |= {(str(a), str(b)): own for (a, b), own in events.groupby(["AEBODSYS", "AEDECOD"], observed=True)}
+        assert {path for _, path, _ in found} == {*expected}
+        for path, own in expected.items():
+            n = {group: own.loc[own["group"] == group, "USUBJID"].nunique() for group in SIZES}
+            for group, size in SIZES.items():
+                assert found[group, path, "n"] == n[group], (path, group)
+                assert found[group, path, "events"] == (own["group"] == group).sum(), (path, group)
+                share = f"{rounded(100 * n[group] / size, 1)}%" if n[group] else ""
+                assert texts[group, path, "pct"] == share
+            for comparison, group in (("LOW_PBO", "LOW"), ("HIGH_PBO", "HIGH")):
+                assert texts[comparison, path, "p"] == fisher_text(n[group], SIZES[group], n["PBO"], SIZES["PBO"]), path
+
+    def test_rows_and_their_order(self, results: pd.DataFrame, events: pd.DataFrame) -> None:
+        """The published table has 254 rows: it takes two more events without a date, one of a term of its own."""
+        rows = results[(results["output_id"] == "T14-5.01") & (results["analysis_id"] == "any")]
+        high = rows[(rows["group_id"] == "HIGH") & (rows["statistic"] == "n")].sort_values("row_order")
+        assert len(high) == 253
+        assert high["level_1"].iloc[0] == ""
+        systems = high.loc[(high["level_1"] != "") & (high["level_2"] == ""), "level_1"].tolist()
+        assert len(systems) == 23
+        assert systems == sorted(systems)
+        for system in systems:
+            terms = high[(high["level_1"] == system) & (high["level_2"] != "")]
+            ranked = sorted(zip(-terms["value"], terms["level_2"], strict=True))
+            assert [name for _, name in ranked] == terms["level_2"].tolist()
+
+    def test_footnotes_name_the_rule_for_events_without_a_date(self, outputs: dict[str, dict[str, Any]]) -> None:
+        for output in ("T14-5.01", "T14-5.02"):
+            notes = " ".join(outputs[output]["footnotes"])
+            assert "15 events have no start date" in notes
+
+
+def fisher_text(a: int, m: int, b: int, n: int) -> str:
+    """Fisher's two-sided p by counting tables of the same margins, as the report writes it."""
+    if a + b == 0:
+        return ""
+    ways = {x: math.comb(m, x) * math.comb(n, a + b - x) for x in range(max(0, a + b - n), min(m, a + b) + 1)}
+    p = sum(one for one in ways.values() if one <= ways[a]) / sum(ways.values())
+    if p > 0.99:
+        return ">.99"
+    return ("<0.001" if p < 0.001 else rounded(p, 3)) + ("*" if p < 0.15 else "")
+
+
+class TestLaboratory:
+    @pytest.fixture(scope="class")
+    def tabled(self, data: dict[str, pd.DataFrame]) -> pd.DataFrame:
+        """Records of table 14-6.01 from LB and DM alone, the last one of treatment standing twice."""
+        lb = data["LB"].merge(data["DM"][["USUBJID", "ARM"]].dropna(), on="USUBJID")
+        lb = lb[lb["LBCAT"].isin(["CHEMISTRY", "HEMATOLOGY"]) & ~lb["LBTESTCD"].isin(MORPHOLOGY)]
+        lb = lb[lb["VISITNUM"].isin(WEEKS)].assign(week=lambda one: one["VISITNUM"].map(WEEKS))
+        for name in ("USUBJID", "LBTESTCD", "ARM"):
+            lb[name] = lb[name].astype(str)
+        keys = ["USUBJID", "LBTESTCD"]
+        base = lb[lb["week"] == 0].set_index(keys)["LBSTRESN"]
+        lb["change"] = lb["LBSTRESN"] - pd.MultiIndex.from_frame(lb[keys]).map(base.to_dict()).to_numpy(dtype=float)
+        lb.loc[lb["week"] == 0, "change"] = np.nan
+        last = lb[lb["week"].between(2, 24)].sort_values("week").groupby(keys).tail(1)
+        return pd.concat([lb, last.assign(week=99)]).assign(group=lambda one: one["ARM"].map(GROUPS))
+
+    def test_every_cell_by_a_second_route(
+        self, results: pd.DataFrame, data: dict[str, pd.DataFrame], tabled: pd.DataFrame
+    ) -> None:
+        adlb = data["ADLB"]
+        weeks = dict(zip(adlb["AVISIT"].astype(str), adlb["AVISITN"], strict=True))
+        codes = dict(zip(adlb["PARAM"].astype(str), adlb["PARAMCD"].astype(str), strict=True))
+        parts = {name: cells(results, "T14-6.01", name) for name in ("records", "value", "change")}
+        found = {}
+        for group, path, statistic in parts["records"]:
+            if statistic == "events":
+                _, param, visit = path
+                texts = [parts["records"][group, path, "events"]]
+                texts += [parts[one][group, path, which] for one in ("value", "change") for which in ("mean", "sd")]
+                found[group, codes[param], int(weeks[visit])] = texts
+        assert len(found) == 990
+        numeric, differing = 0, []
+        for key, own in tabled.groupby(["group", "LBTESTCD", "week"]):
+            expected = [str(len(own))]
+            numeric += int(own["LBSTRESN"].notna().all())
+            for values in (own["LBSTRESN"].dropna(), own["change"].dropna()):
+                blank = ["", ""] if not len(values) else [rounded(values.mean(), 1), "NE"]
+                expected += [rounded(values.mean(), 1), rounded(values.std(), 2)] if len(values) > 1 else blank
+            if found.pop(key) != expected:
+                differing.append((key, expected))
+        assert not found
+        assert not differing
+        assert numeric == 983
+
+    def test_both_categories_by_letter(self, results: pd.DataFrame) -> None:
+        rows = results[(results["output_id"] == "T14-6.01") & (results["analysis_id"] == "records")]
+        order = rows.sort_values("row_order")[["level_1", "level_2"]].drop_duplicates()
+        assert order["level_1"].value_counts().to_dict() == {"CHEM": 18, "HEMA": 12}
+        assert order.to_numpy().tolist() == sorted(order.to_numpy().tolist())
+
+
+class TestDermatologicEvents:
+    def test_survival_by_its_product(self, results: pd.DataFrame, data: dict[str, pd.DataFrame]) -> None:
+        found = cells(results, "T14-5.03", "free", "value")
+        for arm, group in GROUPS.items():
+            own = data["ADTTE"][data["ADTTE"]["TRTP"] == arm]
+            days, event = own["AVAL"].to_numpy(), own["CNSR"].to_numpy() == 0
+            for day in (28, 56, 84, 112, 140, 168):
+                survival = 1.0
+                for time in sorted({*days[event & (days <= day)]}):
+                    survival *= 1 - (event & (days == time)).sum() / (days >= time).sum()
+                assert found[group, (str(day),), "survival"] == pytest.approx(100 * survival)
+                assert found[group, (str(day),), "at_risk"] == (days >= day).sum()
+
+    def test_events_and_the_figure(self, results: pd.DataFrame, outputs: dict[str, dict[str, Any]]) -> None:
+        """Events by arm counted in the published ADTTE rules: the first dermatologic event of each subject."""
+        assert shown(results, "T14-5.03", "time", "{events}") == ["29", "62", "61"]
+        rows = results[(results["output_id"] == "F14-5.03") & (results["analysis_id"] == "curve")]
+        zero = rows[(rows["level_1"] == "0") & (rows["statistic"] == "at_risk")]
+        assert dict(zip(zero["group_id"], zero["value"], strict=True)) == SIZES
+        assert json.loads(str(outputs["F14-5.03"]["display"]))["figure"]["kind"] == "survival"
+
+
+def test_every_record_is_shown(snapshot: Path) -> None:
+    """No output leaves out a record for a level that is not listed."""
+    findings = pq.read_table(snapshot / "findings.parquet", columns=["rule_id"]).to_pylist()
+    assert not [one for one in findings if one["rule_id"] == "result_not_shown"]

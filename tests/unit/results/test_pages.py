@@ -1,0 +1,201 @@
+"""Pages of hand-made results: what stands where, what is escaped, the same bytes twice, Chinese text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.results.hand_made import made
+from transforms.reporting import fonts
+from transforms.reporting.figures import drawn
+from transforms.reporting.fonts import FontMissingError, families
+from transforms.reporting.layout import Facts, Page, filled, pages_of
+from transforms.reporting.tables import html_page, index_page, rtf_page
+
+FACTS = Facts("x", "A study", "0123456789abcdef0123", "2024-12-31", "SYNTHETIC")
+COUNT = {"id": "any", "label": "Any event", "method": "count", "data": "EMERGENT"}
+CURVE = {"id": "curve", "method": "survival_curve", "data": "ADTTE", "at_risk": [0, 10, 20, 30]}
+
+
+def page(*analyses: dict[str, Any], **output: Any) -> Page:
+    found = made(*analyses, **output)
+    return next(pages_of(found.outputs, found.results))
+
+
+def shown(one: Page) -> list[tuple[str, int, tuple[str, ...]]]:
+    return [(row.label, row.depth, row.cells) for row in one.rows]
+
+
+def figure(label: str = "Alive (%)") -> Page:
+    about = {
+        "kind": "survival",
+        "curve": "curve",
+        "x": {"label": "Days", "marks": [0, 10, 20, 30]},
+        "y": {"label": label},
+    }
+    return page(CURVE, kind="figure", figure=about)
+
+
+@pytest.mark.parametrize(
+    ("template", "texts", "expected"),
+    [
+        ("{n} ({pct})", {"n": "3", "pct": "25.0%"}, "3 (25.0%)"),
+        ("{n} ({pct})", {"n": "0", "pct": ""}, "0"),
+        ("{survival} ({low}, {high})", {"survival": "100.0", "low": "NE", "high": "NE"}, "100.0 (NE, NE)"),
+        ("({low}, {high})", {"low": "", "high": ""}, ""),
+        ("{q1}, {q3}", {"q1": "", "q3": ""}, ""),
+        ("{n}", {}, ""),
+    ],
+)
+def test_templates(template: str, texts: dict[str, str], expected: str) -> None:
+    assert filled(template, texts) == expected
+
+
+def test_nested_rows_are_indented_under_their_class() -> None:
+    one = page({**COUNT, "nested": True, "by": ["SOC", "TERM"]}, rows="Term")
+    assert [heading.text for heading in one.headings[0]] == ["Term", "Arm A\n(N=4)", "Arm B\n(N=3)", "Total\n(N=7)"]
+    assert shown(one) == [
+        ("Any event", 0, ("2 (50.0%)", "1 (33.3%)", "3 (42.9%)")),
+        ("Liver", 1, ("1 (25.0%)", "0", "1 (14.3%)")),
+        ("Jaundice", 2, ("1 (25.0%)", "0", "1 (14.3%)")),
+        ("Skin", 1, ("2 (50.0%)", "1 (33.3%)", "3 (42.9%)")),
+        ("Itch", 2, ("1 (25.0%)", "0", "1 (14.3%)")),
+        ("Rash", 2, ("1 (25.0%)", "1 (33.3%)", "2 (28.6%)")),
+    ]
+
+
+def test_an_analysis_without_records_says_so() -> None:
+    one = page({**COUNT, "where": {"GRADE": 5}, "by": ["TERM"]})
+    assert [row.label for row in one.rows] == ["Any event", "No records"]
+
+
+def test_levels_across_and_statistics_across() -> None:
+    by = [
+        {"variable": "BCLASS", "values": ["A", "B"]},
+        {"variable": "CLASS", "values": {"A": "Class A", "B": "Class B", "C": "Class C"}},
+    ]
+    shift = {
+        "id": "s",
+        "method": "count",
+        "data": "ADEFF",
+        "where": {"AVISIT": "Month 1", "BCLASS": ["A", "B"]},
+        "by": by,
+    }
+    one = page(shift, across="CLASS")
+    assert [heading.text for heading in one.headings[0]] == ["", "Class A", "Class B", "Class C"]
+    assert shown(one)[:3] == [
+        ("Arm A (N=4)", 0, ()),
+        ("A", 1, ("1 (25.0%)", "0", "0")),
+        ("B", 1, ("0", "1 (25.0%)", "0")),
+    ]
+    change = {"id": "c", "label": "Change", "method": "summary", "data": "ADEFF", "variable": "CHG", "by": ["AVISIT"]}
+    cells = [{"label": "n", "show": "{n}"}, {"label": "Mean (SD)", "show": "{mean} ({sd})"}]
+    one = page(change, across="statistics", cells=cells)
+    assert shown(one)[:4] == [
+        ("Change", 0, ()),
+        ("Month 1", 1, ()),
+        ("Arm A (N=4)", 2, ("2", "-0.5 (3.54)")),
+        ("Arm B (N=3)", 2, ("2", "2.0 (2.83)")),
+    ]
+
+
+def test_analyses_within_levels() -> None:
+    both = [
+        {
+            "id": name,
+            "label": name,
+            "method": "summary",
+            "data": "ADEFF",
+            "variable": name,
+            "by": ["AVISIT"],
+            "lines": {"n": "{n}"},
+        }
+        for name in ("AVAL", "CHG")
+    ]
+    assert [(label, depth) for label, depth, _ in shown(page(*both, arrange="levels"))] == [
+        ("Month 1", 0),
+        ("AVAL", 1),
+        ("n", 2),
+        ("CHG", 1),
+        ("n", 2),
+        ("Month 2", 0),
+        ("AVAL", 1),
+        ("n", 2),
+        ("CHG", 1),
+        ("n", 2),
+    ]
+
+
+def test_a_listing_has_its_columns_and_says_when_it_is_empty() -> None:
+    columns = [{"variable": "USUBJID", "label": "Subject"}, {"variable": "TERM", "label": "Term"}]
+    listing = {
+        "id": "l",
+        "method": "listing",
+        "data": "EMERGENT",
+        "sort": ["USUBJID"],
+        "columns": columns,
+        "none": "No event",
+    }
+    one = page(listing, kind="listing")
+    assert [heading.text for heading in one.headings[0]] == ["Subject", "Term"]
+    assert shown(one)[0] == ("Arm A", 0, ())
+    assert ("X-5", 0, ("Rash",)) in shown(one)
+    assert [row.label for row in page({**listing, "where": {"GRADE": 5}}, kind="listing").rows] == ["No event"]
+
+
+def test_html_stands_alone_and_says_where_it_is_from() -> None:
+    one = page(COUNT, title="<b>Events</b> & more", footnotes=["A note on 恶心."])
+    html = html_page(one, FACTS)
+    assert "&lt;b&gt;Events&lt;/b&gt; &amp; more" in html
+    assert FACTS.snapshot_id in html
+    assert "2024-12-31" in html
+    assert "恶心" in html
+    assert "(N=4)" in html
+    assert "http" not in html.replace("http-equiv", "")
+    assert "t1.html" in index_page([one], FACTS)
+
+
+def test_rtf_is_whole_and_the_same_twice() -> None:
+    one = page({**COUNT, "nested": True, "by": ["SOC", "TERM"]}, title="Braces {x} and 恶心", footnotes=["Note"])
+    written = rtf_page(one, FACTS)
+    assert written == rtf_page(one, FACTS)
+    assert written.count("{") == written.count("}"), "braces of texts are escaped"
+    assert written.isascii()
+    assert f"\\u{ord('恶')}" in written
+    assert "2 (50.0%)" in written
+    assert FACTS.snapshot_id in written
+
+
+def test_a_figure_is_the_same_bytes_twice_and_holds_no_date() -> None:
+    one, two = drawn(figure(), FACTS), drawn(figure(), FACTS)
+    assert one == two
+    assert one.svg.startswith("<?xml")
+    assert "<dc:date>" not in one.svg
+    assert one.png.startswith(b"\x89PNG")
+    assert b"tIME" not in one.png
+    assert b"Software" not in one.png
+
+
+def test_chinese_text_is_drawn_or_refused_but_never_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "chinese_font", lambda: None)
+    with pytest.raises(FontMissingError, match="fonts-noto-cjk"):
+        drawn(figure("生存率"), FACTS)
+    assert families(["Alive (%)"]) == ["DejaVu Sans"]
+
+
+def test_chinese_text_is_drawn_with_a_font_of_the_machine() -> None:
+    if fonts.chinese_font() is None:
+        pytest.skip("NOT TESTED: this machine has no font with Chinese characters")
+    plain, chinese = drawn(figure("Alive"), FACTS), drawn(figure("生存率"), FACTS)
+    assert plain.svg != chinese.svg
+    assert len(families(["生存率"])) == 2
+
+
+def test_the_numbers_at_risk_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: of A's four subjects three are seen after day 21."""
+    rows = [row for row in figure().results if row["group_id"] == "A" and row["statistic"] == "at_risk"]
+    at = {row["level_1"]: row["text"] for row in rows if row["level_1_label"] == "at risk"}
+    assert at == {"0": "4", "10": "4", "20": "4", "30": "3"}
+    assert json.dumps(at)
