@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -185,10 +185,6 @@ class _Records:
             if "USUBJID" in pq.read_schema(path).names
             for subject in pq.read_table(path, columns=["USUBJID"])["USUBJID"].unique().to_pylist()
         }
-        self.beside: dict[Origin, dict[Origin, None]] = {}
-        for text in (text for row in self.page.rows for text in row.cells if isinstance(text, Shown)):
-            for origin in text.origins[1:]:
-                self.beside.setdefault(text.origins[0], {})[origin] = None
         self.numbers = {subject: number for number, subject in enumerate(sorted(known - {None}), start=1)}
 
     def __len__(self) -> int:
@@ -289,15 +285,9 @@ def _statistics(some: Sequence[CellOrigin]) -> str:
 def _as_table(page: Page, results: Mapping[Origin, Sequence[CellOrigin]]) -> Page:
     """A figure as the numbers it was drawn from."""
     rows = tuple(
-        BodyRow(
-            _place(some[0].row),
-            0,
-            (Shown("; ".join(f"{one.row['statistic']} {one.row['text']}" for one in some), origin),),
-        )
-        for origin, some in results.items()
+        BodyRow(_place(some[0].row), 0, (Shown(_statistics(some), [origin]),)) for origin, some in results.items()
     )
-    fields = {name: getattr(page, name) for name in page.__dataclass_fields__}
-    return Page(**{**fields, "headings": ((Heading("Drawn"), Heading("Statistics")),), "rows": rows})
+    return replace(page, headings=((Heading("Drawn"), Heading("Statistics")),), rows=rows)
 
 
 def _said(leaf: Leaf) -> str:
