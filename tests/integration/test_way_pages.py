@@ -140,7 +140,9 @@ def test_numbers_and_values_are_those_of_the_snapshot(
         for section in pages[path].xpath("//section"):
             record = table[int(section.get("id")[1:]) - 1]
             for row in section.xpath(".//tr[td]"):
-                assert row.xpath("string(td[1])") == str(record.get(row.xpath("string(th)")) or ""), path.name
+                value = record.get(row.xpath("string(th)"))
+                written_out = f"{value:.15g}" if isinstance(value, float) else str(value or "")
+                assert row.xpath("string(td[1])") == written_out, path.name
                 shown += 1
     assert shown > 100
 
