@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,9 @@ from hypothesis import settings
 
 from tests.reference import Extracts, Made, Planted, Published
 from tests.small_study import SmallStudy
+from transforms import pipeline
+from transforms.study import Study
+from transforms.warehouse.postgres import Database
 
 # The same examples on every machine, however slow it is.
 settings.register_profile("cairn", deadline=None, derandomize=True)
@@ -104,6 +109,40 @@ def clean_runs(made: Made) -> dict[str, Published]:
 def pilot_run(made: Made, pilot_raw: Path) -> Published:
     """The CDISC pilot after a run; it is not to be changed."""
     return made.pilot(pilot_raw)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A study published in a CAIRN_HOME of its own, whose database is open."""
+
+    study: str
+    home: Path
+    snapshot: Path
+    database: Database
+
+    @property
+    def reader(self) -> str:
+        """The libpq URL of cairn_reader."""
+        return self.database.server.urls["reader"]
+
+
+def _served(published: Published, home: Path) -> Iterator[Served]:
+    """What was published in files before, in a database as well."""
+    with Database.open(published.home_in(home)) as database:
+        report = pipeline.run(Study.load(published.study), landing=published.landing, home=home, database=database)
+        yield Served(published.study, home, report.path, database)
+
+
+@pytest.fixture(scope="session")
+def served_reference(reference: Published, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The reference study in a database."""
+    yield from _served(reference, tmp_path_factory.mktemp("served") / "home")
+
+
+@pytest.fixture(scope="session")
+def served_pilot(pilot_run: Published, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The CDISC pilot in a database."""
+    yield from _served(pilot_run, tmp_path_factory.mktemp("served") / "home")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -663,6 +663,12 @@ def trace(
     ] = None,
     variable: Annotated[str | None, typer.Option(help="One variable; all of them otherwise.")] = None,
     records: Annotated[int, typer.Option(min=0, help="With --cell: how many records are led further back.")] = 3,
+    pages: Annotated[
+        Path | None, typer.Option(help="Write pages into this folder that lead from every cell to its raw lines.")
+    ] = None,
+    output: Annotated[
+        list[str] | None, typer.Option("--output", help="With --pages: of this output, e.g. T14.3.3; may be repeated.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Lead a value back to its raw file and line, or to the specification row that says it.
@@ -672,6 +678,11 @@ def trace(
     """
     from transforms.trace import Tracer
 
+    if pages is not None:
+        if dataset is not None or cell is not None:
+            raise UsageError("--pages writes whole outputs; leave dataset, keys and --cell out, and name --output")
+        _trace_pages(study, pages, output or (), as_json)
+        return
     _, snapshot = _current(study)
     if cell is not None:
         _trace_cell(snapshot, cell, _keys([dataset] if dataset else [], keys), variable, records, as_json)
@@ -698,6 +709,25 @@ def trace(
     out = _out()
     for step in steps:
         _show_step(out, step, set())
+
+
+def _trace_pages(study: str, folder: Path, outputs: Sequence[str], as_json: bool) -> None:
+    """Write the pages of the way back."""
+    from transforms.study import Study
+    from transforms.way_pages import write_way
+
+    home, _ = _current(study)
+    _progress("Leading every cell back to its raw lines")
+    written = write_way(home, Study.load(study), folder, outputs)
+    if as_json:
+        _print_json(written.__dict__ | {"path": str(written.path)})
+        return
+    _out().print(
+        f"{len(written.outputs)} outputs of snapshot {written.snapshot_id}, {written.records:,} records, "
+        f"{written.pages:,} pages, {written.bytes / 1e6:,.1f} MB: {written.path / 'index.html'}\n"
+        "They hold data of subjects: keep them where the snapshot may be kept",
+        markup=False,
+    )
 
 
 def _keys(*several: list[str] | None) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.errors import UsageError
@@ -43,23 +44,8 @@ def write_pages(
     pages are made of the snapshot's results alone: the same snapshot gives the same bytes. Raises UsageError where
     the snapshot has no results or an output is unknown.
     """
-    based_on = snapshot_id or where.snapshots.current_id()
-    if based_on is None or not where.snapshots.exists(based_on):
-        raise UsageError(f"{where.study} has no snapshot {based_on or ''}. See ./cairn snapshots {where.study}")
-    source = where.snapshots.path(based_on) / "results"
-    if not (source / f"{TABLE}.parquet").is_file():
-        raise UsageError(
-            f"snapshot {based_on} has no analysis results. Write results/*.yml and run {where.study} again"
-        )
-    outputs, results = (pq.read_table(source / f"{name}.parquet") for name in (OUTPUTS, TABLE))
-    unknown = sorted({*only} - {*outputs["output_id"].to_pylist()})
-    if unknown:
-        known = ", ".join(outputs["output_id"].to_pylist())
-        raise UsageError(f"no output {', '.join(unknown)} in snapshot {based_on}. It has: {known}")
-    manifest = where.snapshots.manifest(based_on)
-    used = {one["sha256"] for one in manifest["files"]}
-    label = "; ".join(sorted({one.label for one in where.raw.received() if one.label and one.sha256 in used}))
-    facts = Facts(study.name, study.file.title, based_on, manifest["cut_off"], label)
+    based_on, outputs, results = read_results(where, snapshot_id, only)
+    facts = facts_of(where, study, based_on)
     target = folder or where.folder / "exports" / study.name / "tables" / based_on
     if target.is_file():
         raise UsageError(f"{target} is a file. Name a folder with --output")
@@ -75,6 +61,35 @@ def write_pages(
         for file in sorted(made.iterdir()):
             shutil.move(file, target / file.name)
     return Written(based_on, target, tuple(page.output_id for page in pages), tuple(not_drawn))
+
+
+def read_results(where: Home, snapshot_id: str | None, only: Sequence[str]) -> tuple[str, pa.Table, pa.Table]:
+    """The id of a snapshot, the current one where none is named, its outputs and its results.
+
+    Raises UsageError where it has none, or does not have one of `only`.
+    """
+    based_on = snapshot_id or where.snapshots.current_id()
+    if based_on is None or not where.snapshots.exists(based_on):
+        raise UsageError(f"{where.study} has no snapshot {based_on or ''}. See ./cairn snapshots {where.study}")
+    source = where.snapshots.path(based_on) / "results"
+    if not (source / f"{TABLE}.parquet").is_file():
+        raise UsageError(
+            f"snapshot {based_on} has no analysis results. Write results/*.yml and run {where.study} again"
+        )
+    outputs, results = (pq.read_table(source / f"{name}.parquet") for name in (OUTPUTS, TABLE))
+    unknown = sorted({*only} - {*outputs["output_id"].to_pylist()})
+    if unknown:
+        known = ", ".join(outputs["output_id"].to_pylist())
+        raise UsageError(f"no output {', '.join(unknown)} in snapshot {based_on}. It has: {known}")
+    return based_on, outputs, results
+
+
+def facts_of(where: Home, study: Study, snapshot_id: str) -> Facts:
+    """What every page of a snapshot says of where it is from."""
+    manifest = where.snapshots.manifest(snapshot_id)
+    used = {one["sha256"] for one in manifest["files"]}
+    label = "; ".join(sorted({one.label for one in where.raw.received() if one.label and one.sha256 in used}))
+    return Facts(study.name, study.file.title, snapshot_id, manifest["cut_off"], label)
 
 
 def _write(page: Page, facts: Facts, folder: Path, not_drawn: list[tuple[str, str]]) -> None:

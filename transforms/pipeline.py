@@ -54,7 +54,7 @@ from transforms.validation import conformance, core_engine
 from transforms.validation.check import Breach, check, examine, staged_frames
 from transforms.validation.rules import Rule, rule_book
 from transforms.validation.rules import explanations as rule_book_explanations
-from transforms.warehouse import lineage, parquet
+from transforms.warehouse import lineage, parquet, way
 from transforms.warehouse.building import Building
 from transforms.warehouse.decisions import Decision, DecisionLog, DecisionLogError, digest, digests, locked, released
 from transforms.warehouse.postgres import Database, Kind, Table
@@ -1002,13 +1002,23 @@ def explanations(study: Study) -> dict[str, Explanation]:
 
 def tables_of(study: Study, folder: Path) -> Iterator[Table]:
     """The datasets of a snapshot as the database takes them."""
-    for kind in KINDS:
-        for path in sorted((folder / kind).glob("*.parquet")):
-            yield table_of(study, folder, kind, path.stem)
+    for kind, name in table_names(folder):
+        yield table_of(study, folder, kind, name)
+
+
+def table_names(folder: Path) -> list[tuple[Kind, str]]:
+    """What of a snapshot goes to the database: its datasets, and the way back of their values."""
+    datasets: list[tuple[Kind, str]] = [
+        (kind, path.stem) for kind in KINDS for path in sorted((folder / kind).glob("*.parquet"))
+    ]
+    return [*datasets, *(("results", name) for name in way.TABLES)]
 
 
 def table_of(study: Study, folder: Path, kind: Kind, name: str) -> Table:
     """One dataset of a snapshot as the database takes it; `name` in lower case."""
+    if kind == "results" and name in way.TABLES:
+        label, table = way.table_of(name, parquet.read_encoded(folder / f"{name}.parquet"))
+        return Table(kind, name.upper(), label, table)
     table = pq.read_table(folder / kind / f"{name}.parquet")
     label = (table.schema.metadata or {}).get(b"label", b"").decode()
     return Table(kind, name.upper(), label, table, keys_of(study, name.upper()))

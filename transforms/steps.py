@@ -150,7 +150,7 @@ def tables(study: str, snapshot_id: str) -> list[str]:
     """The datasets of a finished snapshot, to be loaded one by one: `sdtm.lb`, `adam.adsl`."""
     home = Home(pipeline.default_home(), Path(study).name)
     folder = home.snapshots.path(snapshot_id)
-    return [f"{kind}.{path.stem}" for kind in pipeline.KINDS for path in sorted((folder / kind).glob("*.parquet"))]
+    return [f"{kind}.{name}" for kind, name in pipeline.table_names(folder)]
 
 
 def load(study: str, snapshot_id: str, table: str) -> dict[str, Any]:

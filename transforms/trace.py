@@ -5,7 +5,7 @@ A cell of a table leads to the records of the analysis dataset it was computed f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -79,6 +79,7 @@ class Tracer:
     snapshot: Path
     _datasets: dict[str, pa.Table] = field(default_factory=dict)
     _links: dict[str, tuple[np.ndarray, pa.Table]] = field(default_factory=dict)
+    _of_records: dict[tuple[str, int], list[dict[str, Any]]] = field(default_factory=dict)
     _steps: dict[tuple[str, int, str], Step] = field(default_factory=dict)
     _cuts: int = 0
 
@@ -239,14 +240,15 @@ class Tracer:
 
     def links(self, dataset: str, record: int) -> list[dict[str, Any]]:
         """The lineage rows of one record."""
-        if dataset not in self._links:
-            table = self._lineage.filter(pc.equal(self._lineage["dataset"], dataset))
-            table = table.sort_by("record")
-            self._links[dataset] = (table["record"].to_numpy(), table)
-        records, table = self._links[dataset]
-        first, last = np.searchsorted(records, [record, record + 1])
-        found: list[dict[str, Any]] = table.slice(first, last - first).to_pylist()
-        return found
+        if (dataset, record) not in self._of_records:
+            if dataset not in self._links:
+                table = self._lineage.filter(pc.equal(self._lineage["dataset"], dataset))
+                table = table.sort_by("record")
+                self._links[dataset] = (table["record"].to_numpy(), table)
+            records, table = self._links[dataset]
+            first, last = np.searchsorted(records, [record, record + 1])
+            self._of_records[dataset, record] = table.slice(first, last - first).to_pylist()
+        return self._of_records[dataset, record]
 
     def value(self, dataset: str, record: int, variable: str) -> str | None:
         """A value as text; None if it is missing or not submitted."""
@@ -313,18 +315,26 @@ def cell_origins(snapshot: Path, output: str, keys: Mapping[str, str]) -> list[C
     found = [row for row in named if all(_has(row, key, value) for key, value in keys.items())]
     if not found:
         raise UsageError(f"no result of {output} has {_said(keys)}. {_choices(named)}")
+    return origins(snapshot, found)
+
+
+def origins(snapshot: Path, rows: Iterable[Mapping[str, Any]]) -> list[CellOrigin]:
+    """Each of some rows of the results with the records it was computed from."""
     frames: dict[str, pd.DataFrame] = {}
-    origins, masks = [], dict[str, tuple[int, ...]]()
-    for row in found:
-        selection = from_json(row["selection"])
-        for dataset in {selection.dataset, *(name for name, _ in selection.variables())} - set(frames):
-            frames[dataset] = _frame(snapshot, dataset)
-        if row["selection"] not in masks:
-            masks[row["selection"]] = tuple(int(one) + 1 for one in np.flatnonzero(selection.holds(frames)))
+    selected: dict[str, tuple[str, tuple[int, ...]]] = {}
+    found = []
+    for row in rows:
+        if row["selection"] not in selected:
+            selection = from_json(row["selection"])
+            for dataset in {selection.dataset, *(name for name, _ in selection.variables())} - set(frames):
+                frames[dataset] = _frame(snapshot, dataset)
+            records = tuple(int(one) + 1 for one in np.flatnonzero(selection.holds(frames)))
+            selected[row["selection"]] = selection.dataset, records
+        name, records = selected[row["selection"]]
         own = [one.partition(".") for one in row["sources"].split(", ")]
-        variables = tuple(name for dataset, _, name in own if dataset == selection.dataset)
-        origins.append(CellOrigin(row, selection.dataset, masks[row["selection"]], variables))
-    return origins
+        variables = tuple(variable for dataset, _, variable in own if dataset == name)
+        found.append(CellOrigin(row, name, records, variables))
+    return found
 
 
 def _frame(snapshot: Path, dataset: str) -> pd.DataFrame:

@@ -34,6 +34,31 @@ class Facts:
     label: str = ""
 
 
+Origin = tuple[str, str, int]
+"""What names a result of an output: its analysis, its group, and the place of its levels."""
+
+
+class Shown(str):
+    """The text of a cell that knows the results it shows."""
+
+    __slots__ = ("origins",)
+    origins: tuple[Origin, ...]
+
+    def __new__(cls, text: str, origins: Iterable[Origin]) -> Shown:
+        """A text and its results."""
+        shown = super().__new__(cls, text)
+        shown.origins = tuple(origins)
+        return shown
+
+
+@dataclass(frozen=True)
+class Result:
+    """The texts of statistics that stand in one cell, and the results they are of, several where analyses join."""
+
+    origins: list[Origin] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Heading:
     """A cell of a table's header, over `span` columns."""
@@ -126,13 +151,22 @@ def filled(template: str, texts: Mapping[str, str]) -> str:
     return "" if not re.search(r"\w", written) else written
 
 
+def _shown(template: str, result: Result | None) -> str:
+    return "" if result is None else Shown(filled(template, result.texts), result.origins)
+
+
+def origin_of(row: Row) -> Origin:
+    """The result that a row of the results belongs to."""
+    return row["analysis_id"], row["group_id"], row["row_order"]
+
+
 class _Table:
     """One table: which texts stand at which levels, and the rows and columns made of them."""
 
     def __init__(self, display: Mapping[str, Any], rows: Sequence[Row]) -> None:
         self.display = display
         self.groups: dict[str, tuple[str, str]] = {}
-        self.analyses: dict[str, dict[Levels, dict[str, dict[str, str]]]] = {one: {} for one in display["analyses"]}
+        self.analyses: dict[str, dict[Levels, dict[str, Result]]] = {one: {} for one in display["analyses"]}
         self.labels: dict[tuple[str, Levels], str] = {}
         self.variables: dict[str, list[str]] = {}
         for row in sorted(rows, key=lambda one: (one["analysis_order"], one["row_order"], one["group_order"])):
@@ -141,7 +175,7 @@ class _Table:
                 continue
             path = _path(row)
             own = self.analyses[row["analysis_id"]].setdefault(path, {})
-            own.setdefault(row["group_id"], {})[row["statistic"]] = row["text"]
+            own.setdefault(row["group_id"], Result([origin_of(row)])).texts[row["statistic"]] = row["text"]
             self.labels[row["analysis_id"], path] = row[f"level_{len(path)}_label"] if path else row["analysis_label"]
             names = [row[f"level_{number}_variable"] for number in range(1, len(path) + 1)]
             if len(names) >= len(self.variables.get(row["analysis_id"], ())):
@@ -164,16 +198,17 @@ class _Table:
         rows = list(self._by_levels() if self.display["arrange"] == "levels" else self._by_analyses())
         return headings, rows, _widths(sum(spans.values()))
 
-    def _joined(self) -> dict[str, dict[Levels, dict[str, dict[str, str]]]]:
+    def _joined(self) -> dict[str, dict[Levels, dict[str, Result]]]:
         """All analyses as one, their statistics named after them."""
         first = next(iter(self.analyses))
-        joined: dict[Levels, dict[str, dict[str, str]]] = {}
+        joined: dict[Levels, dict[str, Result]] = {}
         for name, found in self.analyses.items():
             for path, groups in found.items():
                 self.labels.setdefault((first, path), self.labels[name, path])
-                for group, texts in groups.items():
-                    own = joined.setdefault(path, {}).setdefault(group, {})
-                    own.update({f"{name}.{statistic}": text for statistic, text in texts.items()})
+                for group, result in groups.items():
+                    own = joined.setdefault(path, {}).setdefault(group, Result())
+                    own.origins.extend(result.origins)
+                    own.texts.update({f"{name}.{statistic}": text for statistic, text in result.texts.items()})
         return {first: joined}
 
     def _column(self, group: str) -> str:
@@ -242,7 +277,7 @@ class _Table:
     def _result_rows(
         self,
         label: str,
-        groups: Mapping[str, Mapping[str, str]],
+        groups: Mapping[str, Result],
         lines: Sequence[Row],
         depth: int,
         flat: bool,
@@ -269,8 +304,8 @@ class _Table:
             for cell in self._cells(group)
         ]
 
-    def _texts(self, groups: Mapping[str, Mapping[str, str]], show: str, compared: str) -> tuple[str, ...]:
-        return tuple(filled(template or show, groups.get(group, {})) for group, template in self._columns(compared))
+    def _texts(self, groups: Mapping[str, Result], show: str, compared: str) -> tuple[str, ...]:
+        return tuple(_shown(template or show, groups.get(group)) for group, template in self._columns(compared))
 
     def _lines(self, name: str) -> list[Row]:
         if self.display["cells"]:
@@ -300,7 +335,7 @@ class _Table:
                 if path and several:
                     rows.append(BodyRow(self.labels[name, path], depth - 1, heading=True, strong=depth == 1))
                 for group, (label, size) in self.groups.items():
-                    texts = tuple(filled(one["show"], groups.get(group, {})) for one in cells)
+                    texts = tuple(_shown(one["show"], groups.get(group)) for one in cells)
                     said = f"{label} (N={size})" if several else self.labels[name, path] if path else f"N={size}"
                     rows.append(BodyRow(said, depth if several else max(depth - 1, 0), texts))
         return headings, rows, _widths(len(cells))
@@ -337,8 +372,8 @@ class _Table:
                     if several:
                         rows.append(BodyRow(f"{label} (N={size})", base, heading=True))
                     for last, paths in inner.items():
-                        at = {path[place]: found[path].get(group, {}) for path in paths if len(path) > place}
-                        texts = tuple(filled(show, at.get(one, {})) for one in order)
+                        at = {path[place]: found[path].get(group) for path in paths if len(path) > place}
+                        texts = tuple(_shown(show, at.get(one)) for one in order)
                         said = _label(last[0]) if last else "Subjects"
                         rows.append(BodyRow(said, base + (1 if several else 0), texts))
         headings = [(Heading(self.display["rows"]), *(Heading(one) for one in order.values()))]
@@ -399,19 +434,20 @@ def _listing(
         if not headings:
             headings = [tuple(Heading(one["label"]) for one in columns)]
             widths = [one["width"] for one in columns]
-        records: dict[tuple[str, int], dict[str, str]] = {}
+        records: dict[tuple[str, int], Result] = {}
         for row in rows:
             if row["analysis_id"] == name:
-                records.setdefault((row["group_id"], row["row_order"]), {})[row["statistic"]] = row["text"]
+                place = (row["group_id"], row["row_order"])
+                records.setdefault(place, Result([origin_of(row)])).texts[row["statistic"]] = row["text"]
         if len(display["analyses"]) > 1:
             body.append(BodyRow(about["label"], 0, heading=True, strong=True))
         if not records:
             body.append(BodyRow(about["none"], 0, heading=True))
         for group, label in groups.items():
-            own = [texts for (one, _), texts in records.items() if one == group]
+            own = [result for (one, _), result in records.items() if one == group]
             if own and len(groups) > 1:
                 body.append(BodyRow(label, 0, heading=True, strong=True))
-            for texts in own:
-                cells = tuple(texts.get(one["variable"], "") for one in columns)
+            for result in own:
+                cells = tuple(Shown(result.texts.get(one["variable"], ""), result.origins) for one in columns)
                 body.append(BodyRow(cells[0], 0, cells[1:]))
     return headings, body, widths

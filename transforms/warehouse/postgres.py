@@ -2,7 +2,8 @@
 
 Schemas of a study: <study>_store holds every snapshot, one partition per dataset and snapshot under one parent per
 dataset structure; <study>_sdtm, <study>_adam and <study>_results hold views. A view reads the snapshot that its session
-sees (ops.shown) from all parents of its dataset. Names are looked up as they are now and rows as they were when a
+sees (ops.shown) from all parents of its dataset; its first column is the place of the record in the dataset, which a
+relation would lose and lineage goes by. Names are looked up as they are now and rows as they were when a
 transaction began, so a reader may see through a newer view: because it has every parent, it still sees its own snapshot
 whole. Readers never wait for loading; publishing waits for them only where the structure of a dataset changes.
 """
@@ -25,6 +26,7 @@ from types import TracebackType
 from typing import IO, Any, Literal, LiteralString, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+import numpy as np
 import psycopg
 import pyarrow as pa
 from psycopg import errors, sql
@@ -42,6 +44,9 @@ SQL = Path(__file__).resolve().parents[2] / "sql"
 LONGEST = 63
 SNAPSHOT = re.compile(r"[A-Za-z0-9_-]{1,50}")
 KEY = "snapshot_id"
+# A relation has no order and a dataset has one: lineage names a record by its place.
+NUMBER = "record_number"
+NUMBER_COLUMN = {"name": NUMBER, "original": "", "type": "integer", "label": "Place in the dataset, from 1"}
 OLDEST_SERVER = 160000
 # Classes of advisory locks; the second number says what is locked.
 INSTALLING, PUBLISHING, LOADING, SHAPING = 7239001, 7239002, 7239003, 7239004
@@ -52,6 +57,7 @@ SWIFT = 2.0
 # A process that was killed may hold the study until the server notices.
 GRACE = 2.5
 ROWS_PER_STATEMENT = 20_000
+WORTH_AN_INDEX = 1_000
 STANDS = "The earlier publication stands"
 ABSENT = "Not part of the current snapshot"
 OPS = (
@@ -123,7 +129,7 @@ class _Shape:
 
     @cached_property
     def parent(self) -> str:
-        structure = [self.kind, self.view, [(column["name"], column["type"]) for column in self.columns]]
+        structure = [self.kind, self.view, _structure([NUMBER_COLUMN, *self.columns])]
         digest = hashlib.sha256(json.dumps(structure, ensure_ascii=False).encode()).hexdigest()[:8]
         return f"{self.view.encode()[:40].decode(errors='ignore')}_{digest}"
 
@@ -452,7 +458,7 @@ class Database:
             if not _exists(connection, parent):
                 connection.execute(
                     sql.SQL("CREATE TABLE {} ({}) PARTITION BY LIST ({})").format(
-                        parent, _definitions(shape.columns), sql.Identifier(KEY)
+                        parent, _definitions([NUMBER_COLUMN, *shape.columns]), sql.Identifier(KEY)
                     )
                 )
                 # PostgreSQL leaves out partitions while a query runs only where there are two: a lone one is scanned.
@@ -493,6 +499,8 @@ class Database:
                 )
             )
             self._copy(connection, target, table, shape)
+            if table.table.num_rows > WORTH_AN_INDEX:
+                connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(target, sql.Identifier(NUMBER)))
             connection.execute(
                 sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(
                     parent, target, sql.Literal(snapshot_id)
@@ -515,13 +523,16 @@ class Database:
 
     def _copy(self, connection: Connection, target: sql.Composable, table: Table, shape: _Shape) -> None:
         """Fill a new table; it is not read by others, so its rows need no second visit by vacuum (FREEZE)."""
-        names = sql.SQL(", ").join(sql.Identifier(column["name"]) for column in shape.columns)
+        columns = [NUMBER_COLUMN, *shape.columns]
+        names = sql.SQL(", ").join(sql.Identifier(column["name"]) for column in columns)
         statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE)").format(target, names)
-        types = [column["type"] for column in shape.columns]
+        types = [column["type"] for column in columns]
+        numbers = pa.array(np.arange(1, table.table.num_rows + 1, dtype=np.int32))
+        numbered = table.table.add_column(0, NUMBER, numbers)
         try:
             with connection.cursor() as cursor, cursor.copy(statement) as copy:
                 copy.write(HEADER)
-                for rows in encoded_rows(table.table, types):
+                for rows in encoded_rows(numbered, types):
                     copy.write(rows)
                 copy.write(TRAILER)
         except psycopg.DataError as error:
@@ -798,7 +809,7 @@ def _shape(table: Table) -> _Shape:
         name = field.name.lower()
         columns.append({"name": name, "original": field.name, "type": _type(table.name, field), "label": label})
     names = [column["name"] for column in columns]
-    twice = sorted({name for name in names if names.count(name) > 1} | ({KEY} & set(names)))
+    twice = sorted({name for name in names if names.count(name) > 1} | ({KEY, NUMBER} & set(names)))
     if twice:
         raise NameRefusedError(
             f"{table.name}: column {twice[0]!r} stands twice, upper and lower case being the same, or is Cairn's own. "
@@ -811,6 +822,10 @@ def _shape(table: Table) -> _Shape:
 
 def _type(dataset: str, field: pa.Field) -> str:
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_list(kind):
+        of = _type(dataset, kind.value_field)
+        if of in {"text", "integer"}:
+            return f"{of}[]"
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
         return "text"
     if pa.types.is_floating(kind):
@@ -822,8 +837,8 @@ def _type(dataset: str, field: pa.Field) -> str:
     if pa.types.is_timestamp(kind) and kind.tz is None:
         return "timestamp(0)"
     raise UnsuitableTableError(
-        f"{dataset}.{field.name}: {field.type} has no type in the database. Use text, a number, a date or a date and "
-        "time without a zone"
+        f"{dataset}.{field.name}: {field.type} has no type in the database. Use text, a number, a date, a date and "
+        "time without a zone, or a list of texts or integers"
     )
 
 
@@ -833,6 +848,8 @@ TYPES = {
     "integer": sql.SQL("integer"),
     "date": sql.SQL("date"),
     "timestamp(0)": sql.SQL("timestamp(0)"),
+    "text[]": sql.SQL("text[]"),
+    "integer[]": sql.SQL("integer[]"),
 }
 
 
@@ -848,15 +865,24 @@ class _ViewChange:
 
 def _view_changes(connection: Connection, study: str, snapshot_id: str) -> list[_ViewChange]:
     """What makes the views fit the snapshot that becomes or stays current: its columns, over all parents."""
+    # Tables of an earlier version of Cairn do not say the place of a record.
+    numbered = {
+        str(name)
+        for (name,) in connection.execute(
+            "SELECT c.relname FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid "
+            "WHERE c.relnamespace = to_regnamespace(%s) AND a.attname = %s AND NOT a.attisdropped",
+            [sql.Identifier(f"{study}_store").as_string(connection), NUMBER],
+        )
+    }
     parents: dict[tuple[str, str], dict[str, Columns]] = {}
     for kind, name, parent, columns in connection.execute(
         "SELECT DISTINCT ON (kind, lower(name), parent) kind, lower(name), parent, columns FROM ops.dataset "
         "WHERE study = %s ORDER BY kind, lower(name), parent, snapshot_id",
         [study],
     ):
-        parents.setdefault((kind, name), {})[parent] = columns
+        parents.setdefault((kind, name), {})[parent] = [*([NUMBER_COLUMN] if parent in numbered else []), *columns]
     present = {
-        (kind, name): (label, columns, parent)
+        (kind, name): (label, [NUMBER_COLUMN, *columns], parent)
         for kind, name, label, columns, parent in connection.execute(
             "SELECT kind, lower(name), label, columns, parent FROM ops.dataset WHERE study = %s AND snapshot_id = %s",
             [study, snapshot_id],
@@ -1047,6 +1073,8 @@ ARROW = {
     "integer": pa.int64(),
     "date": pa.date32(),
     "timestamp(0)": pa.timestamp("s"),
+    "text[]": pa.list_(pa.string()),
+    "integer[]": pa.list_(pa.int32()),
 }
 
 
@@ -1059,7 +1087,11 @@ def _read(connection: Connection, relation: sql.Identifier, columns: Columns, la
         ],
         metadata={"label": label} if label else None,
     )
-    names = sql.SQL(", ").join(sql.Identifier(one["name"]) for one in columns)
+    # Lists are read as JSON, whose quoting is plain.
+    names = sql.SQL(", ").join(
+        sql.SQL("array_to_json({})" if one["type"].endswith("[]") else "{}").format(sql.Identifier(one["name"]))
+        for one in columns
+    )
     content = BytesIO()
     with (
         connection.cursor() as cursor,
@@ -1073,6 +1105,7 @@ def _read(connection: Connection, relation: sql.Identifier, columns: Columns, la
             content.write(block)
     if not content.tell():
         return schema.empty_table()
+    lists = {field.name: field.type for field in schema if pa.types.is_list(field.type)}
     size = content.tell()
     content.seek(0)
     table = csv.read_csv(
@@ -1080,10 +1113,13 @@ def _read(connection: Connection, relation: sql.Identifier, columns: Columns, la
         read_options=csv.ReadOptions(column_names=schema.names, block_size=max(1 << 20, min(size + 1, 1 << 30))),
         parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
         convert_options=csv.ConvertOptions(
-            column_types={field.name: field.type for field in schema},
+            column_types={field.name: pa.string() if field.name in lists else field.type for field in schema},
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         ),
     )
+    for name, kind in lists.items():
+        values = [None if value is None else json.loads(value) for value in table[name].to_pylist()]
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values, kind))
     return table.cast(schema)

@@ -18,6 +18,8 @@ MISSING = pa.scalar(b"\xff\xff\xff\xff", pa.binary())
 NOTHING = pa.scalar(b"", pa.binary())
 BATCH_ROWS = 16_384
 BATCH_BYTES = 32 << 20
+# The object id of the type of an array's elements.
+ELEMENTS = {"text[]": 25, "integer[]": 23}
 DAYS_TO_2000 = 10_957
 MICROSECONDS_TO_2000 = DAYS_TO_2000 * 86_400_000_000
 LARGEST = 2**31 - 1
@@ -54,6 +56,8 @@ def _fields(values: pa.Array, kind: str) -> list[pa.Array]:
     """The fields of a column: one array, or for text two that follow each other, lengths and bytes."""
     if kind == "text":
         return _text(values)
+    if kind in ELEMENTS:
+        return [_arrays(values, kind)]
     if kind == "double precision":
         return [_fixed(values, _numbers(values.cast(pa.float64())).astype(">f8"), 8)]
     if kind == "integer":
@@ -81,6 +85,22 @@ def _text(values: pa.Array) -> list[pa.Array]:
     content = values.cast(pa.string()).cast(pa.binary())
     lengths = pc.fill_null(pc.binary_length(content), -1).to_numpy(zero_copy_only=False).astype(">i4")
     return [_cut(lengths.view(np.uint8), 4, len(content)), pc.fill_null(content, NOTHING)]
+
+
+def _arrays(values: pa.Array, kind: str) -> pa.Array:
+    """Fields of lists: dimensions, flags, type, length and lower bound, and then each element as a field."""
+    fields = []
+    for value in values:
+        if not value.is_valid:
+            fields.append(MISSING.as_py())
+            continue
+        elements = value.values
+        inner = _fields(elements, kind.removesuffix("[]"))
+        written = b"".join(pc.binary_join_element_wise(*inner, NOTHING).to_pylist())
+        header = [1, 0, ELEMENTS[kind], len(elements), 1] if len(elements) else [0, 0, ELEMENTS[kind]]
+        content = np.array(header, dtype=">i4").tobytes() + written
+        fields.append(len(content).to_bytes(4, "big") + content)
+    return pa.array(fields, pa.binary())
 
 
 def _fixed(values: pa.Array, numbers: np.ndarray, width: int) -> pa.Array:
