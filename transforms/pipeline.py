@@ -414,14 +414,16 @@ def standing(source: Source, own: Sequence[Received]) -> tuple[Source, list[Rece
 
     The file extracted last says by which carrier the source comes. It stands alone where that carrier is delivered in
     full; where it is incremental, all files of this carrier stand and none of another: what two carriers said is
-    never put together.
+    never put together. The same bytes under several names stand once, under the name they were extracted with last.
     """
     if not own:
         return source, []
     carrier = source.carrier_of(own[-1].file)
     if carrier.delivery == "full":
         return carrier, list(own[-1:])
-    return carrier, [entry for entry in own if source.carrier_of(entry.file) is carrier]
+    of_carrier = [entry for entry in own if source.carrier_of(entry.file) is carrier]
+    last = {entry.sha256: entry for entry in of_carrier}
+    return carrier, [entry for entry in of_carrier if last[entry.sha256] is entry]
 
 
 def other_carriers(source: Source, own: Sequence[Received]) -> list[Finding]:
