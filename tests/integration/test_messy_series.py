@@ -110,6 +110,27 @@ def test_a_comparison_tells_what_is_missing_and_what_nobody_planted(series: Seri
     assert not compared.holds
 
 
+def test_a_finding_that_may_come_is_accepted_for_the_subjects_of_its_fault_only(series: Series) -> None:
+    """lis.delta may follow where creatinine is in another unit; on a row of a subject nobody touched it is unexpected."""
+    one = series.cuts["S2"]
+    mine = {
+        json.loads(line.keys)["subj"]
+        for line in one.expected
+        if line.rule == "lis.delta" and line.necessity == "may" and line.keys != "{}"
+    }
+    path = next(one.landing.glob("LIS_YHD_20230420_*.txt"))
+    rows = path.read_bytes().decode("gb18030").split("\r\n")
+    assert len(mine) > 1 and not [line for line in one.expected if line.rule == "lis.delta" and line.keys == "{}"]
+    for touched in (True, False):
+        at = next(n for n, row in enumerate(rows[1:], 2) if (row[:2] == "99" and f"1{row[4:7]}" in mine) is touched)
+        place = {"file": path.name, "sha256": "", "lines": [at]}
+        told = {"rule": "lis.delta", "severity": "answer", "dataset": "lis", "variable": "结果", "places": [place]}
+        compared = compare(one.landing, one.expected, Found((*one.findings, told)))
+        assert [line for line in compared.unexpected if "lis.delta" in line] == (
+            [] if touched else [f"answer  lis.delta  lis 结果  {path.name}:{at}"]
+        )
+
+
 def rows_of(content: bytes) -> int:
     """Data rows of a delivered file, counted without the engine and without the generator."""
     try:
