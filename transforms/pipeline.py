@@ -839,6 +839,7 @@ def assess_gate(study: Study, where: Home, building: Building) -> None:
     )
     for name, table in assessed.tables.items():
         building.write(f"results/{name}", table)
+    building.write("parts/gate.lineage", snapshot.gate_lineage(assessed))
     links = lineage.Links(building.path("parts/sdtm.lineage"))
     found = []
     for one in assessed.breaches:
@@ -890,7 +891,8 @@ def derive_datasets(study: Study, building: Building, only: Iterable[str] | None
 def finish_adam(study: Study, building: Building) -> None:
     """Join the links of all datasets and check the analysis datasets; needs every dataset to be derived."""
     names = sorted(name.lower() for name in study.analyses)
-    parts = ("parts/sdtm.lineage", *(f"parts/adam/{name}.lineage" for name in names))
+    gate = ["parts/gate.lineage"] if study.gate is not None else []
+    parts = ("parts/sdtm.lineage", *gate, *(f"parts/adam/{name}.lineage" for name in names))
     building.write_parts("lineage", (one for part in parts for one in building.parts(part)), lineage.SCHEMA)
     links = lineage.Links(building.path("lineage"))
     frames = {name.upper(): building.frame(f"adam/{name}") for name in names}

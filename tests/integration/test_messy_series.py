@@ -7,6 +7,7 @@ before the engine sees them.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -15,6 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from synthetic.faults.verify import Comparison, Found, compare
 from transforms import acts, operations, pipeline
 from transforms.errors import UsageError
 from transforms.study import Study
+from transforms.trace import Tracer
 
 TELEPHONE = "13900000000"
 OUTCOMES = {"accepted", "quarantined", "superseded", "duplicate", "excluded"}
@@ -111,7 +114,7 @@ def test_a_comparison_tells_what_is_missing_and_what_nobody_planted(series: Seri
 
 
 def test_a_finding_that_may_come_is_accepted_for_the_subjects_of_its_fault_only(series: Series) -> None:
-    """lis.delta may follow where creatinine is in another unit; on a row of a subject nobody touched it is unexpected."""
+    """lis.delta may follow where creatinine is in another unit; for a subject nobody touched it is unexpected."""
     one = series.cuts["S2"]
     mine = {
         json.loads(line.keys)["subj"]
@@ -159,6 +162,93 @@ def test_every_row_of_every_file_is_accounted_for(series: Series, cut: str) -> N
     taken = {one.file for one in series.where.raw.received() if one.accepted and one.file in delivered}
     held = {one["file"] for one in json.loads((series.cuts[cut].report.path / "manifest.json").read_text())["files"]}
     assert {name for name, rows in delivered.items() if name in taken & held and rows} <= {name for name, _ in counted}
+
+
+def sdtm(one: Cut) -> dict[str, pd.DataFrame]:
+    return {path.stem.upper(): pq.read_table(path).to_pandas() for path in (one.report.path / "sdtm").glob("*.parquet")}
+
+
+@pytest.mark.parametrize("cut", SERIES)
+def test_every_record_leads_to_lines_of_delivered_files(series: Series, cut: str) -> None:
+    """Every record of a subject has a raw line, which is a line of that file; values of a sample lead there."""
+    one = series.cuts[cut]
+    lines = {}
+    for known in [name for name in SERIES if name <= cut]:
+        for path in series.cuts[known].landing.iterdir():
+            lines[hashlib.sha256(path.read_bytes()).hexdigest()] = path.read_bytes().count(b"\n") + 1
+    links = pq.read_table(one.report.path / "lineage.parquet").to_pandas()
+    raw = links[(links["kind"] == "raw") & links["variable"].isna()]
+    assert set(raw["sha256"]) <= set(lines)
+    assert (raw["line"] > 1).all() and (raw["line"] <= raw["sha256"].astype(str).map(lines)).all()
+    tracer, traced = Tracer(one.report.path), 0
+    for name, frame in sdtm(one).items():
+        if "USUBJID" not in frame or name in {"SE", "RELREC"} or name.startswith("SUPP"):
+            continue  # made of other records, to which their values are linked
+        assert set(raw.loc[raw["dataset"] == name, "record"]) == set(range(1, len(frame) + 1)), name
+    for name, frame in sdtm(one).items():
+        record = len(frame) // 2 + 1
+        for variable in frame.columns if len(frame) else []:
+            if not pd.isna(frame[variable].iloc[record - 1]):
+                leaves = tracer.trace(name, record, variable).all_leaves()
+                assert leaves, (name, record, variable)
+                assert all(leaf.sha256 in lines for leaf in leaves if leaf.kind == "raw"), (name, record, variable)
+                traced += 1
+    assert traced > 300
+
+
+@pytest.mark.parametrize("cut", SERIES)
+def test_variables_and_closed_terms_are_the_standards(series: Series, cut: str) -> None:
+    folder = Path(pipeline.ROOT) / "cdisc_mappings" / "standards"
+    variables = pd.read_csv(folder / "sdtmig-3.4" / "variables.csv", dtype=str, keep_default_na=False)
+    lists = pd.read_csv(folder / "ct-2022-09-30" / "codelists.csv", dtype=str)
+    closed = set(lists.loc[lists["extensible"] == "N", "codelist"])
+    terms = pd.read_csv(folder / "ct-2022-09-30" / "terms.csv", dtype=str, keep_default_na=False)
+    allowed = terms.groupby("codelist")["term"].agg(set)
+    present = held = 0
+    for name, frame in sdtm(series.cuts[cut]).items():
+        own = variables[variables["dataset"] == ("SUPPQUAL" if name.startswith("SUPP") else name)]
+        needed = own.loc[own["core"].isin(["Req", "Exp"]), "variable"]
+        assert set(needed) <= set(frame.columns), name
+        required = own.loc[own["core"] == "Req", "variable"]
+        assert frame[list(required)].notna().all(axis=None), name
+        present += len(needed)
+        for row in own[own["codelist"].isin(closed) & own["variable"].isin(frame.columns)].to_dict("records"):
+            assert set(frame[row["variable"]].dropna()) <= allowed[row["codelist"]], f"{name}.{row['variable']}"
+            held += int(frame[row["variable"]].notna().any())
+    assert present > 250
+    assert held > 30
+
+
+def rows_by_subject(landing: Path) -> dict[str, Counter[str]]:
+    """All that the extracts say of each subject, as lines of text."""
+    forms: dict[str, list[dict[str, str]]] = {}
+    for path in sorted(landing.glob("UCMSC_*.csv")):
+        rows = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
+        forms[path.name.split("_")[1]] = list(rows)
+    numbers = {row["mrn"]: row["subj"] for row in forms["DM"]}
+    said: dict[str, Counter[str]] = {}
+    for name, form in forms.items():
+        for row in form:
+            said.setdefault(row["subj"], Counter())[f"{name} {sorted(row.items())}"] += 1
+    for path in landing.glob("LIS_YHD_*.txt"):
+        for line in path.read_bytes().decode("gb18030", errors="replace").split("\r\n"):
+            said.setdefault(numbers.get(line.split("|")[0], ""), Counter())[line] += 1
+    return said
+
+
+def test_sequence_numbers_of_subjects_that_a_drop_does_not_touch_stay(series: Series) -> None:
+    compared = 0
+    for before, after in pairwise(SERIES):
+        old, new = rows_by_subject(series.cuts[before].landing), rows_by_subject(series.cuts[after].landing)
+        untouched = {f"UCMSC-DAC-01-01-{one}" for one in old if one and old[one] == new.get(one)}
+        was, is_now = sdtm(series.cuts[before]), sdtm(series.cuts[after])
+        for name, frame in was.items():
+            if f"{name}SEQ" in frame:
+                kept = [one[one["USUBJID"].isin(untouched)].reset_index(drop=True) for one in (frame, is_now[name])]
+                both = [column for column in kept[0] if column in kept[1]]
+                pd.testing.assert_frame_equal(kept[0][both], kept[1][both], check_dtype=False, obj=name)
+                compared += len(kept[0])
+    assert compared > 1000
 
 
 def told(series: Series) -> Iterator[tuple[str, str]]:

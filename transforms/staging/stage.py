@@ -440,7 +440,7 @@ def _equal_rows(rows: _Rows) -> None:
 
 
 def _revisions(rows: _Rows) -> None:
-    """One version of each record: the last final or corrected one; the others are superseded by it, or held where it is in doubt."""
+    """One version of each record, the last final or corrected one; the others are superseded, or held if in doubt."""
     rule = rows.source.revisions
     if rule is None:
         return
