@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from .landing import SUBJECT, FaultError, Landing, subject_of
+from .landing import HOSPITAL_NUMBER, SUBJECT, FaultError, Landing, subject_of
 from .model import Fault, Faults
 from .operations import Row, RowOperation, read_time
 
@@ -73,7 +73,7 @@ def _plant(fault: Fault, landing: Landing) -> list[Expected]:
             found = [(one.file or fault.steps[0].file, one.at)]
         texts = {(file, json.dumps(keys, ensure_ascii=False, sort_keys=True)): None for file, keys in found}
         out += [Expected(fault.id, fault.check, "planted", "must", one.rule, file, keys) for file, keys in texts]
-    keys = _subjects(fault, [row for _, row in touched], hospital)
+    keys = _whose(fault, landing, touched, hospital)
     bare = [one.rule for one in fault.must if not one.keys and not one.at]
     file = fault.steps[0].file
     out += [Expected(fault.id, fault.check, "planted", "may", rule, file, each) for rule in (*fault.may, *bare)
@@ -82,14 +82,24 @@ def _plant(fault: Fault, landing: Landing) -> list[Expected]:
     return out
 
 
-def _subjects(fault: Fault, touched: list[Row], hospital: Mapping[str, str]) -> list[str]:
-    """The subjects of the rows touched, as keys; no keys where a row has none or the fault is of a whole file."""
+def _whose(fault: Fault, landing: Landing, touched: list[tuple[str, Row]], hospital: Mapping[str, str]) -> list[str]:
+    """The subjects of the rows touched, as keys, and the rows of unknown hospital numbers by their own keys.
+
+    No keys where the fault is of a whole file, or of a row that is of no subject, as a certificate.
+    """
     written = [row for step in fault.steps if (row := getattr(step, "set", None))]
-    subjects = {subject_of(row, hospital) for row in touched}
-    if not subjects or None in subjects:
-        return ["{}"]
-    subjects |= {subject_of(row, hospital) for row in written} - {None}
-    return [json.dumps({SUBJECT: one}) for one in sorted(filter(None, subjects))]
+    subjects = {subject_of(row, hospital) for row in written}
+    keys: dict[str, None] = {}
+    for file, row in touched:
+        subject = subject_of(row, hospital)
+        if subject is None and HOSPITAL_NUMBER not in row:
+            return ["{}"]
+        subjects.add(subject)
+        if subject is None:
+            own = {column: row[column] for column in landing.row_keys.get(file, tuple(row))}
+            keys[json.dumps(own, ensure_ascii=False, sort_keys=True)] = None
+    known = [json.dumps({SUBJECT: one}) for one in sorted(filter(None, subjects))]
+    return [*known, *keys] if touched else ["{}"]
 
 
 def _cure(fault: Fault, landing: Landing) -> list[Expected]:

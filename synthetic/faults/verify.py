@@ -167,8 +167,8 @@ def compare(landing: Path, expected: Sequence[Expected], found: Found) -> Compar
             wanted.setdefault((each.fault, each.check, each.state), []).extend(must)
     subjects: dict[tuple[str, str], set[str]] = {}
     for each in expected:
-        if each.necessity == "may" and each.keys != "{}":
-            subjects.setdefault((each.fault, each.rule), set()).add(json.loads(each.keys)[SUBJECT])
+        if each.necessity == "may" and SUBJECT in (keys := json.loads(each.keys)):
+            subjects.setdefault((each.fault, each.rule), set()).add(keys[SUBJECT])
     lines = []
     for fault, musts in wanted.items():
         lost = [one for one in musts if not _is_there(one, places, rows, subjects)]
@@ -205,9 +205,9 @@ def _unexpected(
     allowed: dict[str, set[str]] = {}
     for each in expected:
         keys = json.loads(each.keys)
-        if each.necessity == "may" and keys:
+        if each.necessity == "may" and SUBJECT in keys:
             allowed.setdefault(each.rule, set()).add(keys[SUBJECT])
-        elif each.necessity == "must" and keys and each.rule not in anywhere:
+        elif each.necessity and keys and each.rule not in anywhere:
             somewhere.setdefault(each.rule, set()).update(rows.fitting(each.file, keys))
     counted: Counter[tuple[str, ...]] = Counter()
     for one, at in told:
