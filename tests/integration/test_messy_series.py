@@ -113,7 +113,7 @@ def test_a_comparison_tells_what_is_missing_and_what_nobody_planted(series: Seri
 
 
 def test_a_finding_that_may_come_is_accepted_for_the_subjects_of_its_fault_only(series: Series) -> None:
-    """labedc.unit_differs may follow where a result is in another unit; for a subject nobody touched it is unexpected."""
+    """labedc.unit_differs may follow a result in another unit; for a subject nobody touched it is unexpected."""
     one = series.cuts["S2"]
     mine = {
         json.loads(line.keys).get("subj", "")
