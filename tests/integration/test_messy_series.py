@@ -112,33 +112,6 @@ def test_a_comparison_tells_what_is_missing_and_what_nobody_planted(series: Seri
     assert not compared.holds
 
 
-def test_a_finding_that_may_come_is_accepted_for_the_subjects_of_its_fault_only(series: Series) -> None:
-    """labedc.unit_differs may follow a result in another unit; for a subject nobody touched it is unexpected."""
-    one = series.cuts["S2"]
-    mine = {
-        json.loads(line.keys).get("subj", "")
-        for line in one.expected
-        if line.rule == "labedc.unit_differs" and line.necessity == "may" and line.keys != "{}"
-    }
-    path = next(one.landing.glob("LIS_YHD_20230420_*.txt"))
-    rows = path.read_bytes().decode("gb18030").split("\r\n")
-    assert mine and not [line for line in one.expected if line.rule == "labedc.unit_differs" and line.keys == "{}"]
-    for touched in (True, False):
-        at = next(n for n, row in enumerate(rows[1:], 2) if (row[:2] == "99" and f"1{row[4:7]}" in mine) is touched)
-        place = {"file": path.name, "sha256": "", "lines": [at]}
-        told = {
-            "rule": "labedc.unit_differs",
-            "severity": "answer",
-            "dataset": "lis",
-            "variable": "结果",
-            "places": [place],
-        }
-        compared = compare(one.landing, one.expected, Found((*one.findings, told)))
-        assert [line for line in compared.unexpected if "labedc.unit_differs" in line] == (
-            [] if touched else [f"answer  labedc.unit_differs  lis 结果  {path.name}:{at}"]
-        )
-
-
 def rows_of(content: bytes) -> int:
     """Data rows of a delivered file, counted without the engine and without the generator."""
     try:
