@@ -120,7 +120,8 @@ def look(study: Study, landing: Path, store: RawStore, watch: Path, now: float) 
     waiting: list[str] = []
     for delivery, manifest, files in _deliveries(landing):
         hashes = {path.name: _sha256(path) for path in files if path.is_file()}
-        taken = all(_taken(study, path, hashes.get(path.name, ""), log) for path in files)
+        said = manifest if isinstance(manifest, Manifest) else None
+        taken = all(_taken(study, path, hashes.get(path.name, ""), said, log) for path in files)
         if isinstance(manifest, Manifest):
             whole = {one.name: one.sha256 for one in manifest.files} == hashes
             nothing_new = taken and bool(files)
@@ -150,20 +151,33 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _taken(study: Study, path: Path, sha256: str, log: Sequence[Received]) -> bool:
+def _taken(study: Study, path: Path, sha256: str, manifest: Manifest | None, log: Sequence[Received]) -> bool:
     """True if taking the file, or what the archive holds, would change nothing."""
-    if not archive.is_archive(path):
-        sources = _sources_of(study, path.name)
-        return bool(sources) and all(_is_known(source, path.name, sha256, log) for source in sources)
-    try:
-        held = [one for one in _members(study, path) if not one.junk and not _is_manifest(one.name)]
-        hashes = {one.name: archive.sha256_of(path, one) for one in held}
-    except FileRefusedError:
-        return False
+    hashes = {path.name: sha256}
+    if archive.is_archive(path):
+        try:
+            members = [one for one in _members(study, path) if not one.junk]
+            hashes = {one.name: archive.sha256_of(path, one) for one in members if not _is_manifest(one.name)}
+            for one in members:
+                if _is_manifest(one.name):
+                    with tempfile.TemporaryDirectory() as folder:
+                        archive.unpack(path, one, Path(folder) / MANIFEST_NAME)
+                        manifest = read_manifest(Path(folder) / MANIFEST_NAME)
+        except FileRefusedError:
+            return False
     return all(
-        bool(_sources_of(study, name)) and all(_is_known(one, name, of, log) for one in _sources_of(study, name))
+        bool(_sources_of(study, name))
+        and all(_is_known(one, name, of, _stated(manifest, name), log) for one in _sources_of(study, name))
         for name, of in hashes.items()
     )
+
+
+def _stated(manifest: Manifest | None, name: str) -> str | None:
+    """The extract time that a manifest gives a file."""
+    if manifest is None:
+        return None
+    own = [one.extracted_at for one in manifest.files if one.name == name and one.extracted_at]
+    return own[0] if own else manifest.extracted_at
 
 
 def _take(
@@ -268,13 +282,13 @@ def _take_files(
             entries.append(entry)
             continue
         said = promised.get(file.name)
-        stated = (said.extracted_at if said else None) or (manifest.extracted_at if manifest else None)
+        stated = _stated(manifest, file.name)
         fresh = list(sources)
         read: Mapping[str, Extract] = {}
         try:
             sha256, size = store.take(file.path)
             entry = replace(entry, sha256=sha256, size=size)
-            fresh = [one for one in sources if not _is_known(one, file.name, sha256, store.received())]
+            fresh = [one for one in sources if not _is_known(one, file.name, sha256, stated, store.received())]
             if not fresh:
                 continue
             read, rows = read_extracts(study, fresh, store.path(sha256), file.name)
@@ -291,18 +305,22 @@ def _take_files(
     return entries, extracts, refusal
 
 
-def _is_known(source: Source, name: str, sha256: str, received: Sequence[Received]) -> bool:
+def _is_known(source: Source, name: str, sha256: str, stated: str | None, received: Sequence[Received]) -> bool:
     """True if taking the file again would change nothing.
 
-    The bytes of an incremental source count once. A full source's file is new unless it is the version that stands,
-    or the last one received under this name: the bytes of an older version, sent again, are a new version.
+    Nothing is changed by the bytes that stand, by those received last under this name, and by any bytes that an
+    incremental source has sent, unless they come with a later extract time than before: then the sender says that
+    the extract was still the same at that time. The bytes of an older version of a full source, sent again, are a
+    new version. `stated` is the extract time of a manifest, which goes before that of the name.
     """
-    own = [entry for entry in received if entry.accepted and entry.source == source.source]
+    own = ordered([entry for entry in received if entry.accepted], source.source)
     if source.delivery == "incremental":
-        return sha256 in {entry.sha256 for entry in own}
-    same_name = [entry.sha256 for entry in own if entry.file == name]
-    standing = ordered(own, source.source)[-1:]
-    return sha256 in {*same_name[-1:], *(entry.sha256 for entry in standing)}
+        compared = own
+    else:
+        compared = [*own[-1:], *sorted((one for one in own if one.file == name), key=lambda one: one.number)[-1:]]
+    again = [entry for entry in compared if entry.sha256 == sha256]
+    at = stated or _stamp(source, name)
+    return bool(again) and (at is None or at <= max(entry.extracted_at or "" for entry in again))
 
 
 def _manifest_refusal(
@@ -404,6 +422,11 @@ def read_extracts(study: Study, sources: Sequence[Source], path: Path, name: str
 
 
 def ordered(received: Iterable[Received], source: str) -> list[Received]:
-    """The accepted files of a source in the order in which they were extracted (received, where not stated)."""
+    """The accepted files of a source in the order in which they were extracted (received, where not stated).
+
+    The same bytes sent again under the same name are one file, at their latest extract time.
+    """
     own = [entry for entry in received if entry.source == source]
-    return sorted(own, key=lambda entry: (entry.extracted_at or "", entry.number))
+    own.sort(key=lambda entry: (entry.extracted_at or "", entry.number))
+    last = {(entry.file, entry.sha256): entry for entry in own}
+    return [entry for entry in own if last[entry.file, entry.sha256] is entry]

@@ -23,7 +23,7 @@ from transforms.warehouse.raw_store import Received
 from transforms.warehouse.snapshots import DECIDED, MANIFEST
 
 Rows = list[dict[str, Any]]
-LOG_ONLY = {"label", "archive"}  # what the log of deliveries says and `ops` does not
+LOG_ONLY = {"label"}  # what the log of deliveries says and `ops` does not
 
 
 def ops_tables(

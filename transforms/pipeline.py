@@ -421,14 +421,16 @@ def standing(source: Source, own: Sequence[Received]) -> tuple[Source, list[Rece
 
     The file extracted last says by which carrier the source comes. It stands alone where that carrier is delivered in
     full; where it is incremental, all files of this carrier stand and none of another: what two carriers said is
-    never put together.
+    never put together. The same bytes under several names stand once, under the name they were extracted with last.
     """
     if not own:
         return source, []
     carrier = source.carrier_of(own[-1].file)
     if carrier.delivery == "full":
         return carrier, list(own[-1:])
-    return carrier, [entry for entry in own if source.carrier_of(entry.file) is carrier]
+    of_carrier = [entry for entry in own if source.carrier_of(entry.file) is carrier]
+    last = {entry.sha256: entry for entry in of_carrier}
+    return carrier, [entry for entry in of_carrier if last[entry.sha256] is entry]
 
 
 def other_carriers(source: Source, own: Sequence[Received]) -> list[Finding]:
@@ -844,6 +846,7 @@ def assess_gate(study: Study, where: Home, building: Building) -> None:
     )
     for name, table in assessed.tables.items():
         building.write(f"results/{name}", table)
+    building.write("parts/gate.lineage", snapshot.gate_lineage(assessed))
     links = lineage.Links(building.path("parts/sdtm.lineage"))
     found = []
     for one in assessed.breaches:
@@ -895,7 +898,8 @@ def derive_datasets(study: Study, building: Building, only: Iterable[str] | None
 def finish_adam(study: Study, building: Building) -> None:
     """Join the links of all datasets and check the analysis datasets; needs every dataset to be derived."""
     names = sorted(name.lower() for name in study.analyses)
-    parts = ("parts/sdtm.lineage", *(f"parts/adam/{name}.lineage" for name in names))
+    gate = ["parts/gate.lineage"] if study.gate is not None else []
+    parts = ("parts/sdtm.lineage", *gate, *(f"parts/adam/{name}.lineage" for name in names))
     building.write_parts("lineage", (one for part in parts for one in building.parts(part)), lineage.SCHEMA)
     links = lineage.Links(building.path("lineage"))
     frames = {name.upper(): building.frame(f"adam/{name}") for name in names}

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from transforms import acts, operations
 from transforms.errors import UsageError
+from transforms.findings import SCHEMA
 from transforms.gate.assess import COHORTS, DECISIONS, SUBJECTS
 from transforms.gate.readiness import toxicities_of
 from transforms.pipeline import Home
@@ -127,14 +128,9 @@ def write_package(
 
 _FINDING = pa.schema(
     [
-        ("finding_id", pa.string()),
-        ("rule", pa.string()),
-        ("severity", pa.string()),
-        ("dataset", pa.string()),
-        ("variable", pa.string()),
-        ("message", pa.string()),
+        *(SCHEMA.field(one) for one in ("finding_id", "rule", "severity", "dataset", "variable", "message")),
         ("status", pa.string()),
-        ("n_records", pa.int64()),
+        SCHEMA.field("n_records"),
         ("places", pa.list_(pa.struct([("file", pa.string()), ("lines", pa.list_(pa.int64()))]))),
     ]
 )

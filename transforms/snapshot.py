@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from transforms.adam.records import AnalysisDataset, DerivationLine, RecordLink
 from transforms.core import text
+from transforms.gate import assess as gate_assessment
+from transforms.gate.assess import Assessment
 from transforms.sdtm.records import Dataset, MappingLine, StagedSource
 from transforms.sources.extract import AUDIT
 from transforms.staging.stage import AccountLine, Staged
@@ -174,6 +176,9 @@ def specification_table(study: Study) -> pa.Table:
                     )
                 )
     rows.extend(specification_rows(study))
+    if study.gate is not None:
+        for table, column, says, inputs in gate_assessment.said():
+            rows.append(_rule(table, column, None, "derived", says, [], list(inputs), "gate.yml"))
     schema = pa.schema(
         [
             ("dataset", pa.string()),
@@ -272,6 +277,15 @@ def _rule(
         "file": file,
         "fingerprint": fingerprint or fingerprints.of_text(rule),
     }
+
+
+def gate_lineage(assessed: Assessment) -> pa.Table:
+    """The links of the rows of the gate to the SDTM records they are assessed from."""
+    tables = [lineage.SCHEMA.empty_table()]
+    for one in assessed.made_of:
+        of = np.array(one.records, dtype=np.int64) + 1
+        tables.append(lineage.made_of_links(one.table.upper(), np.full(len(of), one.row + 1), one.dataset, of))
+    return pa.concat_tables(tables)
 
 
 def staging_accounts(account: Sequence[AccountLine]) -> pa.Table:

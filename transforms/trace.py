@@ -26,7 +26,7 @@ from transforms.study.analyses import SUPPLEMENTAL
 from transforms.study.results import LEVELS
 from transforms.warehouse import parquet
 
-FOLDERS = ("sdtm", "adam")
+FOLDERS = ("sdtm", "adam", "results")
 ONE_PER_SUBJECT = ("DM", "ADSL")
 
 
@@ -94,16 +94,23 @@ class Tracer:
             rules.setdefault((row["dataset"], row["variable"]), []).append(row)
         return rules
 
+    @cached_property
+    def _ruled(self) -> frozenset[str]:
+        """The datasets whose variables the specification of the snapshot explains."""
+        return frozenset(dataset for dataset, _ in self._rules)
+
     def dataset(self, name: str) -> pa.Table:
-        """An SDTM or analysis dataset of the snapshot; UsageError names those there are."""
+        """An SDTM or analysis dataset, or a table of the gate, of the snapshot; UsageError names those there are."""
         if name not in self._datasets:
             for folder in FOLDERS:
                 path = self.snapshot / folder / f"{name.lower()}.parquet"
-                if path.is_file():
+                if path.is_file() and (folder != "results" or name in self._ruled):
                     self._datasets[name] = pq.read_table(path)
                     break
             else:
-                every = sorted(path.stem.upper() for one in FOLDERS for path in (self.snapshot / one).glob("*.parquet"))
+                paths = [path for one in FOLDERS for path in (self.snapshot / one).glob("*.parquet")]
+                names = {path.stem.upper(): path.parent.name for path in paths}
+                every = sorted(one for one, folder in names.items() if folder != "results" or one in self._ruled)
                 raise UsageError(f"no dataset {name!r}. Known: {', '.join(every)}")
         return self._datasets[name]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from .landing import FaultError, Landing
+from .landing import HOSPITAL_NUMBER, SUBJECT, FaultError, Landing, subject_of
 from .model import Fault, Faults
 from .operations import Row, RowOperation, read_time
 
@@ -19,8 +20,9 @@ CORRECTED_BEFORE = timedelta(days=20)
 
 @dataclass(frozen=True)
 class Expected:
-    """A finding that a planted fault must raise (or may, without keys).
+    """A finding that a planted fault must raise, or may.
 
+    One that may come has the subject in its keys, for rows of this subject in whatever file, or no keys, for any row.
     Without a necessity it only says that the fault is planted or cured; without a fault, that sound extracts raise it.
     """
 
@@ -61,6 +63,7 @@ def _plant(fault: Fault, landing: Landing) -> list[Expected]:
     if fault.manifest == "keep":
         landing.kept |= {landing.find(step.file) for step in fault.steps if step.kind not in ("add_file",)}
     touched: list[tuple[str, Row]] = []
+    hospital = landing.subjects()
     for step in fault.steps:
         touched += [(step.file, row) for row in step.apply(landing)]
     out = [_state(fault, "planted")]
@@ -70,9 +73,33 @@ def _plant(fault: Fault, landing: Landing) -> list[Expected]:
             found = [(one.file or fault.steps[0].file, one.at)]
         texts = {(file, json.dumps(keys, ensure_ascii=False, sort_keys=True)): None for file, keys in found}
         out += [Expected(fault.id, fault.check, "planted", "must", one.rule, file, keys) for file, keys in texts]
+    keys = _whose(fault, landing, touched, hospital)
+    bare = [one.rule for one in fault.must if not one.keys and not one.at]
     file = fault.steps[0].file
-    out += [Expected(fault.id, fault.check, "planted", "may", rule, file, "{}") for rule in fault.may]
+    out += [Expected(fault.id, fault.check, "planted", "may", rule, file, each) for rule in (*fault.may, *bare)
+            for each in keys]  # fmt: skip
+    out += [Expected(fault.id, fault.check, "planted", "may", rule, file, "{}") for rule in fault.elsewhere]
     return out
+
+
+def _whose(fault: Fault, landing: Landing, touched: list[tuple[str, Row]], hospital: Mapping[str, str]) -> list[str]:
+    """The subjects of the rows touched, as keys, and the rows of unknown hospital numbers by their own keys.
+
+    No keys where the fault is of a whole file, or of a row that is of no subject, as a certificate.
+    """
+    written = [row for step in fault.steps if (row := getattr(step, "set", None))]
+    subjects = {subject_of(row, hospital) for row in written}
+    keys: dict[str, None] = {}
+    for file, row in touched:
+        subject = subject_of(row, hospital)
+        if subject is None and HOSPITAL_NUMBER not in row:
+            return ["{}"]
+        subjects.add(subject)
+        if subject is None:
+            own = {column: row[column] for column in landing.row_keys.get(file, tuple(row))}
+            keys[json.dumps(own, ensure_ascii=False, sort_keys=True)] = None
+    known = [json.dumps({SUBJECT: one}) for one in sorted(filter(None, subjects))]
+    return [*known, *keys] if touched else ["{}"]
 
 
 def _cure(fault: Fault, landing: Landing) -> list[Expected]:
@@ -85,6 +112,7 @@ def _cure(fault: Fault, landing: Landing) -> list[Expected]:
                 _touch(step, landing)
     file = fault.steps[0].file
     left = [Expected(fault.id, fault.check, "cured", "must", rule, file, "{}") for rule in fault.left]
+    left += [Expected(fault.id, fault.check, "cured", "may", rule, file, "{}") for rule in fault.left]
     return [_state(fault, "cured"), *left]
 
 

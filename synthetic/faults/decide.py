@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from .landing import FaultError
-from .model import slips
+from .model import read_list
 
 DECIDED = Path(__file__).parent / "decisions"
 """Folder of the lists that come with the generator."""
@@ -42,16 +41,7 @@ class Decisions(BaseModel):
     @classmethod
     def read(cls, path: Path | str) -> Decisions:
         """Read a list by path, or one that comes with the generator by name; FaultError says all that is wrong."""
-        file = DECIDED / f"{path}.yml" if not Path(path).suffix else Path(path)
-        if not file.is_file():
-            names = ", ".join(sorted(one.stem for one in DECIDED.glob("*.yml")))
-            raise FaultError(f"{file} is no file. Give a path, or one of: {names}")
-        try:
-            return cls.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-        except (yaml.YAMLError, UnicodeDecodeError) as fault:
-            raise FaultError(f"{file.name} is no YAML in UTF-8: {fault}") from fault
-        except ValidationError as fault:
-            raise FaultError(f"{file.name} cannot be read:\n{slips(fault)}") from fault
+        return read_list(cls, path, DECIDED)
 
     def chosen(self, cut: str, findings: Iterable[Mapping[str, Any]]) -> list[tuple[Decision, str]]:
         """The decisions of an extract, each with the id of a finding it is about.

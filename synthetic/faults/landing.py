@@ -7,13 +7,15 @@ import fnmatch
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
 BOM = b"\xef\xbb\xbf"
+SUBJECT, HOSPITAL_NUMBER = "subj", "病历号"
+"""Columns of a form and of the laboratory that say whose row it is."""
 
 
 class FaultError(ValueError):
@@ -136,6 +138,14 @@ class Landing:
             self.tables[name] = parsed
         return self.tables[name]
 
+    def subjects(self) -> dict[str, str]:
+        """The subject of each hospital number, by the form of demographics; none where it cannot be read."""
+        try:
+            rows = self.table(self.find("DM")).rows
+        except FaultError:
+            return {}
+        return {row["mrn"]: row[SUBJECT] for row in rows if row.get("mrn") and row.get(SUBJECT)}
+
     def keys_of(self, file: str, table: DelimitedFile) -> Sequence[str]:
         """Columns that name a row of a file: those declared, else ``record_id``, else all."""
         return self.row_keys.get(file) or (["record_id"] if "record_id" in table.columns else table.columns)
@@ -188,6 +198,11 @@ class Landing:
             entry.setdefault("extracted_at", self.manifest.get("extracted_at"))
             entries.append(entry | self.stated.get(name, {}))
         return {**self.manifest, "files": entries, **self.stated.get("", {})}
+
+
+def subject_of(row: Mapping[str, str], hospital: Mapping[str, str]) -> str | None:
+    """Whose row it is; None where it is nobody's or the hospital number is not known."""
+    return row.get(SUBJECT) or hospital.get(row.get(HOSPITAL_NUMBER, "")) or None
 
 
 def count_rows(name: str, content: bytes) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -12,6 +13,8 @@ from .operations import AnyOperation
 
 BUILT_IN = Path(__file__).parent
 """Folder of the lists that come with the generator."""
+
+Listed = TypeVar("Listed", bound=BaseModel)
 
 __all__ = ["BUILT_IN", "Fault", "FaultError", "Faults", "Raises"]
 
@@ -42,7 +45,9 @@ class Fault(BaseModel):
 
     Planted in the extracts from ``cut`` until before ``cured``; from ``cured`` on, ``cure`` is applied to
     the sound extract, for a correction leaves its trace. Without ``cut`` it is planted wherever it is applied.
-    ``manifest: keep`` leaves the manifest as the sender wrote it before the fault. ``left`` is what must be found
+    ``manifest: keep`` leaves the manifest as the sender wrote it before the fault. ``may`` are rules whose findings
+    may point to rows of the subjects touched, in whatever file, and to any row where a whole file is touched;
+    ``elsewhere`` are those that may point to rows of others. ``left`` is what must be found
     once it is cured, because the cure cannot undo that it was there.
     """
 
@@ -58,6 +63,7 @@ class Fault(BaseModel):
     manifest: str = Field(default="recompute", pattern="^(recompute|keep)$")
     must: tuple[Raises, ...] = ()
     may: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
 
     @field_validator("must", mode="before")
@@ -115,20 +121,19 @@ class Faults(BaseModel):
     @classmethod
     def read(cls, path: Path | str) -> Faults:
         """Read a list by path, or one that comes with the generator by name; FaultError says all that is wrong."""
-        file = BUILT_IN / f"{path}.yml" if not Path(path).suffix else Path(path)
-        if not file.is_file():
-            names = ", ".join(sorted(one.stem for one in BUILT_IN.glob("*.yml")))
-            raise FaultError(f"{file} is no file. Give a path, or one of: {names}")
-        try:
-            return cls.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-        except (yaml.YAMLError, UnicodeDecodeError) as fault:
-            raise FaultError(f"{file.name} is no YAML in UTF-8: {fault}") from fault
-        except ValidationError as fault:
-            raise FaultError(f"{file.name} cannot be read:\n{slips(fault)}") from fault
+        return read_list(cls, path, BUILT_IN)
 
 
-def slips(fault: ValidationError) -> str:
-    """What is wrong with data read into a model, a line for each slip with its place."""
-    return "\n".join(
-        f"  - {'.'.join(str(part) for part in one['loc']) or 'the list'}: {one['msg']}" for one in fault.errors()
-    )
+def read_list(model: type[Listed], path: Path | str, built_in: Path) -> Listed:
+    """Read a list from YAML, by path or by the name of one that comes with the generator; FaultError says all slips."""
+    file = built_in / f"{path}.yml" if not Path(path).suffix else Path(path)
+    if not file.is_file():
+        names = ", ".join(sorted(one.stem for one in built_in.glob("*.yml")))
+        raise FaultError(f"{file} is no file. Give a path, or one of: {names}")
+    try:
+        return model.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        raise FaultError(f"{file.name} is no YAML in UTF-8: {fault}") from fault
+    except ValidationError as fault:
+        slips = (f"  - {'.'.join(map(str, one['loc'])) or 'the list'}: {one['msg']}" for one in fault.errors())
+        raise FaultError(f"{file.name} cannot be read:\n" + "\n".join(slips)) from fault

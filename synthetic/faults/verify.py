@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .apply import COLUMNS, Expected
-from .landing import DelimitedFile, FaultError, Landing
+from .landing import SUBJECT, DelimitedFile, FaultError, Landing, subject_of
 
 Place = tuple[str, int]
 """A file and a line of it."""
@@ -112,6 +112,15 @@ class _Rows:
             for line in [0, *place["lines"]]
         }
 
+    @cached_property
+    def _hospital(self) -> dict[str, str]:
+        return self.landing.subjects()
+
+    def subject(self, place: Place) -> str | None:
+        """Whose row stands there."""
+        row = self.files.get(place[0], {}).get(place[1])
+        return subject_of(row, self._hospital) if row is not None else None
+
     def meant(self, file: str) -> set[str]:
         """Names of the files that a fault's word for a file means, with those sent again."""
         return set(self.landing.named_by(file))
@@ -138,28 +147,32 @@ def read_expected(path: Path) -> list[Expected]:
 def compare(landing: Path, expected: Sequence[Expected], found: Found) -> Comparison:
     """Hold what was found against what planted faults must and may raise.
 
-    A finding that must come is there if one of its rule points to a row with the keys expected, or, without keys,
-    to the file or to none. A finding is unexpected if its rule is that of no planted fault, or if it points to rows
-    that no fault touched whose finding must come and may not come elsewhere. Refusals of files of this folder count
-    as findings.
+    A finding that must come is there if one of its rule points to a row with the keys expected, or, without keys, to a
+    row of a subject that the fault touched, to a file alone, or to anything where it touched a whole file. A finding
+    is unexpected if its rule is that of no planted fault, or if it points to rows that are neither those whose finding
+    must come nor of a subject for whom it may come. Refusals of files of this folder count as findings.
     """
     rows = _Rows(Landing.open(landing))
     told = [
         *((one, rows.places(one)) for one in found.findings),
         *((_refusal(one), {(one["file"], 0)}) for one in found.refused if one["file"] in rows.landing.contents),
     ]
-    places: dict[str, set[Place]] = {}
+    places: dict[str, list[set[Place]]] = {}
     for one, at in told:
-        places.setdefault(one["rule"], set()).update(at)
+        places.setdefault(one["rule"], []).append(at)
     wanted: dict[tuple[str, str, str], list[Expected]] = {}
     for each in expected:
         if each.fault:
             must = [each] if each.necessity == "must" else []
             wanted.setdefault((each.fault, each.check, each.state), []).extend(must)
-    lines = [
-        Line(*fault, len(musts), tuple(f"{one.rule} {one.keys}" for one in musts if not _is_there(one, places, rows)))
-        for fault, musts in wanted.items()
-    ]
+    subjects: dict[tuple[str, str], set[str]] = {}
+    for each in expected:
+        if each.necessity == "may" and SUBJECT in (keys := json.loads(each.keys)):
+            subjects.setdefault((each.fault, each.rule), set()).add(keys[SUBJECT])
+    lines = []
+    for fault, musts in wanted.items():
+        lost = [one for one in musts if not _is_there(one, places, rows, subjects)]
+        lines.append(Line(*fault, len(musts), tuple(f"{one.rule} {one.keys}" for one in lost)))
     return Comparison(tuple(lines), tuple(_unexpected(told, expected, rows)))
 
 
@@ -167,31 +180,45 @@ def _refusal(one: Mapping[str, Any]) -> dict[str, Any]:
     return {"rule": one["rule"], "severity": "critical", "dataset": one["file"]}
 
 
-def _is_there(one: Expected, places: Mapping[str, set[Place]], rows: _Rows) -> bool:
-    if one.rule not in places:
-        return False
-    keys = json.loads(one.keys)
-    return not keys or bool(places[one.rule] & rows.fitting(one.file, keys))
+def _is_there(
+    one: Expected,
+    places: Mapping[str, Sequence[set[Place]]],
+    rows: _Rows,
+    subjects: Mapping[tuple[str, str], set[str]],
+) -> bool:
+    found, keys = places.get(one.rule, ()), json.loads(one.keys)
+    if keys:
+        fitting = rows.fitting(one.file, keys)
+        return any(at & fitting for at in found)
+    own = subjects.get((one.fault, one.rule))
+    return any(
+        own is None or not any(line for _, line in at) or any(rows.subject(place) in own for place in at)
+        for at in found
+    )
 
 
 def _unexpected(
     told: Iterable[tuple[Mapping[str, Any], set[Place]]], expected: Sequence[Expected], rows: _Rows
 ) -> Iterator[str]:
-    anywhere = {
-        one.rule for one in expected if one.necessity == "may" or (one.necessity == "must" and one.keys == "{}")
-    }
+    anywhere = {one.rule for one in expected if one.necessity == "may" and one.keys == "{}"}
     somewhere: dict[str, set[Place]] = {}
+    allowed: dict[str, set[str]] = {}
     for each in expected:
-        if each.necessity == "must" and each.rule not in anywhere:
-            somewhere.setdefault(each.rule, set()).update(rows.fitting(each.file, json.loads(each.keys)))
+        keys = json.loads(each.keys)
+        if each.necessity == "may" and SUBJECT in keys:
+            allowed.setdefault(each.rule, set()).add(keys[SUBJECT])
+        elif each.necessity and keys and each.rule not in anywhere:
+            somewhere.setdefault(each.rule, set()).update(rows.fitting(each.file, keys))
     counted: Counter[tuple[str, ...]] = Counter()
     for one, at in told:
         if one["rule"] in anywhere:
             continue
         what = (one["severity"], one["rule"], f"{one.get('dataset', '')} {one.get('variable', '')}".strip())
-        known = somewhere.get(one["rule"], set())
-        strange = [place for place in sorted(at) if place[1] and place not in known]
-        if one["rule"] not in somewhere or strange:
+        known, subjects = somewhere.get(one["rule"], set()), allowed.get(one["rule"], set())
+        strange = [
+            place for place in sorted(at) if place[1] and place not in known and rows.subject(place) not in subjects
+        ]
+        if strange or one["rule"] not in somewhere.keys() | allowed.keys():
             where = ", ".join(f"{file}:{line}" for file, line in strange[:5])
             counted[*what, where] += 1
     for words, count in counted.items():

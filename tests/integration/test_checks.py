@@ -111,6 +111,13 @@ STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("lis", {"性别": "男"}, {"性别": "女"}, "lis.sex_differs"),
     ("lis", first("ALT"), {"采集时间": year(-1)}, "lis.outside_study"),
     ("lis", first("ALT"), {"corrected": "Y", "报告时间": "2024-01-01T10:00"}, "lis.corrected_after_board"),
+    ("lis", of_order(DAY_1, "K"), {"结果": "5.9", "提示": None}, "lis.flag_missing"),
+    ("lis", of_order(DAY_1, "K"), {"结果": "4.1", "提示": "↑"}, "lis.flag_high"),
+    ("lis", of_order(DAY_1, "K"), {"结果": "5.9", "提示": "↓"}, "lis.flag_low"),
+    ("lis", of_order(REPEAT, "K"), {"结果": "6.5"}, "lis.critical_without_event"),
+    ("conmed", {"subj": "1001", "cmcat": "ALBUMIN"}, {"cmstdat": "2022-06-18"}, "lis.albumin_after_support"),
+    ("ae", {"subj": "1001"}, {"ctcae_term": "Anemia", "aestdat": "2023-12-24"}, "ae_form.laboratory_missing"),
+    ("dose", {"subj": "1001"}, {"infstdtm": "2024-10-05T10:00"}, "dose.after_end"),
     ("lis", of_order(REPEAT, "HGB"), {"结果": "60"}, "lis.low_without_event"),
     ("lis", of_order(REPEAT, "AST"), {"结果": "900"}, "lis.high_without_event"),
 ]
@@ -130,6 +137,7 @@ SDTM: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("DM", {"DTHFL": "Y"}, {"DTHFL": None}, "ae.fatal_subject_alive"),
     ("AE", {}, {"AESTDTC": year(-3)}, "ae.before_consent"),
     ("LB", {"USUBJID": "UCMSC-DAC-01-01-1019"}, {"LBDTC": "2023-07-11"}, "findings.after_death"),
+    ("SV", {"USUBJID": "UCMSC-DAC-01-01-1019"}, {"SVSTDTC": "2023-07-11"}, "sv.after_death"),
 ]
 PLANTED = [(level, name, where, change, 1, rule) for level, part in (("staged", STAGED), ("sdtm", SDTM))
            for name, where, change, rule in part] + [("staged", *one) for one in SEVERAL]  # fmt: skip
@@ -159,7 +167,23 @@ def test_every_rule_across_forms_is_planted(clean: Checked) -> None:
         and any(type(each).word in words for each in one.columns.values())
         and (one.id.split(".")[0] not in {"adsl", "bds", "occds", "tte"})
     }
-    assert across <= {one[5] for one in PLANTED} | {"adam.subject_in_adsl"}
+    assert across <= {one[5] for one in PLANTED} | {"adam.subject_in_adsl", "enrol.liver_function"}
+
+
+def test_who_is_admitted_against_the_words_of_a_criterion_is_told_once(clean: Checked) -> None:
+    """Criterion I04, Child-Pugh A or MELD below 12, worked out with pandas; it is true of sound extracts too."""
+    rules = {"enrol": [one for one in clean.book.staged["enrol"] if one.id == "enrol.liver_function"]}
+    (found,) = check(clean.staged, rules, CUT_OFF)
+    assert found.rule.severity is Severity.INFORMATION
+    screened = {}
+    for form, column in (("childpugh", "cp_class"), ("meld", "meld_score")):
+        frame = clean.staged[form].astype(object)
+        screened[form] = frame[frame["visit"] == "SCREENING"].set_index("subj")[column]
+    enrol = clean.staged["enrol"].astype(object)
+    admitted = enrol[enrol["cohort"].notna()]["subj"]
+    against = [one for one in admitted if screened["childpugh"][one] != "A" and int(screened["meld"][one]) >= 12]
+    assert len(against) > 20
+    assert enrol["subj"].iloc[list(found.rows)].tolist() == against
 
 
 def test_clean_extracts_of_every_cut_ask_nothing(clean_runs: Mapping[str, Published]) -> None:

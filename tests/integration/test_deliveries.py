@@ -163,6 +163,48 @@ def test_a_late_file_of_an_incremental_source_supersedes_nothing(small: SmallStu
     assert findings(after).loc["late_file", "dataset"] == "dosing"
 
 
+@pytest.mark.parametrize("again", ["demog.csv", "demog_again.csv"])
+@pytest.mark.parametrize("sent_again", ["what stood", "an older version"])
+def test_bytes_sent_again_stand_at_their_later_extract_time(small: SmallStudy, again: str, sent_again: str) -> None:
+    """Extracts 1 (aged 70), 2 (69), one of the two again as extract 4, and then the late extract 3 (68)."""
+    contents = {age: EXTRACTS["demog.csv"].replace("70,female", f"{age},female") for age in ("70", "69", "68")}
+    small.drop("demog.csv", contents["70"])
+    manifest(small, "a", "2024-03-31T06:00", "demog.csv")
+    small.run()
+    small.drop("demog_2.csv", contents["69"])
+    manifest(small, "b", "2024-04-30T06:00", "demog_2.csv")
+    assert dataset(small.run(), "dm")["AGE"][1] == 69
+    age = "69" if sent_again == "what stood" else "70"
+    small.drop(again, contents[age])
+    (small.landing / "a.manifest.json").unlink()
+    manifest(small, "c", "2024-06-30T06:00", again)
+    after = small.run()
+    assert [(one.file, one.extracted_at) for one in after.accepted] == [(again, "2024-06-30T06:00")]
+    small.drop("demog_late.csv", contents["68"])
+    manifest(small, "d", "2024-05-31T06:00", "demog_late.csv")
+    late = small.run()
+    assert [dataset(one, "dm")["AGE"][1] for one in (after, late)] == [int(age), int(age)]
+    assert "late_file" in findings(late).index
+    accounts_close(late, small)
+    assert not small.run().accepted
+
+
+def test_an_incremental_file_sent_again_counts_once_at_its_later_extract_time(small: SmallStudy) -> None:
+    row = "ROW,SUBJ,DRUG,DOSE,START\n1,001,Testol,{},03-Mar-2024 09:30\n"
+    for name, extract, dose in (("dosing_1.csv", "04", 4), ("dosing_2.csv", "05", 6), ("dosing_3.csv", "07", 4)):
+        small.drop(name, row.format(dose))
+        manifest(small, name, f"2024-{extract}-30T06:00", name)
+        report = small.run()
+        assert len([one for one in report.accepted if one.file == name]) == 1
+        assert dataset(report, "ex")["EXDOSE"].to_list()[0] == dose
+    small.drop("dosing_4.csv", row.format(9))
+    manifest(small, "late", "2024-06-30T06:00", "dosing_4.csv")
+    late = small.run()
+    assert dataset(late, "ex")["EXDOSE"].to_list()[0] == 4
+    accounts_close(late, small)
+    assert not small.run().accepted
+
+
 def test_a_version_that_says_it_is_older_than_the_one_it_replaces_is_asked_about(small: SmallStudy) -> None:
     manifest(small, "a", "2024-06-30T06:00", "demog.csv")
     before = small.run()

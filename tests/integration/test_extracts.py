@@ -45,9 +45,11 @@ def accounts_close(report: pipeline.Report, small: SmallStudy) -> None:
     accounts = pq.read_table(report.path / "accounts.parquet").to_pandas()
     staging, mapping = accounts[accounts["stage"] == "staging"], accounts[accounts["stage"] == "mapping"]
     manifest = json.loads((report.path / "manifest.json").read_text(encoding="utf-8"))
-    blank = staging[staging["rule"] == "blank_line"].groupby("sha256")["rows"].sum()
+    key = ["file", "sha256"]
+    blank = staging[staging["rule"] == "blank_line"].groupby(key)["rows"].sum()
+    counts = staging.groupby(key)["rows"].sum().sub(blank, fill_value=0)
     for file in manifest["files"]:
-        counted = staging.loc[staging["sha256"] == file["sha256"], "rows"].sum() - blank.get(file["sha256"], 0)
+        counted = counts.get((file["file"], file["sha256"]), 0)
         assert counted == file["rows"]
     accepted = staging[staging["outcome"] == "accepted"].groupby("source")["rows"].sum()
     for (source, _), rows in mapping.groupby(["source", "dataset"])["rows"].sum().items():

@@ -30,6 +30,7 @@ from transforms.ingest import ingest
 from transforms.pipeline import Home
 from transforms.sdtm.engine import map_study
 from transforms.study import Study
+from transforms.trace import Tracer
 from transforms.warehouse.postgres import Database, connect_url
 
 CUTS = ("2022-11-10", "2023-04-20", "2024-01-31", "2025-01-31")
@@ -284,6 +285,26 @@ def test_the_package_is_whole_the_cohorts_own_and_the_same_every_time(
     assert all(member in page for member in members)
     again = safety_package.write_package(where, study, "UC05", folder=tmp_path / "again")
     assert hashes(again.path) == hashes(made.path)
+
+
+def test_rows_of_the_gate_lead_to_the_records_they_are_assessed_from(interim: tuple[Home, Study, Path]) -> None:
+    """The doses and the onset found by the way back are those that EX and AE hold of the subject."""
+    path = interim[0].snapshots.path(interim[0].snapshots.current_id() or "")
+    tracer = Tracer(path)
+    subjects = pq.read_table(path / "results" / "gate_subjects.parquet").to_pandas()
+    ex = pq.read_table(path / "sdtm" / "ex.parquet").to_pandas()
+    dosed = subjects[subjects["dosed"] == "Y"].iloc[0]
+    (record,) = tracer.find("GATE_SUBJECTS", {"usubjid": dosed["usubjid"]})
+    step = tracer.trace("GATE_SUBJECTS", record, "n_doses")
+    starts = sorted(ex.loc[ex["USUBJID"] == dosed["usubjid"], "EXSTDTC"])
+    assert sorted(one.value or "" for one in step.inputs) == starts
+    assert len(starts) == dosed["n_doses"] and step.specification == "gate.yml"
+    assert {leaf.kind for leaf in step.all_leaves()} == {"raw"}
+    (cohort,) = tracer.find("GATE", {"cohort": dosed["cohort"]})
+    assigned = tracer.trace("GATE", cohort, "n_assigned").inputs
+    assert len(assigned) == (subjects["cohort"] == dosed["cohort"]).sum()
+    decided = tracer.trace("GATE", cohort, "decision")
+    assert [(leaf.kind, leaf.file) for leaf in decided.all_leaves()] == [("specification", "gate.yml")]
 
 
 def test_a_cohort_that_is_not_ready_has_a_preview_only(interim: tuple[Home, Study, Path], tmp_path: Path) -> None:

@@ -204,6 +204,8 @@ def versions_of(file: Lines) -> dict[str, int]:
     rows: dict[str, int] = {}
     rows["corrected: first"] = file.take("ALT")
     rows["corrected: second"] = file.add(rows["corrected: first"], {RESULT: "77", REVISION: "2", STATUS: "C"})
+    rows["corrected uncounted: first"] = file.take("CHE")
+    rows["corrected uncounted: second"] = file.add(rows["corrected uncounted: first"], {RESULT: "7777", STATUS: "C"})
     rows["final: preliminary"] = file.take("AST")
     rows["final: final"] = file.add(rows["final: preliminary"], {RESULT: "55"})
     file.write(rows["final: preliminary"], {STATUS: "P"})
@@ -242,7 +244,8 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Messy:
     path.write_bytes(content.encode("gb18030"))
     report = pipeline.run(Study.load("ucmsc_dac"), landing=landing, home=folder / "home")
     lineage = pq.read_table(report.path / "lineage.parquet").to_pandas()
-    own = lineage[(lineage["dataset"] == "LB") & (lineage["kind"] == "raw")]
+    of_laboratory = lineage["source"].astype(str).str.startswith("LIS")
+    own = lineage[(lineage["dataset"] == "LB") & (lineage["kind"] == "raw") & of_laboratory]
     return Messy(
         report,
         {name: row + 2 for name, row in placed.items()},
@@ -276,6 +279,8 @@ def test_each_form_becomes_what_it_says(messy: Messy, name: str) -> None:
 VERSIONS = {
     "corrected: first": ("superseded", "earlier_revision"),
     "corrected: second": ("accepted", ""),
+    "corrected uncounted: first": ("superseded", "earlier_revision"),
+    "corrected uncounted: second": ("accepted", ""),
     "final: preliminary": ("superseded", "preliminary"),
     "final: final": ("accepted", ""),
     "only preliminary": ("excluded", "preliminary_only"),
@@ -316,12 +321,18 @@ def test_one_version_of_each_result_stands_and_the_others_are_accounted(messy: M
 def test_a_corrected_result_is_flagged_and_leads_to_its_earlier_version(messy: Messy) -> None:
     supplemental = pq.read_table(messy.report.path / "sdtm" / "supplb.parquet").to_pandas()
     flagged = supplemental[supplemental["QNAM"] == "LBCORFL"]
-    corrected = [messy.record(name) for name in ("corrected: second", "second final: second")]
+    corrected = [
+        messy.record(name) for name in ("corrected: second", "corrected uncounted: second", "second final: second")
+    ]
     expected = {(one["USUBJID"], str(int(one["LBSEQ"]))) for one in corrected if one is not None}
     assert set(zip(flagged["USUBJID"], flagged["IDVARVAL"], strict=True)) == expected
     assert set(flagged["QVAL"]) == {"Y"}
     tracer = Tracer(messy.report.path)
-    for second, first in (("corrected: second", "corrected: first"), ("final: final", "final: preliminary")):
+    for second, first in (
+        ("corrected: second", "corrected: first"),
+        ("corrected uncounted: second", "corrected uncounted: first"),
+        ("final: final", "final: preliminary"),
+    ):
         leaves = tracer.trace("LB", messy.records[messy.lines[second]], "LBORRES").all_leaves()
         assert [(one.kind, one.line) for one in leaves] == [
             ("raw", messy.lines[second]),

@@ -7,6 +7,7 @@ before the engine sees them.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -31,6 +32,7 @@ from tests.reference import Extracts, Planted, Published
 from transforms import acts, operations, pipeline
 from transforms.errors import UsageError
 from transforms.study import Study
+from transforms.trace import Tracer
 
 TELEPHONE = "13900000000"
 OUTCOMES = {"accepted", "quarantined", "superseded", "duplicate", "excluded"}
@@ -126,6 +128,64 @@ def test_every_row_of_every_file_is_accounted_for(messy: Series, cut: str) -> No
     taken = {one.file for one in messy.where.raw.received() if one.accepted and one.file in delivered}
     held = {one["file"] for one in json.loads((messy.cuts[cut].report.path / "manifest.json").read_text())["files"]}
     assert {name for name, rows in delivered.items() if name in taken & held and rows} <= {name for name, _ in counted}
+
+
+def sdtm(one: Cut) -> dict[str, pd.DataFrame]:
+    return {path.stem.upper(): pq.read_table(path).to_pandas() for path in (one.report.path / "sdtm").glob("*.parquet")}
+
+
+@pytest.mark.parametrize("cut", SERIES)
+def test_every_record_leads_to_lines_of_delivered_files(messy: Series, cut: str) -> None:
+    """Every record of a subject has a raw line, which is a line of that file; values of a sample lead there."""
+    one = messy.cuts[cut]
+    lines = {}
+    for known in [name for name in SERIES if name <= cut]:
+        for path in messy.cuts[known].landing.iterdir():
+            lines[hashlib.sha256(path.read_bytes()).hexdigest()] = path.read_bytes().count(b"\n") + 1
+    links = pq.read_table(one.report.path / "lineage.parquet").to_pandas()
+    raw = links[(links["kind"] == "raw") & links["variable"].isna()]
+    assert set(raw["sha256"]) <= set(lines)
+    assert (raw["line"] > 1).all() and (raw["line"] <= raw["sha256"].astype(str).map(lines)).all()
+    tracer, traced = Tracer(one.report.path), 0
+    for name, frame in sdtm(one).items():
+        if "USUBJID" not in frame or name in {"SE", "RELREC"} or name.startswith("SUPP"):
+            continue  # made of other records, to which their values are linked
+        assert set(raw.loc[raw["dataset"] == name, "record"]) == set(range(1, len(frame) + 1)), name
+    for name, frame in sdtm(one).items():
+        record = len(frame) // 2 + 1
+        for variable in frame.columns if len(frame) else []:
+            if not pd.isna(frame[variable].iloc[record - 1]):
+                leaves = tracer.trace(name, record, variable).all_leaves()
+                assert leaves, (name, record, variable)
+                assert all(leaf.sha256 in lines for leaf in leaves if leaf.kind == "raw"), (name, record, variable)
+                traced += 1
+    assert traced > 300
+
+
+@pytest.mark.parametrize("cut", SERIES)
+def test_variables_and_closed_terms_are_the_standards(messy: Series, cut: str) -> None:
+    folder = Path(pipeline.ROOT) / "cdisc_mappings" / "standards"
+    variables = pd.read_csv(folder / "sdtmig-3.4" / "variables.csv", dtype=str, keep_default_na=False)
+    lists = pd.read_csv(folder / "ct-2022-09-30" / "codelists.csv", dtype=str)
+    closed = set(lists.loc[lists["extensible"] == "N", "codelist"])
+    terms = pd.read_csv(folder / "ct-2022-09-30" / "terms.csv", dtype=str, keep_default_na=False)
+    allowed = terms.groupby("codelist")["term"].agg(set)
+    asked = {(row["rule"], row["dataset"], row["variable"]) for row in messy.cuts[cut].findings}
+    assert cut != "S4" or "required_variable_empty" not in {rule for rule, _, _ in asked}
+    present = held = 0
+    for name, frame in sdtm(messy.cuts[cut]).items():
+        own = variables[variables["dataset"] == ("SUPPQUAL" if name.startswith("SUPP") else name)]
+        needed = own.loc[own["core"].isin(["Req", "Exp"]), "variable"]
+        assert set(needed) <= set(frame.columns), name
+        for variable in own.loc[own["core"] == "Req", "variable"]:
+            missing = ("required_variable_empty", name, variable) in asked
+            assert frame[variable].notna().all() or missing, f"{name}.{variable}"
+        present += len(needed)
+        for row in own[own["codelist"].isin(closed) & own["variable"].isin(frame.columns)].to_dict("records"):
+            assert set(frame[row["variable"]].dropna()) <= allowed[row["codelist"]], f"{name}.{row['variable']}"
+            held += int(frame[row["variable"]].notna().any())
+    assert present > 250
+    assert held > 30
 
 
 def told(messy: Series) -> Iterator[tuple[str, str]]:

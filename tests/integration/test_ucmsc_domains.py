@@ -20,6 +20,7 @@ from tests.reference import Extracts
 from transforms.study import Study
 
 PREFIX = "UCMSC-DAC-01-01-"
+ITEMS = ("he_", "asc", "bil", "alb", "inr", "cp_")
 STANDARDS = Path(__file__).resolve().parents[2] / "cdisc_mappings" / "standards"
 DATASETS = [
     "AE",
@@ -489,12 +490,90 @@ def test_trial_design_is_the_one_of_the_study(sdtm: Sdtm) -> None:
     assert (se["SEENDTC"] == following)[following.notna()].all()
 
 
-def test_scores_by_telephone_are_not_made_up(told: Told, sdtm: Sdtm) -> None:
+def test_scores_by_telephone_are_not_made_up_and_said_not_to_be_done(told: Told, sdtm: Sdtm) -> None:
     telephone = told.form("VISIT").query("svcntmod == 'TELEPHONE'")
     assert len(telephone)
     calls = set(zip(PREFIX + telephone["subj"], telephone["visitnum"].astype(float), strict=True))
-    for name in ("RS", "LB", "VS"):
+    for name in ("LB", "VS"):
         assert not calls & set(zip(sdtm[name]["USUBJID"], sdtm[name]["VISITNUM"], strict=True))
+    scales = {"RS": {"CHILD-PUGH CLASSIFICATION", "KPS SCALE", "MELD", "WEST HAVEN HEPATIC ENCEPHALOPATHY GRADE"}}
+    for name, wanted in (scales | {"QS": {"AUDIT-C"}}).items():
+        frame = sdtm[name]
+        by_call = frame[[one in calls for one in zip(frame["USUBJID"], frame["VISITNUM"], strict=True)]]
+        assert len(by_call) and set(by_call[f"{name}CAT"]) == wanted
+        assert (
+            set(by_call[f"{name}TESTCD"])
+            == {f"{name}ALL"}
+            == set(frame.loc[frame[f"{name}STAT"].notna(), f"{name}TESTCD"])
+        )
+        assert set(by_call[f"{name}STAT"]) == {"NOT DONE"} and set(by_call[f"{name}REASND"]) == {"VISIT BY TELEPHONE"}
+        assert by_call[[f"{name}ORRES", f"{name}STRESC", f"{name}LOBXFL"]].isna().all(axis=None)
+        assert not by_call.duplicated(["USUBJID", f"{name}CAT", "VISITNUM"]).any()
+
+
+def test_a_scale_without_form_or_with_an_empty_one_is_not_done(told: Told, tmp_path: Path) -> None:
+    """One MELD form is taken away, one Child-Pugh form is emptied, one Karnofsky form loses its answer."""
+    pugh = told.form("CHILDPUGH").iloc[3]
+    landing = rewritten(
+        told, tmp_path, "CHILDPUGH", {pugh["record_id"]: dict.fromkeys([c for c in pugh.index if c[:3] in ITEMS], "")}
+    )
+    meld, kps = told.form("MELD"), told.form("KPS")
+    gone, bare = meld.iloc[5], kps.iloc[7]
+    kps.loc[7, ["kps_score", "kps_txt"]] = ""
+    for name, frame in (("MELD", meld.drop(index=5)), ("KPS", kps)):
+        path = next(landing.glob(f"UCMSC_{name}_*.csv"))
+        frame.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\r\n")
+    sdtm = map_landing(Study.load("ucmsc_dac"), landing, tmp_path / "home")
+    rs = sdtm["RS"]
+    undone = rs[(rs["RSSTAT"] == "NOT DONE") & (rs["RSREASND"] != "VISIT BY TELEPHONE")]
+    columns = ["USUBJID", "RSTESTCD", "RSCAT", "RSREASND", "VISIT"]
+    assert set(undone[columns].fillna("").itertuples(index=False, name=None)) == {
+        (PREFIX + pugh["subj"], "RSALL", "CHILD-PUGH CLASSIFICATION", "", pugh["visit"]),
+        (PREFIX + gone["subj"], "RSALL", "MELD", "NO FORM OF THE VISIT", gone["visit"]),
+        (PREFIX + bare["subj"], "KPSS0101", "KPS SCALE", "", bare["visit"]),
+    }
+
+
+def test_the_laboratory_page_stands_in_where_the_laboratory_has_no_result(
+    told: Told, sdtm: Sdtm, tmp_path: Path
+) -> None:
+    """A laboratory's results of one order are taken out of its file; the values expected are those of the page."""
+    page = told.form("LABEDC")
+    day = page.query("subj == '1001' and visit == 'MONTH 1'")
+    landing = rewritten(told, tmp_path, "LABEDC", {})
+    path = next(landing.glob("LIS_YHD_*.txt"))
+    lines = path.read_bytes().decode("gb18030").split("\r\n")
+    mrn = told.form("DM").set_index("subj").loc["1001", "mrn"]
+    when = pd.Timestamp(day["lbdat"].iloc[0])
+    dates = {f"{when.year}/{when.month}/{when.day} ", f"{when:%Y%m%d}"}
+    kept = [one for one in lines if not (one.startswith(f"{mrn}|") and any(f"|{date}" in one for date in dates))]
+    assert len(lines) - len(kept) > 20
+    path.write_bytes("\r\n".join(kept).encode("gb18030"))
+    found = map_landing(Study.load("ucmsc_dac"), landing, tmp_path / "home")
+    lb = found["LB"]
+    fallen = lb[lb["LBSPID"].isin(page["record_id"])]
+    assert len(fallen) == 7
+    assert dict(zip(fallen["LBSPID"], fallen["LBORRES"], strict=True)) == dict(
+        zip(day["record_id"], day["lbval"], strict=True)
+    )
+    whole = sdtm["LB"][(sdtm["LB"]["USUBJID"] == PREFIX + "1001") & (sdtm["LB"]["VISIT"] == "MONTH 1")]
+    same = fallen.merge(whole, on=["USUBJID", "LBTESTCD", "LBSPEC", "LBSTRESU", "VISITNUM", "LBDTC", "EPOCH"])
+    assert len(same) == 7
+    assert (same["LBSTRESN_x"] - same["LBSTRESN_y"]).abs().max() <= 0.5
+    assert same["LBCLSIG_x"].equals(same["LBCLSIG_y"])
+    origin = qualifier(found, "LB", "LBSRC")
+    assert set(origin) == set(day["record_id"]) and set(origin.values()) == {"LABORATORY PAGE OF THE EDC"}
+    assert not sdtm["LB"]["LBSPID"].isin(page["record_id"]).any()
+    (told_rows,) = [one.rows for one in found.account if one.rule == "reported_by_laboratory"]
+    assert told_rows == len(page) - 7
+
+
+def test_clinical_significance_is_that_of_the_page(told: Told, sdtm: Sdtm) -> None:
+    page = told.form("LABEDC").query("lbclsig != ''")
+    wanted = sorted(zip(PREFIX + page["subj"], page["lbdat"].map(lambda one: f"{pd.Timestamp(one):%Y-%m-%d}"),
+                        page["lbclsig"].map({"CS": "Y", "NCS": "N"}), strict=True))  # fmt: skip
+    lb = sdtm["LB"][sdtm["LB"]["LBCLSIG"].notna()]
+    assert sorted(zip(lb["USUBJID"], lb["LBDTC"].str[:10], lb["LBCLSIG"], strict=True)) == wanted
 
 
 def rewritten(told: Told, folder: Path, form: str, change: dict[str, dict[str, str]]) -> Path:

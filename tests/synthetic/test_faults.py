@@ -92,7 +92,7 @@ def test_a_value_is_set_and_the_manifest_fits(landing: Path, clean: Path) -> Non
     assert [(one["rule"], one["necessity"], one["keys"]) for one in expected] == [
         ("", "", "{}"),
         ("some.rule", "must", '{"record_id": "AE-1005-01", "subj": "1005"}'),
-        ("other.rule", "may", "{}"),
+        ("other.rule", "may", '{"subj": "1005"}'),
     ]
     for name, entry in manifest(landing).items():
         assert entry["sha256"] == hashlib.sha256((landing / name).read_bytes()).hexdigest()

@@ -147,7 +147,8 @@ def test_other_texts_are_left_alone() -> None:
     assert direct_identifiers().found(plain, telling({"771001", "12", "张*"})) == {}
 
 
-P, F, X, Z = revisions.PRELIMINARY, revisions.FINAL, revisions.CANCELLED, revisions.UNKNOWN
+P, F, C, X = revisions.PRELIMINARY, revisions.FINAL, revisions.CORRECTED, revisions.CANCELLED
+Z = revisions.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -168,6 +169,12 @@ P, F, X, Z = revisions.PRELIMINARY, revisions.FINAL, revisions.CANCELLED, revisi
         ([(1, X, 0), (1, X, 0)], [revisions.CANCELS, revisions.CANCELS]),
         ([(1, F, 0), (1, F, 0)], [revisions.AMBIGUOUS, revisions.AMBIGUOUS]),
         ([(1, F, 0), (2, F, 0), (2, F, 0)], [revisions.EARLIER, revisions.AMBIGUOUS, revisions.AMBIGUOUS]),
+        ([(1, F, 0), (1, C, 0)], [revisions.EARLIER, revisions.STANDS]),
+        ([(1, C, 0), (1, F, 0)], [revisions.STANDS, revisions.EARLIER]),
+        ([(1, P, 0), (1, C, 0)], [revisions.BEFORE_FINAL, revisions.STANDS]),
+        ([(1, C, 0), (1, X, 0)], [revisions.OF_CANCELLED, revisions.CANCELS]),
+        ([(1, C, 0), (2, F, 0)], [revisions.EARLIER, revisions.STANDS]),
+        ([(1, F, 0), (1, C, 0), (1, C, 0)], [revisions.EARLIER, revisions.AMBIGUOUS, revisions.AMBIGUOUS]),
         ([(1, F, 0), (1, F, 1)], [revisions.LATER_FILE, revisions.STANDS]),
         ([(1, F, 0), (2, Z, 0)], [revisions.UNREADABLE, revisions.UNREADABLE]),
         ([(1, F, 0), (float("nan"), F, 0)], [revisions.UNREADABLE, revisions.UNREADABLE]),

@@ -187,6 +187,10 @@ class Algorithm(BaseModel):
         """Terms written in the specification itself that must be in the variable's codelist."""
         return ()
 
+    def fixed_values(self) -> Sequence[str]:
+        """Values written in the specification itself that no codelist is asked about."""
+        return ()
+
     def apply(self, scope: Scope) -> Outcome:
         """Fill the variable for the records in scope."""
         raise NotImplementedError

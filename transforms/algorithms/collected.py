@@ -72,6 +72,9 @@ class HardcodeNoCt(Algorithm):
     def _as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
+    def fixed_values(self) -> Sequence[str]:
+        return (self.value,)
+
     def apply(self, scope: Scope) -> Outcome:
         return typed(text.constant(self.value, scope.index), scope)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -82,12 +82,54 @@ _DECISION = {
 }
 
 
+_DOSED, _WATCHED = ("EX.EXSTDTC",), ("EX.EXSTDTC", "DM.DTHDTC", "DM.RFENDTC")
+_TOXIC = ("AE.AESTDTC",)
+READS: dict[str, dict[str, tuple[str, ...]]] = {
+    SUBJECTS: {
+        "cohort": ("DM.ARMCD",),
+        "usubjid": ("DM.USUBJID",),
+        **dict.fromkeys(("dosed", "n_doses", "first_dose"), _DOSED),
+        **dict.fromkeys(("dose", "share_of_planned"), ("EX.EXDOSE",)),
+        **dict.fromkeys(("observed", "observed_until", "observation"), _WATCHED),
+        **dict.fromkeys(("evaluable", "not_evaluable_because"), (*_WATCHED, "EX.EXDOSE", *_TOXIC)),
+        **dict.fromkeys(("dlt", "dlt_onset"), _TOXIC),
+    },
+    COHORTS: {
+        "n_assigned": ("DM.ARMCD",),
+        "n_dosed": _DOSED,
+        **dict.fromkeys(("n_observed", "n_complete", "ready", "ready_since", "waits_for"), _WATCHED),
+        "n_evaluable": (*_WATCHED, "EX.EXDOSE", *_TOXIC),
+        "n_dlt": _TOXIC,
+    },
+    DECISIONS: {},
+}
+"""The SDTM variables that a column is assessed from; the others are of gate.yml, of the form or of the decision log."""
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """Which records of an SDTM dataset a row of a table is assessed from; both count from 0."""
+
+    table: str
+    row: int
+    dataset: str
+    records: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Assessment:
-    """The gate at a cut-off: its tables by name, and what breaches it."""
+    """The gate at a cut-off: its tables by name, what breaches it, and which records its rows are assessed from."""
 
     tables: Mapping[str, pa.Table]
     breaches: tuple[GateBreach, ...]
+    made_of: tuple[MadeOf, ...] = ()
+
+
+def said() -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    """Table, column, what the column is, and the SDTM variables it is assessed from."""
+    for table, columns in ((COHORTS, _COHORT), (SUBJECTS, _SUBJECT), (DECISIONS, _DECISION)):
+        for column, (_, label) in columns.items():
+            yield table.upper(), column, label, READS[table].get(column, ())
 
 
 def assess(
@@ -107,16 +149,28 @@ def assess(
         raise ValueError(f"{study.name} has no gate")
     recorded, unclear = of_form(study, *form) if form is not None else ([], [])
     decisions = sorted([*recorded, *of_log(log)], key=lambda one: one.order)
-    subjects = subjects_of(gate, frames, cut_off)
+    place = {arm: number for number, arm in enumerate(gate.arms)}
+    subjects = sorted(
+        subjects_of(gate, frames, cut_off), key=lambda one: (place.get(one.cohort or "", len(place)), one.usubjid)
+    )
     cohorts = cohorts_of(gate, subjects, cut_off)
     toxicities = toxicities_of(gate, frames)
     breaches = breaches_of(gate, cohorts, subjects, decisions, unclear, toxicities, cut_off)
     tables = {
         COHORTS: _table(COHORTS, _COHORT, [_cohort_row(gate, one, decisions, cut_off) for one in cohorts]),
-        SUBJECTS: _table(SUBJECTS, _SUBJECT, _subject_rows(gate, subjects, decisions)),
+        SUBJECTS: _table(SUBJECTS, _SUBJECT, _subject_rows(subjects, decisions)),
         DECISIONS: _table(DECISIONS, _DECISION, [_decision_row(one) for one in decisions]),
     }
-    return Assessment(tables, tuple(breaches))
+    made_of = [(SUBJECTS, row, [one]) for row, one in enumerate(subjects)]
+    made_of += [(COHORTS, row, list(one.members)) for row, one in enumerate(cohorts)]
+    in_dm = {subject: row for row, subject in enumerate(frames["DM"]["USUBJID"].astype(object))}
+    return Assessment(tables, tuple(breaches), tuple(one for each in made_of for one in _made_of(*each, in_dm)))
+
+
+def _made_of(table: str, row: int, subjects: Sequence[GateSubject], in_dm: Mapping[str, int]) -> Iterator[MadeOf]:
+    yield MadeOf(table, row, "DM", tuple(in_dm[one.usubjid] for one in subjects if one.usubjid in in_dm))
+    yield MadeOf(table, row, "EX", tuple(record for one in subjects for dose in one.doses for record in dose.rows))
+    yield MadeOf(table, row, "AE", tuple(event.row for one in subjects for event in one.toxicities))
 
 
 def _table(name: str, columns: Mapping[str, tuple[pa.DataType, str]], rows: list[dict[str, Any]]) -> pa.Table:
@@ -159,10 +213,9 @@ def _cohort_row(gate: Gate, one: GateCohort, decisions: list[GateDecision], cut_
     }
 
 
-def _subject_rows(gate: Gate, subjects: list[GateSubject], decisions: list[GateDecision]) -> list[dict[str, Any]]:
-    place = {arm: number for number, arm in enumerate(gate.arms)}
+def _subject_rows(subjects: list[GateSubject], decisions: list[GateDecision]) -> list[dict[str, Any]]:
     rows = []
-    for one in sorted(subjects, key=lambda one: (place.get(one.cohort or "", len(place)), one.usubjid)):
+    for one in subjects:
         last = joined(said_of(decisions, subject=one.usubjid))
         onsets = sorted((event.earliest, event.onset or "") for event in one.toxicities)
         rows.append(

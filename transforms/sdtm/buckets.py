@@ -103,7 +103,7 @@ def _by_subject(study: Study, name: str) -> bool:
     for group in dataset.records:
         if group.table is not None:
             return False
-        if any(study.sources[one].subject is None for one in (group.source or "", *group.join)):
+        if any(study.sources[one].subject is None for one in (group.source or "", *group.other_sources)):
             return False
     written = [variable for places in graph.definitions(dataset).values() for _, variable in places]
     return not any(variable.algorithm.across_subjects for variable in written)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from transforms.algorithms.base import Outcome, Problem, StudyCodelist, Visits, limited
-from transforms.core import conditions, text
+from transforms.core import conditions, dates, text
 from transforms.core.tables import Table
 from transforms.findings import Finding, RawPlace, Severity
 from transforms.sdtm import finish
@@ -24,7 +24,10 @@ from transforms.sdtm.records import Dataset, Joined, MappingLine, Records, Stage
 from transforms.sdtm.relations import related_records
 from transforms.standards import VariableStandard
 from transforms.study import Study, check, graph
-from transforms.study.models import DatasetFile, Group, Join, Variable
+from transforms.study.models import DatasetFile, Fallback, Group, Join, Variable
+
+DAYS = 4_000_000
+"""More than the days of the calendar, so that a group and a day make one number."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def map_bucket(
     taken: dict[str, StagedSource] = {}
     for dataset in (study.datasets[name] for name in by_subject):
         for group in dataset.records:
-            for name in (group.source or "", *group.join):
+            for name in (group.source or "", *group.other_sources):
                 if name not in taken:
                     rows[name] = bucket_rows(staged[name], number, count)
                     taken[name] = of_rows(staged[name], rows[name])
@@ -191,6 +194,8 @@ class _Run:
         if group.only is not None:
             taken = conditions.rows(group.only.where, lambda name: records.rows[name], records.rows.index)
             records.without[group.only.otherwise.rule] = np.flatnonzero(~taken)
+        if group.fallback is not None:
+            taken = self.fall_back(records, group.fallback, taken)
         positions = np.flatnonzero(taken)
         for name, join in group.join.items():
             self.join(records, name, join, positions)
@@ -210,12 +215,46 @@ class _Run:
         records.drop_held()
         return records
 
+    def keys(
+        self, records: Records, name: str, by: Mapping[str, str], same_day: Mapping[str, str]
+    ) -> tuple[list[pd.Series], list[pd.Series]]:
+        """What the rows of another source and those of this one must have in common, the subject among it."""
+        other = self.staged[name]
+        theirs, own = [other.frame[one] for one in by], [records.rows[one] for one in by.values()]
+        for frame, names, found in ((other.frame, same_day, theirs), (records.rows, same_day.values(), own)):
+            found.extend(text.map_text(frame[one], dates.date_part) for one in names)
+        if self.study.sources[name].subject is not None:
+            theirs, own = [*theirs, other.subjects], [*own, self.staged[records.origins[0].name].subjects]
+        return theirs, own
+
+    def fall_back(self, records: Records, fallback: Fallback, taken: np.ndarray) -> np.ndarray:
+        """Those of the rows taken for which another source has no row; the others are counted under their rule."""
+        other = self.staged[fallback.of]
+        theirs, own = self.keys(records, fallback.of, fallback.by, {})
+        groups = text.combination_codes([text.concat(pair) for pair in zip(theirs, own, strict=True)])
+        there, here = groups[: len(other.frame)], groups[len(other.frame) :]
+        matched = np.isin(here, there)
+        for column, mine in fallback.dates.items():
+            known, day = (
+                np.nan_to_num(dates.day_numbers(values).to_numpy()).astype(np.int64)
+                for values in (other.frame[column], records.rows[mine])
+            )
+            dated = there[known > 0] * DAYS + known[known > 0]
+            near = [np.isin(here * DAYS + day + apart, dated) for apart in range(-fallback.days, fallback.days + 1)]
+            matched &= np.where(day > 0, np.logical_or.reduce(near), True)
+        records.without[fallback.otherwise.rule] = np.flatnonzero(taken & matched)
+        left = taken & ~matched
+        if fallback.wait is not None and fallback.date is not None:
+            age = (dates.day_number(self.cut_off) or np.nan) - dates.day_numbers(records.rows[fallback.date]).to_numpy()
+            young = left & (age <= fallback.wait.days)
+            records.without[fallback.wait.rule] = np.flatnonzero(young)
+            left &= ~young
+        return left
+
     def join(self, records: Records, name: str, join: Join, positions: np.ndarray) -> None:
         """Find the row of another source that fits each row of this one; what is missing or doubtful is a finding."""
         other = self.staged[name]
-        theirs, own = [other.frame[one] for one in join.by], [records.rows[one] for one in join.by.values()]
-        if self.study.sources[name].subject is not None:
-            theirs, own = [*theirs, other.subjects], [*own, self.staged[records.origins[0].name].subjects]
+        theirs, own = self.keys(records, name, join.by, join.same_day)
         groups = text.combination_codes([text.concat(pair) for pair in zip(theirs, own, strict=True)])
         first = np.full(int(groups.max(initial=-1)) + 1, -1, dtype=np.int64)
         whole = np.logical_and.reduce([values.notna().to_numpy() for values in theirs])
@@ -326,10 +365,11 @@ class _Run:
 
     def count(self, dataset: DatasetFile, records: Records) -> None:
         """What became of the rows of each source this dataset reads."""
-        for group_source in dict.fromkeys(group.source for group in dataset.records if group.source):
+        sources = dict.fromkeys(group.source for group in dataset.records if group.source)
+        for group_source in sources:
             size = len(self.staged[group_source].frame)
             self.account.extend(records.account_of(group_source, size))
-        for other in dict.fromkeys(name for group in dataset.records for name in group.join):
+        for other in dict.fromkeys(name for group in dataset.records for name in group.join if name not in sources):
             self.account.extend(records.account_of_joined(other, len(self.staged[other].frame)))
 
 

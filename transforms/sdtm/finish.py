@@ -174,7 +174,8 @@ def _values_fit(
         codelists = study.standards.codelists_of(variable)
         if not codelists or not isinstance(values.dtype, pd.CategoricalDtype):
             continue
-        allowed = set().union(*(one.terms | study.extensions.get(one.code, frozenset()) for one in codelists))
+        known = (one.terms | study.extensions.get(one.code, frozenset()) for one in codelists)
+        allowed = set(variable.outside).union(*known)
         result = variable.name.endswith(("STRESC", "ORRES"))
         for term in text.used_texts(values):
             if term not in allowed and not (result and numbers.parse_result(term)):

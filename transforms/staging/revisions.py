@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-PRELIMINARY, FINAL, CANCELLED, UNKNOWN = 0, 1, 2, -1
+PRELIMINARY, FINAL, CORRECTED, CANCELLED, UNKNOWN = 0, 1, 2, 3, -1
 # What becomes of a row: the outcome and its rule; a row that stands has neither.
 STANDS, EARLIER, BEFORE_FINAL, OF_CANCELLED, LATER_FILE, PENDING, CANCELS, AMBIGUOUS, UNREADABLE = range(9)
 OUTCOMES = {
@@ -34,16 +34,17 @@ def standing(records: np.ndarray, numbers: np.ndarray, states: np.ndarray, files
     """Which version of each record stands.
 
     `records` are codes of what is revised, `numbers` the revisions (NaN where unreadable), `states` one of the
-    constants above, `files` the order of the files. The last final one stands; a cancellation counts as later than
-    a final one of the same number and leaves no result. Two final ones of the same number and file stand both in
-    doubt, and where one version cannot be placed none of its record can.
+    constants above, `files` the order of the files. The last final or corrected one stands. Of one number a corrected
+    one is later than a final one, since a sender may correct without counting, and a cancellation, which leaves no
+    result, later than both. Two of the same number, state and file stand both in doubt, and where one version cannot
+    be placed none of its record can.
     """
     size = len(records)
     fate, by = np.full(size, STANDS), np.full(size, -1)
     if not size:
         return Standing(fate, by)
     rows = pd.DataFrame({"record": records, "number": numbers, "state": states, "file": files})
-    settled = rows[(rows["state"] == FINAL) | (rows["state"] == CANCELLED)]
+    settled = rows[rows["state"] >= FINAL]
     ordered = settled.sort_values(["record", "number", "state", "file"], kind="stable")
     last = ordered.groupby("record").tail(1)
     position = pd.Series(last.index.to_numpy(), index=last["record"].to_numpy()).reindex(records)
@@ -56,11 +57,12 @@ def standing(records: np.ndarray, numbers: np.ndarray, states: np.ndarray, files
     replaced = np.where(state[own] == CANCELLED, OF_CANCELLED, EARLIER)
     fate[superseded] = replaced[superseded]
     fate[superseded & same & (file < file[own])] = LATER_FILE
-    fate[superseded & preliminary & (state[own] == FINAL)] = BEFORE_FINAL
+    fate[superseded & preliminary & (state[own] != CANCELLED)] = BEFORE_FINAL
     twins = superseded & same & (file == file[own])
-    fate[twins & (state == FINAL)] = AMBIGUOUS
+    results = (state == FINAL) | (state == CORRECTED)
+    fate[twins & results] = AMBIGUOUS
     doubtful = np.zeros(int(records.max()) + 1, dtype=bool)
-    doubtful[records[twins & (state == FINAL)]] = True
+    doubtful[records[twins & results]] = True
     fate[~superseded & ~none & doubtful[records]] = AMBIGUOUS
     fate[~superseded & ~none & ~doubtful[records] & (state[own] == CANCELLED)] = CANCELS
     fate[twins & (state == CANCELLED)] = CANCELS

@@ -440,14 +440,15 @@ def _equal_rows(rows: _Rows) -> None:
 
 
 def _revisions(rows: _Rows) -> None:
-    """One version of each record: the last final one; the others are superseded by it, or held where it is in doubt."""
+    """One version of each record, the last final or corrected one; the others are superseded, or held if in doubt."""
     rule = rows.source.revisions
     if rule is None:
         return
     open_rows = np.flatnonzero(rows.open())
     here = rows.frame.iloc[open_rows]
     meaning = {
-        **dict.fromkeys((*rule.final, *rule.corrected), revisions.FINAL),
+        **dict.fromkeys(rule.final, revisions.FINAL),
+        **dict.fromkeys(rule.corrected, revisions.CORRECTED),
         **dict.fromkeys(rule.preliminary, revisions.PRELIMINARY),
         **dict.fromkeys(rule.cancelled, revisions.CANCELLED),
     }
@@ -469,7 +470,7 @@ def _revisions(rows: _Rows) -> None:
     linked = np.flatnonzero(found.by >= 0)
     rows.link(open_rows[linked], open_rows[found.by[linked]])
     if rule.flag is not None:
-        replaced = found.by[(found.fate == revisions.EARLIER) & (states == revisions.FINAL)]
+        replaced = found.by[(found.fate == revisions.EARLIER) & (states != revisions.CANCELLED)]
         corrected = text.map_flag(here[rule.status], lambda one: text.narrow(one) in rule.corrected)
         corrected[replaced] = True
         codes = np.full(len(rows.frame), text.MISSING)

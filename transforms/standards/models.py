@@ -17,7 +17,10 @@ CLASS_OF_GENERAL_VARIABLES = {"INTERVENTIONS", "EVENTS", "FINDINGS"}
 
 @dataclass(frozen=True)
 class VariableStandard:
-    """A variable as the standard publishes it; `codelists` are the C-codes its values may come from."""
+    """A variable as the standard publishes it; `codelists` are the C-codes its values may come from.
+
+    `outside` are fixed values that a study writes outside of them on purpose, as RSALL for a scale not done.
+    """
 
     name: str
     label: str
@@ -26,6 +29,7 @@ class VariableStandard:
     core: str
     codelists: tuple[str, ...]
     order: float
+    outside: tuple[str, ...] = ()
 
     @property
     def is_number(self) -> bool:

@@ -294,6 +294,7 @@ class _Checker:
                 return
             self.used[group.source].add(subject)
         yield from self.joins(dataset, group)
+        yield from self.fallback(dataset, group)
         if group.only is not None:
             for name in group.only.where:
                 yield from self.collected(dataset, group, name, "only")
@@ -327,9 +328,27 @@ class _Checker:
                 continue
             subject = self.study.sources[name].subject
             self.used[name] |= {subject} if subject is not None else set()
-            for theirs, own in join.by.items():
+            for theirs, own in (*join.by.items(), *join.same_day.items()):
                 yield from self.collected(dataset, group, f"{name}.{theirs}", "join")
                 yield from self.collected(dataset, group, own, "join")
+
+    def fallback(self, dataset: DatasetFile, group: Group) -> Iterator[Fault]:
+        file, fallback = self.study.files[dataset.name], group.fallback
+        if fallback is None or fallback.of in self.unreadable:
+            return
+        if fallback.of not in self.study.sources:
+            yield Fault(file, "fallback", f"no source {fallback.of!r}", self.suggest(fallback.of, self.study.sources))
+            return
+        source = self.study.sources[fallback.of]
+        self.used[fallback.of] |= {source.subject} if source.subject is not None else set()
+        for theirs in (*fallback.by, *fallback.dates):
+            if theirs not in source.columns:
+                hint = self.suggest(theirs, source.columns)
+                yield Fault(file, "fallback", f"{fallback.of} has no column {theirs!r}", hint)
+            else:
+                self.used[fallback.of].add(theirs)
+        for own in fallback.own_columns:
+            yield from self.collected(dataset, group, own, "fallback")
 
     def relation(self, dataset: DatasetFile, place: str, relation: Relation) -> Iterator[Fault]:
         file = self.study.files[dataset.name]
@@ -603,6 +622,7 @@ def define(study: Study, dataset: DatasetFile, name: str) -> VariableStandard | 
     """What a variable of a dataset is: the standard's, or the study's for qualifiers and working variables."""
     own: Variable | None = None
     codelists: set[str] | None = None
+    outside: set[str] = set()
     for group, variable in graph.definitions(dataset).get(name, ()):
         kinds: tuple[Mapping[str, Variable], ...] = (
             (group.supplemental, group.working) if group else (dataset.supplemental, dataset.working)
@@ -611,9 +631,10 @@ def define(study: Study, dataset: DatasetFile, name: str) -> VariableStandard | 
             own = variable
         if variable.codelists is not None:
             codelists = (codelists or set()) | set(variable.codelists)
+            outside |= set() if variable.codelists else set(variable.algorithm.fixed_values())
     if own is not None:
         return VariableStandard(name, own.label or name, own.type or "Char", "", "Perm", (), 0.0)
     published = study.standards.variable(dataset.name, name)
     if published is not None and codelists is not None:
-        return replace(published, codelists=tuple(sorted(codelists)))
+        return replace(published, codelists=tuple(sorted(codelists)), outside=tuple(sorted(outside)))
     return published

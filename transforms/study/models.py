@@ -545,12 +545,50 @@ class Join(Frozen):
     """Another extract whose columns a record group reads as `SOURCE.COLUMN`, from the row that fits the record's row.
 
     `by` names its columns and those of the group's own extract that hold the same; where it has subjects, they are
-    the same too. A row without a fitting one is
-    a finding unless `optional`.
+    the same too. `same_day` names its date columns and the group's own that lie on one day. A row without a fitting
+    one is a finding unless `optional`.
     """
 
     by: dict[str, str] = Field(min_length=1)
+    same_day: dict[str, str] = {}
     optional: bool = False
+
+
+class Wait(Rule):
+    """The days before the cut-off in which it is too early to miss a row, and the named rule for rows so young."""
+
+    days: int = Field(ge=0)
+
+
+class Fallback(Frozen):
+    """The rows of a group that give records: those for which another extract has none that stands.
+
+    `by` names that extract's columns and the group's own that hold the same; where it has subjects, they are the
+    same too. `dates` names a date of each, and `days` how far apart the two may lie; a row without a complete date
+    gives no record where the other extract has any row. `otherwise` is the named rule for rows that give none, and
+    `wait` that for rows whose date lies shortly before the cut-off.
+    """
+
+    of: str
+    by: dict[str, str] = Field(min_length=1)
+    dates: dict[str, str] = Field(default={}, max_length=1)
+    days: int = Field(default=0, ge=0)
+    otherwise: Rule
+    wait: Wait | None = None
+    date: str | None = None
+
+    @model_validator(mode="after")
+    def _dated(self) -> Fallback:
+        if self.days and not self.dates:
+            raise ValueError("days need dates: which date of each extract lies within them")
+        if (self.wait is None) != (self.date is None):
+            raise ValueError("wait needs date, the column that says how old a row is, and date needs wait")
+        return self
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """The columns of the group's own extract that are looked at."""
+        return (*self.by.values(), *self.dates.values(), *((self.date,) if self.date else ()))
 
 
 class Group(Frozen):
@@ -560,6 +598,7 @@ class Group(Frozen):
     table: str | None = None
     join: dict[str, Join] = {}
     only: Only | None = None
+    fallback: Fallback | None = None
     for_each: ForEach | None = None
     placement: dict[str, str] | None = None
     variables: dict[str, Variable] = {}
@@ -572,7 +611,14 @@ class Group(Frozen):
             raise ValueError("a record group reads either a source or a table")
         if self.join and self.source is None:
             raise ValueError("only a group that reads a source may join another one")
+        if self.fallback is not None and self.source is None:
+            raise ValueError("only a group that reads a source may fall back on it")
         return self
+
+    @property
+    def other_sources(self) -> tuple[str, ...]:
+        """The extracts that are looked at beside the group's own."""
+        return (*self.join, *((self.fallback.of,) if self.fallback is not None else ()))
 
     def written(self) -> dict[str, Variable]:
         """All variables the group writes itself."""

@@ -280,7 +280,7 @@ def _variable(study: Study, writer: _Writer, variable: VariableStandard, columns
             {
                 "expect_column_values_to_be_in_set": {
                     "column": "term" if result else name,
-                    "value_set": sorted(terms(study, (one.code for one in codelists))),
+                    "value_set": sorted({*terms(study, (one.code for one in codelists)), *variable.outside}),
                 }
             },
             {"codelists": ", ".join(f"{one.code} {one.short_name}" for one in codelists)},

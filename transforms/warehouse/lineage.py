@@ -144,6 +144,13 @@ def value_links(dataset: str, links: Mapping[str, Sequence[tuple[str, np.ndarray
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
 
+def made_of_links(dataset: str, records: np.ndarray, other: str, of: np.ndarray) -> pa.Table:
+    """The links of records to those of another dataset that they are made of; both are numbers from 1."""
+    nothing = np.full(len(records), -1)
+    sources = encoded(np.zeros(len(records), dtype=int), [other])
+    return _table(dataset, records, None, "record", sources, encoded(nothing, []), of, None)
+
+
 def numbered(links: pa.Table, record_ids: Mapping[str, np.ndarray]) -> pa.Table:
     """Value links with the record ids in `line` turned into record numbers (from 1).
 

@@ -13,8 +13,11 @@ CREATE TABLE IF NOT EXISTS ops.delivery (
     rule text,
     problem text,
     remedy text,
+    archive text,
     PRIMARY KEY (study, number)
 );
+ALTER TABLE ops.delivery ADD COLUMN IF NOT EXISTS archive text;
+COMMENT ON COLUMN ops.delivery.archive IS 'sha256 of the .zip it came in, empty for a file that lay in landing itself';
 COMMENT ON TABLE ops.delivery IS 'Every file ever received, accepted or refused';
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ops.delivery
     FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change();
