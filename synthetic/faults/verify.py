@@ -125,14 +125,26 @@ class _Rows:
         """Names of the files that a fault's word for a file means, with those sent again."""
         return set(self.landing.named_by(file))
 
+    @cached_property
+    def _having(self) -> dict[tuple[str, str], dict[str | None, set[Place]]]:
+        """Where the rows of a file are that have a value, by file and column, as far as it was asked."""
+        return {}
+
     def fitting(self, file: str, keys: Mapping[str, str]) -> set[Place]:
         """Where the rows are that have all these values."""
-        return {
-            (name, line)
-            for name in self.meant(file) & set(self.files)
-            for line, row in self.files[name].items()
-            if all(row.get(column) == value for column, value in keys.items())
-        }
+        found: set[Place] = set()
+        for name in self.meant(file) & set(self.files):
+            rows = {(name, line) for line in self.files[name]} if not keys else None
+            for column, value in keys.items():
+                if (name, column) not in self._having:
+                    having: dict[str | None, set[Place]] = {}
+                    for line, row in self.files[name].items():
+                        having.setdefault(row.get(column), set()).add((name, line))
+                    self._having[name, column] = having
+                here = self._having[name, column].get(value, set())
+                rows = here if rows is None else rows & here
+            found |= rows or set()
+        return found
 
 
 def read_expected(path: Path) -> list[Expected]:
