@@ -1,4 +1,4 @@
-"""The study's rules on analysis datasets: what agrees breaches none, and a change of what was derived the one expected."""
+"""The study's rules on analysis datasets: what agrees breaches none, a change of what was derived the one expected."""
 
 from __future__ import annotations
 
