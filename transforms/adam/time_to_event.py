@@ -1,6 +1,6 @@
 """Time to event: when each subject's time begins and ends, by which event, or how it is censored.
 
-The parameters are data (`transforms.study.analyses.TimeToEvent`). Of a parameter's events the earliest on or after the
+The parameters are data (`transforms.study.time_to_event`). Of a parameter's events the earliest on or after the
 origin counts; without one the first censoring that has a date does.
 """
 
@@ -16,7 +16,8 @@ from transforms.adam.records import Records
 from transforms.algorithms.base import Link, Problem
 from transforms.core import conditions, dates, text
 from transforms.findings import Severity
-from transforms.study.analyses import SUBJECT_LEVEL, TIME_TO_EVENT, AnalysisFile, Happening, TimeToEvent
+from transforms.study.analyses import AnalysisFile
+from transforms.study.time_to_event import SUBJECT_LEVEL, TIME_TO_EVENT, Happening, TimeToEvent
 
 
 @dataclass
