@@ -196,10 +196,14 @@ class PValues(Frozen):
 
 
 class Line(Frozen):
-    """A line or sub-column of a display: its label, and statistics in braces as `{n} ({pct})`."""
+    """A line or sub-column of a display: its label, and statistics in braces as `{n} ({pct})`.
+
+    `width` is that of a sub-column, relative to the others.
+    """
 
     label: str = ""
     show: str
+    width: float = Field(default=1.0, gt=0)
 
 
 class Analysis(Frozen):
