@@ -91,19 +91,11 @@ def _fit(model: pd.DataFrame, visits: list[str], confidence: float) -> Means:
     freedom = len(np.unique(subjects)) - len(factors) - 1
     if not kept.any() or freedom < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
         return {}
-    from statsmodels.regression.mixed_linear_model import MixedLM  # type: ignore[import-untyped]
-
-    with warnings.catch_warnings():
-        # A variance of subjects at 0 is a boundary, not a failure: the estimate is then that of ordinary regression.
-        warnings.simplefilter("ignore")
-        try:
-            fitted = MixedLM(y, design, groups=subjects).fit(reml=True, method=["lbfgs", "powell"])
-        except np.linalg.LinAlgError:
-            return {}
-    size = design.shape[1]
-    estimates, covariance = np.asarray(fitted.fe_params), np.asarray(fitted.cov_params())[:size, :size]
-    if not fitted.converged or not np.isfinite(covariance).all():
+    fitted = _estimated(y, design, subjects)
+    if fitted is None:
         return {}
+    estimates, covariance = fitted
+    size = design.shape[1]
     quantile = float(stats.t.ppf((1 + confidence) / 2, freedom))
     found: Means = {}
     for visit in visits:
@@ -113,3 +105,26 @@ def _fit(model: pd.DataFrame, visits: list[str], confidence: float) -> Means:
         error = float(np.sqrt(weights @ covariance @ weights))
         found[visit] = (mean, error, mean - quantile * error, mean + quantile * error)
     return found
+
+
+def _estimated(y: np.ndarray, design: np.ndarray, subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Coefficients and their covariance; None where the model cannot be fitted."""
+    from statsmodels.regression.linear_model import OLS  # type: ignore[import-untyped]
+    from statsmodels.regression.mixed_linear_model import MixedLM  # type: ignore[import-untyped]
+
+    size = design.shape[1]
+    with warnings.catch_warnings():
+        # A variance of subjects at 0 is a boundary, not a failure: the estimate is then that of ordinary regression.
+        warnings.simplefilter("ignore")
+        try:
+            if len(np.unique(subjects)) == len(subjects):
+                # With one record of each subject there is no correlation to estimate.
+                fitted = OLS(y, design).fit()
+            else:
+                fitted = MixedLM(y, design, groups=subjects).fit(reml=True, method=["lbfgs", "powell"])
+        except np.linalg.LinAlgError:
+            return None
+    covariance = np.asarray(fitted.cov_params())[:size, :size]
+    if not getattr(fitted, "converged", True) or not np.isfinite(covariance).all():
+        return None
+    return np.asarray(fitted.params)[:size], covariance
