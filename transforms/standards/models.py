@@ -17,7 +17,10 @@ CLASS_OF_GENERAL_VARIABLES = {"INTERVENTIONS", "EVENTS", "FINDINGS"}
 
 @dataclass(frozen=True)
 class VariableStandard:
-    """A variable as the standard publishes it; `codelists` are the C-codes its values may come from."""
+    """A variable as the standard publishes it; `codelists` are the C-codes its values may come from.
+
+    `dictionary` names the external dictionary of its values (MedDRA).
+    """
 
     name: str
     label: str
@@ -26,6 +29,7 @@ class VariableStandard:
     core: str
     codelists: tuple[str, ...]
     order: float
+    dictionary: str = ""
 
     @property
     def is_number(self) -> bool:
@@ -204,6 +208,7 @@ def _variable(row: dict[str, str]) -> VariableStandard:
         core=row.get("core", "Perm"),
         codelists=tuple(code for code in row["codelist"].split(";") if code),
         order=float(row["order"]),
+        dictionary=row.get("dictionary", ""),
     )
 
 
