@@ -156,7 +156,7 @@ class _Builder:
         parent = name.removeprefix("SUPP") if supplemental else name
         file = study.datasets[parent]
         standard = study.standards.datasets["SUPPQUAL" if supplemental else name]
-        keys = SUPPLEMENTAL_KEYS if supplemental else ("STUDYID", *file.keys)
+        keys = SUPPLEMENTAL_KEYS if supplemental else self._unique(data, ("STUDYID", *file.keys), f"{name}SEQ")
         parts = by_value.groups_of_records(self.snapshot, name, data.table.num_rows)
         plan = by_value.plan_of(name, standard.observation_class)
         items = []
@@ -186,9 +186,16 @@ class _Builder:
             comment=comment,
         )
 
+    def _unique(self, data: Data, keys: Sequence[str], sequence: str) -> Sequence[str]:
+        """The natural keys; where two records share them, the sequence number tells them apart."""
+        names = [key for key in dict.fromkeys(keys) if key in data.table.column_names]
+        frame = data.table.select(names).to_pandas(strings_to_categorical=True)
+        if sequence in data.table.column_names and frame.duplicated().any():
+            return [*names, sequence]
+        return names
+
     def _keyed(self, item: Item, keys: Sequence[str]) -> Item:
-        unique = list(dict.fromkeys(keys))
-        return replace(item, key=unique.index(item.name) + 1) if item.name in unique else item
+        return replace(item, key=keys.index(item.name) + 1) if item.name in keys else item
 
     def _sdtm_item(self, data: Data, file: DatasetFile, published: VariableStandard, supplemental: bool) -> Item:
         study, variable = self.study, published.name
@@ -286,10 +293,8 @@ class _Builder:
         described = data.described
         observation_class = described["class"]
         guides = {row["class"]: f"STD.{row['name']}" for row in _published(study) if row["type"] == "IG"}
-        items = [
-            self._keyed(self._adam_item(data, file, variable), ("STUDYID", *file.keys))
-            for variable in data.table.column_names
-        ]
+        keys = self._unique(data, ("STUDYID", *file.keys), "")
+        items = [self._keyed(self._adam_item(data, file, variable), keys) for variable in data.table.column_names]
         plan = by_value.plan_of(name, observation_class)
         return Group(
             name=name,
