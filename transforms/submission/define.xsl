@@ -81,6 +81,7 @@
   <xsl:template match="/">
     <html lang="{$language}">
       <head>
+        <meta charset="UTF-8"/>
         <meta name="viewport" content="width=device-width, initial-scale=1"/>
         <title><xsl:value-of select="$version/@Name"/></title>
         <style>
@@ -250,7 +251,7 @@
         <th style="width: 9%"><xsl:call-template name="say"><xsl:with-param name="id" select="'variable'"/></xsl:call-template></th>
         <th style="width: 18%"><xsl:call-template name="say"><xsl:with-param name="id" select="'label'"/></xsl:call-template></th>
         <th style="width: 4%"><xsl:call-template name="say"><xsl:with-param name="id" select="'key'"/></xsl:call-template></th>
-        <th style="width: 9%"><xsl:call-template name="say"><xsl:with-param name="id" select="'type'"/></xsl:call-template></th>
+        <th style="width: 11%"><xsl:call-template name="say"><xsl:with-param name="id" select="'type'"/></xsl:call-template></th>
         <th style="width: 7%"><xsl:call-template name="say"><xsl:with-param name="id" select="'length'"/></xsl:call-template></th>
         <th style="width: 18%"><xsl:call-template name="say"><xsl:with-param name="id" select="'terms'"/></xsl:call-template></th>
         <th><xsl:call-template name="say"><xsl:with-param name="id" select="'origin'"/></xsl:call-template></th>
@@ -264,7 +265,7 @@
       <table>
         <thead><tr>
           <th style="width: 31%"><xsl:call-template name="say"><xsl:with-param name="id" select="'where'"/></xsl:call-template></th>
-          <th style="width: 9%"><xsl:call-template name="say"><xsl:with-param name="id" select="'type'"/></xsl:call-template></th>
+          <th style="width: 11%"><xsl:call-template name="say"><xsl:with-param name="id" select="'type'"/></xsl:call-template></th>
           <th style="width: 7%"><xsl:call-template name="say"><xsl:with-param name="id" select="'length'"/></xsl:call-template></th>
           <th style="width: 18%"><xsl:call-template name="say"><xsl:with-param name="id" select="'terms'"/></xsl:call-template></th>
           <th><xsl:call-template name="say"><xsl:with-param name="id" select="'origin'"/></xsl:call-template></th>

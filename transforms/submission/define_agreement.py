@@ -1,4 +1,4 @@
-"""Whether a define says what the data are: names, order, labels, types, lengths, values, keys and value-level metadata."""
+"""Whether a define says what the data are: names, order, labels, types, lengths, values, keys, and all by value."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _dataset_problems(
         yield DefineProblem("variable_order_differs", name, f"the data have {', '.join(both)}")
     for variable in both:
         yield from _variable_problems(document, one, variable, *described[variable], encoding)
-    yield from _key_problems(document, one, described)
+    yield from _key_problems(one, described)
 
 
 def _variable_problems(
@@ -232,7 +232,7 @@ def _holds(document: Document, one: Delivered, where: etree._Element) -> pa.Arra
 
 
 def _key_problems(
-    document: Document, one: Delivered, described: Mapping[str, tuple[etree._Element, etree._Element]]
+    one: Delivered, described: Mapping[str, tuple[etree._Element, etree._Element]]
 ) -> Iterator[DefineProblem]:
     """The keys make a record unique."""
     numbered = {

@@ -39,9 +39,7 @@ def problems_of(content: bytes, *, study: Study | None = None, folder: Path | No
     for check in RULES.values():
         found.extend(check(document))
     if study is not None:
-        found.extend(
-            define_rules_values.terminology_problems(document, study.standards.codelists, study.extensions)
-        )
+        found.extend(define_rules_values.terminology_problems(document, study.standards.codelists, study.extensions))
     return found
 
 
@@ -49,7 +47,7 @@ def schema_problems(document: Document) -> Iterator[DefineProblem]:
     """What the XSD of Define-XML 2.1 does not allow, or that of its extension for analysis results."""
     schema = _schema("arm" if document.is_analysis else "define")
     if not schema.validate(document.root):
-        for error in schema.error_log:
+        for error in schema.error_log:  # type: ignore[attr-defined]
             yield DefineProblem("xsd", f"line {error.line}", error.message)
 
 

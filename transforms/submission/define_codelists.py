@@ -42,12 +42,17 @@ class Codelists:
         return bool(lists) and all(value in terms for value in values)
 
     def of_terminology(
-        self, codes: Sequence[str], values: Sequence[str], place: str, decodes: Mapping[str, str] | None = None
+        self,
+        codes: Sequence[str],
+        values: Sequence[str],
+        place: str,
+        decodes: Mapping[str, str] | None = None,
+        name: str | None = None,
     ) -> str | None:
         """The OID of the list of those values, whose terms CDISC publishes under one or several codes.
 
         One list that has them all is preferred. A value that no list publishes is an extended one. None without values
-        or without a list at hand.
+        or without a list at hand. `name` is that of a list whose terms are of several.
         """
         lists = self.published(codes)
         if not lists or not values:
@@ -60,7 +65,7 @@ class Codelists:
             return self._add(own, f"CL.{one.short_name}", place)
         names = ", ".join(f"{one.short_name} ({one.code})" for one in lists)
         said = f"Terms of several published codelists: {names}"
-        return self._add(Codelist("", place, "text", terms, comment=said), f"CL.{place}", place)
+        return self._add(Codelist("", name or place, "text", terms, comment=said), f"CL.{place}", place)
 
     def of_sponsor(
         self,

@@ -127,5 +127,5 @@ class Document:
 
 def named(element: etree._Element) -> str:
     """An element as problems name it."""
-    kind = etree.QName(element).localname
-    return f"{kind} {element.get('OID') or element.get('ID') or element.get('ItemOID') or element.get('Name') or ''}".strip()
+    names = (element.get(attribute) for attribute in ("OID", "ID", "ItemOID", "Name"))
+    return f"{etree.QName(element).localname} {next((name for name in names if name), '')}".strip()

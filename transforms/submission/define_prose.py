@@ -6,6 +6,7 @@ specification says it. What a rule reads of the study's working variables, which
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -58,10 +59,12 @@ SENTENCES: Mapping[str, tuple[str, Mapping[str, str]]] = {
         {"order": "; records of one date in the order of {order}"},
     ),
     "epoch": ("The epoch of the subject's element in which {date} falls, from SE", {}),
-    "visit_by_date": ("The number of the subject's visit in which {date} falls, from SV", {"unless": ", else {unless}"}),
+    "visit_by_date": (
+        "The number of the visit in which {date} falls, from SV",
+        {"unless": "; where it has one, {unless}"},
+    ),
     "visit_number": (
-        "The planned number {planned}; a visit outside the plan has the number of the visit before it plus 0.01 for "
-        "each such visit, in the order of {date}",
+        "The planned number {planned}; outside the plan that of the visit before plus 0.01 by {date}",
         {},
     ),
     "visit_name": ("The planned name {planned}, or that of an unscheduled visit with its number {number}", {}),
@@ -160,7 +163,21 @@ def method(study: Study, dataset: str, algorithm: Algorithm) -> str:
         parts.append(f"Here {shown} is {said}.")
         if place[0] == dataset:
             todo += [one for rule in rules if rule.derived for one in rule.variable_inputs()]
-    return " ".join(parts)
+    return _in_english(study, " ".join(parts))
+
+
+def _in_english(study: Study, text: str) -> str:
+    """A text with columns whose names are not ASCII told by their labels."""
+    labels = {
+        name: column.label or name
+        for source in study.sources.values()
+        for name, column in source.columns.items()
+        if not name.isascii()
+    }
+    if text.isascii() or not labels:
+        return text
+    pattern = "|".join(re.escape(name) for name in sorted(labels, key=len, reverse=True))
+    return re.sub(pattern, lambda found: labels[found[0]], text)
 
 
 def sentence(algorithm: Algorithm) -> str:

@@ -1,4 +1,4 @@
-"""Rules of our own for a define.xml: what neither the XSD nor an OID checker sees. Each has a name and finds problems."""
+"""Rules of our own for a define.xml: what neither the XSD nor an OID checker sees. Each has a name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from lxml import etree
 
-from transforms.submission.define_document import Document, DefineProblem, named
+from transforms.submission.define_document import DefineProblem, Document, named
 from transforms.submission.define_model import WITH_LENGTH
 from transforms.submission.define_xml import DEF, XLINK
 
@@ -35,7 +35,7 @@ CLASSES = {
 }
 GUIDES = {"Tabulation": {"SDTMIG"}, "Analysis": {"ADaMIG", "ADaM-OCCDSIG"}}
 # Which sources an origin may have (Define-XML 2.1): a copy has none, and nobody supplied what is not available.
-SOURCES = {
+SOURCES: dict[str, set[str | None]] = {
     "Collected": {"Investigator", "Sponsor", "Subject", "Vendor"},
     "Derived": {"Investigator", "Sponsor", "Vendor"},
     "Assigned": {"Investigator", "Sponsor", "Subject", "Vendor"},
@@ -151,9 +151,9 @@ def name_invalid(document: Document) -> Iterator[DefineProblem]:
                 yield problem(name_invalid, group, f"{name} stands {count} times")
         if group.get("SASDatasetName") != group.get("Name"):
             yield problem(name_invalid, group, f"SASDatasetName is {group.get('SASDatasetName')}")
-    for name, count in Counter(one.get("Name") for one in document.groups).items():
+    for dataset, count in Counter(one.get("Name") for one in document.groups).items():
         if count > 1:
-            yield DefineProblem("name_invalid", f"ItemGroupDef IG.{name}", f"{name} stands {count} times")
+            yield DefineProblem("name_invalid", f"ItemGroupDef {dataset}", f"stands {count} times")
 
 
 @rule
@@ -283,9 +283,9 @@ def definition_unused(document: Document) -> Iterator[DefineProblem]:
     """Nothing is defined that nothing refers to."""
     used: dict[str, set[str | None]] = {}
     for element in document.root.iter(etree.Element):
-        for attribute in REFERENCES:
+        for attribute, path in REFERENCES.items():
             if element.get(attribute) is not None:
-                used.setdefault(REFERENCES[attribute], set()).add(element.get(attribute))
+                used.setdefault(path, set()).add(element.get(attribute))
     for path in dict.fromkeys(REFERENCES.values()):
         if path == "odm:ItemGroupDef":
             continue

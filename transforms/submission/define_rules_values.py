@@ -103,7 +103,9 @@ def where_clause_term(document: Document) -> Iterator[DefineProblem]:
 @rule
 def analysis_result(document: Document) -> Iterator[DefineProblem]:
     """An analysis result names datasets and variables of this define, each variable of the dataset it stands under."""
-    variables = {group.get("OID"): {item.get("OID") for _, item in document.variables(group)} for group in document.groups}
+    variables = {
+        group.get("OID"): {item.get("OID") for _, item in document.variables(group)} for group in document.groups
+    }
     for result in document.find(".//arm:AnalysisResult"):
         datasets = document.find("arm:AnalysisDatasets/arm:AnalysisDataset", result)
         if not datasets:
@@ -156,7 +158,9 @@ def terminology_problems(
                         "concept_wrong", _place(codelist, term), f"{own}, published {known.concepts.get(value)}"
                     )
             elif not extended:
-                yield DefineProblem("term_not_allowed", _place(codelist, term), f"is no term of {code}, and not flagged")
+                yield DefineProblem(
+                    "term_not_allowed", _place(codelist, term), f"is no term of {code}, and not flagged"
+                )
             elif not known.extensible or value not in extensions.get(code, frozenset()):
                 yield DefineProblem("term_not_allowed", _place(codelist, term), f"{code} is not extended by it")
 

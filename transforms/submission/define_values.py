@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -112,9 +113,9 @@ def _where(dataset: str, names: Sequence[str], values: Sequence[str]) -> Where:
 
 
 def oid_part(value: str) -> str:
-    """A value as part of an OID; one with other signs than letters, digits, `_`, `.`, `-` is told by its code points."""
+    """A value as part of an OID; a digest tells those with other signs than letters, digits, `_`, `.`, `-`."""
     safe = UNSAFE.sub("_", value)
-    return safe if safe == value else f"{safe}-{sum(ord(one) * (place + 1) for place, one in enumerate(value))}"
+    return safe if safe == value else f"{safe}-{hashlib.sha256(value.encode()).hexdigest()[:6]}"
 
 
 def groups_of_records(snapshot: Path, dataset: str, rows: int) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Writing a define as Define-XML 2.1, and with analysis results as its ARM 1.0 extension. The same content, the same bytes."""
+"""Writing a define as Define-XML 2.1, with analysis results as its extension ARM 1.0: equal content, equal bytes."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ TITLES = {"sdtm": "Data Definitions for SDTM", "adam": "Data Definitions for ADa
 
 def to_xml(define: Define) -> bytes:
     """The document as UTF-8 bytes. Equal defines give equal bytes."""
-    names = {None: ODM, "def": DEF, "xlink": XLINK, **({"arm": ARM} if define.displays else {})}
-    root = etree.Element(f"{{{ODM}}}ODM", nsmap=names)
+    names: dict[str | None, str] = {None: ODM, "def": DEF, "xlink": XLINK, **({"arm": ARM} if define.displays else {})}
+    root = etree.Element(f"{{{ODM}}}ODM", nsmap=names)  # type: ignore[arg-type]
     described = {
         "FileType": "Snapshot",
         "FileOID": f"{define.studyid}.{define.kind}.{define.snapshot}",

@@ -30,11 +30,11 @@ class Labels:
                 found.update(zip(table.values("label"), table.values("label_zh"), strict=True))
         return cls(found)
 
-    def variable(self, dataset: str, name: str, label: str) -> Label:
-        """The label of a variable."""
+    def of(self, label: str) -> Label:
+        """A label with its Chinese one."""
         return Label(label, self.chinese.get(label))
 
-    def dataset(self, name: str, label: str) -> Label:
+    def of_dataset(self, label: str) -> Label:
         """The label of a dataset; that of supplemental qualifiers names the dataset they belong to."""
         if label.startswith(SUPPLEMENTAL) and label not in self.chinese:
             parent = label.removeprefix(SUPPLEMENTAL)
