@@ -254,6 +254,10 @@ def adam_dag(study: str) -> DAG:
         def finish_adam(snapshot_id: str) -> dict[str, int]:
             return dict(step("finish_adam", study, snapshot_id))
 
+        @task(doc_md=ANALYSE, map_index_template="{{ task.op_kwargs['snapshot_id'] }}")
+        def analyse(snapshot_id: str) -> int:
+            return int(step("analyse", study, snapshot_id))
+
         @task(doc_md=CLOSE, map_index_template="{{ task.op_kwargs['snapshot_id'] }}")
         def close(snapshot_id: str) -> dict[str, Any]:
             return dict(step("close", study, snapshot_id))
@@ -264,8 +268,9 @@ def adam_dag(study: str) -> DAG:
 
         ids = snapshots()
         finished = finish_adam.expand(snapshot_id=ids)
+        analysed = analyse.expand(snapshot_id=ids)
         closed = close.expand(snapshot_id=ids)
-        derive.expand_kwargs(plan(ids)) >> finished >> closed >> hand_on(ids)
+        derive.expand_kwargs(plan(ids)) >> finished >> analysed >> closed >> hand_on(ids)
     return dag
 
 
@@ -385,9 +390,11 @@ mapped are held and become findings. It was tried three times. Ask the programme
 """
 ADAM = """
 ### Deriving analysis datasets
-Derives each analysis dataset, checks them and finishes the snapshot. After this it never changes.
+Derives each analysis dataset, checks them, computes the results that tables and figures show, and finishes the
+snapshot. After this it never changes.
 
-**A red square in `derive`** is a fault of the derivation or of the machine. Ask the programmer, with the log.
+**A red square in `derive` or `analyse`** is a fault of the derivation, of the outputs' specification or of the machine.
+Ask the programmer, with the log.
 """
 PUBLISH = """
 ### Publishing
@@ -450,6 +457,7 @@ FINISH_SDTM = (
 HAND_ON = "Tells the next stage which snapshots are ready."
 DERIVE = "Derives one analysis dataset. Red: a fault of the derivation or the machine; ask the programmer."
 FINISH_ADAM = "Joins and checks the analysis datasets. Red: a fault of ours; data give findings instead."
+ANALYSE = "Computes the results of every table and figure. Red: a fault of ours, or data that an analysis cannot take."
 CLOSE = "Writes the manifest; from here on the snapshot never changes. Red: the disk is full, or a fault of ours."
 LOAD = "Loads one dataset into PostgreSQL, unseen until it is published. Red: the database is down or its disk full."
 PUBLISH_TASK = "Moves the pointers and writes the delivery report. Red: what was published before still stands."

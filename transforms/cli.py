@@ -567,6 +567,37 @@ def _show_gate(rows: list[dict[str, Any]], members: list[dict[str, Any]], manife
 
 
 @app.command()
+def tables(
+    study: StudyName,
+    outputs: Annotated[
+        list[str] | None, typer.Argument(metavar="[OUTPUT]...", help="For example T14.3.1; else all.")
+    ] = None,
+    snapshot: Annotated[str | None, typer.Option(help="Of this snapshot; else the current.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Into this folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write tables, listings and figures as HTML, RTF, SVG and PNG."""
+    from transforms import pages
+    from transforms.study import Study
+
+    loaded = Study.load(study)
+    home, _ = _current(study)
+    _progress("Writing tables, listings and figures")
+    written = pages.write_pages(home, loaded, snapshot_id=snapshot, folder=output, only=outputs or ())
+    if as_json:
+        _print_json(written.__dict__ | {"path": str(written.path)})
+    else:
+        _out().print(
+            f"{len(written.outputs) - len(written.not_drawn)} outputs of snapshot {written.snapshot_id}: "
+            f"{written.path / pages.INDEX}",
+            markup=False,
+        )
+    if written.not_drawn:
+        lines = "\n".join(f"  - {name}: {why}" for name, why in written.not_drawn)
+        raise UsageError(f"{len(written.not_drawn)} figures were not drawn:\n{lines}")
+
+
+@app.command()
 def lock(
     study: StudyName,
     snapshot_id: Annotated[str, typer.Argument(help="As ./cairn snapshots shows it.")],
@@ -620,40 +651,102 @@ def _tell_airflow(home: Any, number: int) -> bool:
 @app.command()
 def trace(
     study: StudyName,
-    dataset: Annotated[str, typer.Argument(help="For example LB.")],
-    keys: Annotated[list[str], typer.Argument(help="VARIABLE=VALUE, enough of them to name one record.")],
+    dataset: Annotated[str | None, typer.Argument(help="For example LB; not with --cell.")] = None,
+    keys: Annotated[list[str] | None, typer.Argument(help="VARIABLE=VALUE, enough of them to name one record.")] = None,
+    cell: Annotated[
+        str | None, typer.Option(help="An output, e.g. T14.3.1: keys then name one of its results.")
+    ] = None,
     variable: Annotated[str | None, typer.Option(help="One variable; all of them otherwise.")] = None,
+    records: Annotated[int, typer.Option(min=0, help="With --cell: how many records are led further back.")] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Lead a value back to its raw file and line, or to the specification row that says it."""
+    """Lead a value back to its raw file and line, or to the specification row that says it.
+
+    With --cell, lead a result of a table to the records it was computed from, and these further:
+    trace STUDY --cell T14.3.1 ANALYSIS=related GROUP=TOTAL STATISTIC=n
+    """
     from transforms.trace import Tracer
 
     _, snapshot = _current(study)
-    wanted = {}
-    for key in keys:
-        name, equals, value = key.partition("=")
-        if not equals:
-            raise UsageError(f"{key!r} is not written VARIABLE=VALUE")
-        wanted[name.upper()] = value
+    if cell is not None:
+        _trace_cell(snapshot, cell, _keys([dataset] if dataset else [], keys), variable, records, as_json)
+        return
+    if dataset is None or not keys:
+        raise UsageError("name a dataset and keys, as in LB USUBJID=... LBSEQ=..., or an output with --cell")
+    wanted = _keys(keys)
     tracer = Tracer(snapshot)
     name = dataset.upper()
-    records = tracer.find(name, wanted)
-    if len(records) != 1:
-        hint = "Add a key" if records else "Correct a key"
-        raise UsageError(f"{len(records)} records of {name} have {', '.join(keys)}. {hint}")
+    found = tracer.find(name, wanted)
+    if len(found) != 1:
+        hint = "Add a key" if found else "Correct a key"
+        raise UsageError(f"{len(found)} records of {name} have {', '.join(keys)}. {hint}")
     table = tracer.dataset(name)
     if variable is not None and variable.upper() not in table.column_names:
         raise UsageError(f"{name} has no variable {variable}. It has: {', '.join(table.column_names)}")
     variables = (
-        [variable.upper()] if variable else [one for one in table.column_names if table[one][records[0] - 1].is_valid]
+        [variable.upper()] if variable else [one for one in table.column_names if table[one][found[0] - 1].is_valid]
     )
-    steps = [tracer.trace(name, records[0], one) for one in variables]
+    steps = [tracer.trace(name, found[0], one) for one in variables]
     if as_json:
         _print_json([_step_json(step) for step in steps])
         return
     out = _out()
     for step in steps:
         _show_step(out, step)
+
+
+def _keys(*several: list[str] | None) -> dict[str, str]:
+    """Keys written VARIABLE=VALUE."""
+    wanted = {}
+    for key in (one for written in several for one in written or []):
+        name, equals, value = key.partition("=")
+        if not equals:
+            raise UsageError(f"{key!r} is not written VARIABLE=VALUE")
+        wanted[name.upper()] = value
+    return wanted
+
+
+def _trace_cell(
+    snapshot: Path, output: str, keys: dict[str, str], variable: str | None, limit: int, as_json: bool
+) -> None:
+    """Show the results of an output that the keys name, their records, and where these are from."""
+    from transforms.trace import Tracer, cell_origins
+
+    origins = cell_origins(snapshot, output, keys)
+    several = len({(one.row["analysis_id"], one.row["group_id"], one.row["row_order"]) for one in origins}) > 1
+    tracer = Tracer(snapshot)
+    shown = []
+    for number, one in enumerate(origins):
+        # Statistics of one cell are of the same records, which are led further back once.
+        further = () if several or number else one.records[:limit]
+        variables = [variable.upper()] if variable else list(one.variables)
+        steps = [tracer.trace(one.dataset, record, name) for record in further for name in variables]
+        shown.append((one, steps))
+    if as_json:
+        _print_json(
+            [
+                {**one.row, "records": list(one.records), "steps": [_step_json(step) for step in steps]}
+                for one, steps in shown
+            ]
+        )
+        return
+    out = _out()
+    for one, steps in shown:
+        row = one.row
+        levels = [row[f"level_{place}_label"] or row[f"level_{place}"] for place in range(1, 5)]
+        place = ", ".join(part for part in (row["analysis_label"], *levels, row["group_label"]) if part)
+        out.print(f"{row['output_id']} {place}: {row['statistic']} = {row['text']}", markup=False, style="bold")
+        out.print(
+            f"  {row['method']} in {row['population']}; {row['n_records']} records of {one.dataset}", markup=False
+        )
+        out.print(f"  where {row['source_where']}", markup=False)
+        for step in steps:
+            _show_step(out, step, 1)
+        left = len(one.records) - limit
+        if steps and left > 0:
+            out.print(f"  and {left} more records: --records {len(one.records)} shows all", markup=False)
+    if several:
+        out.print("Several results have these keys. Add keys to lead one of them further back", markup=False)
 
 
 def _step_json(step: Any) -> dict[str, Any]:

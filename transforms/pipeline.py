@@ -35,6 +35,10 @@ from transforms.findings import Explanation, Finding, RawPlace, Severity
 from transforms.gate import assess as gate_assessment
 from transforms.ingest import Ingested, ingest, ordered, read_extracts
 from transforms.reporting.delivery import delivery_report, page_name
+from transforms.results import records as result_records
+from transforms.results.engine import NotShown
+from transforms.results.engine import analyse as analyse_results
+from transforms.results.selection import empty_frame
 from transforms.sdtm.buckets import Bucket
 from transforms.sdtm.engine import map_bucket, map_study
 from transforms.sdtm.records import StagedSource
@@ -43,6 +47,7 @@ from transforms.sources.odm import OdmExtract
 from transforms.sources.transactions import apply_transactions
 from transforms.staging.stage import AccountLine, RawFile, Staged, identity_map, quarantine, stage
 from transforms.study import Study
+from transforms.study.analyses import SUPPLEMENTAL
 from transforms.study.models import OdmSource, Source
 from transforms.study.yaml import read_yaml
 from transforms.validation import conformance, core_engine
@@ -59,8 +64,9 @@ from transforms.warehouse.snapshots import MANIFEST, Snapshots, content_hash, id
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS: tuple[Kind, ...] = ("sdtm", "adam", "results")
+SUPPLEMENTAL_KEYS = ("USUBJID", "IDVAR", "IDVARVAL", "QNAM")
 RESULT_KEYS = {conformance.TABLE.upper(): conformance.KEYS} | {
-    name.upper(): keys for name, keys in gate_assessment.KEYS.items()
+    name.upper(): keys for name, keys in (*gate_assessment.KEYS.items(), *result_records.KEYS.items())
 }
 BUCKET_ROWS = 500_000
 """Rows of a bucket of subjects, where nobody says how many buckets there are."""
@@ -299,6 +305,7 @@ def build(
     assess_gate(study, where, building)
     derive_datasets(study, building)
     finish_adam(study, building)
+    analyse(study, building)
     close(study, where, building)
 
 
@@ -895,6 +902,45 @@ def finish_adam(study: Study, building: Building) -> None:
     building.write("parts/adam.findings", _checked(frames, rule_book(study).adam, links))
 
 
+def analyse(study: Study, building: Building) -> int:
+    """Make every analysis of the study's outputs, where it has any; needs the analysis datasets to be finished.
+
+    Returns the number of results.
+    """
+    if study.results is None:
+        return 0
+    frames, keys = {}, {}
+    for name in sorted(study.results.datasets()):
+        kind = "adam" if name in study.analyses else "sdtm"
+        there = name.lower() in building.names(kind)
+        # There are no supplemental qualifiers where no record has one.
+        frames[name] = building.frame(f"{kind}/{name.lower()}") if there else empty_frame(SUPPLEMENTAL)
+        keys[name] = keys_of(study, name) or SUPPLEMENTAL_KEYS
+    made = analyse_results(study.results, frames, keys)
+    building.write(f"results/{result_records.TABLE}", made.results)
+    building.write(f"results/{result_records.OUTPUTS}", made.outputs)
+    links = lineage.Links(building.path("lineage"))
+    found = [_not_shown(one, links) for one in made.not_shown]
+    building.write("parts/results.findings", findings_module.to_arrow(found))
+    return int(made.results.num_rows)
+
+
+def _not_shown(one: NotShown, links: lineage.Links) -> Finding:
+    """What a table leaves out because nothing says where it goes."""
+    said = "is missing" if one.value is None else "is not among the values listed"
+    remedy = "Say under `missing` how they are shown" if one.value is None else "List the value"
+    return Finding(
+        "result_not_shown",
+        Severity.ANSWER,
+        one.dataset,
+        one.variable,
+        f"{one.output} ({one.analysis}) does not show {len(one.records)} records: {one.dataset}.{one.variable} {said}",
+        f"{remedy}, or restrict the data of the analysis; see docs/results.md",
+        links.places(one.dataset, one.records + 1),
+        f"{one.output}\x1f{one.analysis}\x1f{one.value}",
+    )
+
+
 def close(study: Study, where: Home, building: Building) -> None:
     """Join findings and accounts, write the manifest and make the building the snapshot."""
     opening = building.opening()
@@ -905,7 +951,8 @@ def close(study: Study, where: Home, building: Building) -> None:
     mapped = [f"parts/sdtm/{name.lower()}" for name in sorted(study.datasets)]
     derived = [f"parts/adam/{name.lower()}" for name in sorted(study.analyses)]
     gate = ["parts/gate"] if study.gate is not None else []
-    parts = ["parts/staged", *mapped, "parts/sdtm", *gate, *derived, "parts/adam"]
+    results = ["parts/results"] if study.results is not None else []
+    parts = ["parts/staged", *mapped, "parts/sdtm", *gate, *derived, "parts/adam", *results]
     found = findings_module.ordered(pa.concat_tables(building.read(f"{part}.findings") for part in parts))
     building.write("findings", findings_module.explained(found, explanations(study)))
     accounts = [building.read(f"{part}.accounts") for part in ("parts/staged", *mapped, *derived)]

@@ -347,7 +347,13 @@ def specification_rows(study: Study) -> list[dict[str, object]]:
         rows.append(_rule(name, CUT_OFF, None, "automatic", "the cut-off of the snapshot", [], [], where))
         for part, copies in enumerate(file.copies, start=1):
             says = f"copy under the rule {copies.rule}: {copies.why}"
-            rows.extend(_rule(name, one, part, "copy", says, [], list(copies.where), where) for one in copies.set)
+            rows.extend(_rule(name, one, part, "copy", says, [], list(copies.reads()), where) for one in copies.set)
+        for part, (code, parameter) in enumerate(file.parameters.items(), start=1):
+            for one in analyses.TIME_TO_EVENT:
+                inputs = parameter.reads_of(one)
+                rows.append(_rule(name, one, part, "derived", parameter.says(code, one), [], inputs, where))
+        if analyses.PARAMETER in file.unwritten:
+            rows.append(_rule(name, analyses.PARAMETER, None, "automatic", "the parameter derived here", [], [], where))
         for variable, derivation in file.written().items():
             algorithm = derivation.algorithm
             kind = "derived" if algorithm.derived else "collected"

@@ -131,6 +131,12 @@ def finish_adam(study: str, snapshot_id: str) -> dict[str, int]:
     return {name.upper(): building.read(f"adam/{name}").num_rows for name in building.names("adam")}
 
 
+def analyse(study: str, snapshot_id: str) -> int:
+    """Make every analysis of the study's outputs; returns the number of results."""
+    loaded, _, building, _ = _building(study, snapshot_id)
+    return pipeline.analyse(loaded, building)
+
+
 def close(study: str, snapshot_id: str) -> dict[str, Any]:
     """Write the manifest and make the building a snapshot; returns counts of records and findings."""
     loaded, home, building, _ = _building(study, snapshot_id)

@@ -1,4 +1,7 @@
-"""The way back: from a value of a snapshot to its raw lines, or to the row of the specification that says it."""
+"""The way back: from a value of a snapshot to its raw lines, or to the row of the specification that says it.
+
+A cell of a table leads to the records of the analysis dataset it was computed from, and each of their values further.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms.core.numbers import canonical_number
 from transforms.errors import UsageError
+from transforms.results.records import TABLE
+from transforms.results.selection import empty_frame, from_json
+from transforms.study.analyses import SUPPLEMENTAL
+from transforms.study.results import LEVELS
+from transforms.warehouse import parquet
 
 FOLDERS = ("sdtm", "adam")
 ONE_PER_SUBJECT = ("DM", "ADSL")
@@ -246,6 +256,80 @@ class Tracer:
             name = name[:-1]
         wanted = {"QVAL": name, "STUDYID": "STUDYID", "IDVARVAL": id_variable or "USUBJID"}.get(variable, "USUBJID")
         return (parent, found[0], wanted) if found else None
+
+
+@dataclass(frozen=True)
+class CellOrigin:
+    """A statistic of an output: its row of the results, and the records of the analysis dataset it was computed from.
+
+    Records are counted from 1, as `Tracer.trace` takes them; `variables` are those of the dataset that were read.
+    """
+
+    row: Mapping[str, Any]
+    dataset: str
+    records: tuple[int, ...]
+    variables: tuple[str, ...]
+
+
+def cell_origins(snapshot: Path, output: str, keys: Mapping[str, str]) -> list[CellOrigin]:
+    """The statistics of an output that the keys name, each with its records.
+
+    Keys are columns of the results, in any case (GROUP for GROUP_ID, ANALYSIS for ANALYSIS_ID), or by-variables.
+    UsageError where the snapshot has no such output, or nothing has these keys.
+    """
+    path = snapshot / "results" / f"{TABLE}.parquet"
+    rows = pq.read_table(path).to_pylist() if path.is_file() else []
+    named = [row for row in rows if row["output_id"].casefold() == output.casefold()]
+    if not named:
+        known = ", ".join(dict.fromkeys(row["output_id"] for row in rows)) or "none"
+        raise UsageError(f"no output {output!r} in this snapshot. It has: {known}")
+    found = [row for row in named if all(_has(row, key, value) for key, value in keys.items())]
+    if not found:
+        raise UsageError(f"no result of {output} has {_said(keys)}. {_choices(named)}")
+    frames: dict[str, pd.DataFrame] = {}
+    origins, masks = [], dict[str, tuple[int, ...]]()
+    for row in found:
+        selection = from_json(row["selection"])
+        for dataset in {selection.dataset, *(name for name, _ in selection.variables())} - set(frames):
+            frames[dataset] = _frame(snapshot, dataset)
+        if row["selection"] not in masks:
+            masks[row["selection"]] = tuple(int(one) + 1 for one in np.flatnonzero(selection.holds(frames)))
+        own = [one.partition(".") for one in row["sources"].split(", ")]
+        variables = tuple(name for dataset, _, name in own if dataset == selection.dataset)
+        origins.append(CellOrigin(row, selection.dataset, masks[row["selection"]], variables))
+    return origins
+
+
+def _frame(snapshot: Path, dataset: str) -> pd.DataFrame:
+    for folder in ("adam", "sdtm"):
+        path = snapshot / folder / f"{dataset.lower()}.parquet"
+        if path.is_file():
+            return parquet.read_frame(path)
+    return empty_frame(SUPPLEMENTAL)
+
+
+def _has(row: Mapping[str, Any], key: str, value: str) -> bool:
+    name = key.casefold()
+    for column in (name, f"{name}_id"):
+        if column in row:
+            return str(row[column]).casefold() == value.casefold()
+    levels = [number for number in range(1, LEVELS + 1) if row[f"level_{number}_variable"].casefold() == name]
+    texts = {str(row[f"level_{number}{part}"]).casefold() for number in levels for part in ("", "_label")}
+    return value.casefold() in texts
+
+
+def _said(keys: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in keys.items())
+
+
+def _choices(rows: list[dict[str, Any]]) -> str:
+    """What may be asked of an output: its analyses, groups, by-variables and statistics."""
+    parts = []
+    for label, column in (("ANALYSIS", "analysis_id"), ("GROUP", "group_id"), ("STATISTIC", "statistic")):
+        parts.append(f"{label}: {', '.join(dict.fromkeys(row[column] for row in rows))}")
+    variables = {row[f"level_{number}_variable"]: None for row in rows for number in range(1, LEVELS + 1)}
+    named = ", ".join(one for one in variables if one)
+    return "; ".join(parts) + (f"; by {named}" if named else "")
 
 
 def _iso(column: pa.ChunkedArray) -> pa.ChunkedArray:

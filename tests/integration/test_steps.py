@@ -37,6 +37,7 @@ def build(study: str, landing: Path) -> str:
     for dataset in reversed(steps.analyses(study, snapshot_id)):
         steps.derive(study, snapshot_id, dataset)
     steps.finish_adam(study, snapshot_id)
+    steps.analyse(study, snapshot_id)
     steps.close(study, snapshot_id)
     return snapshot_id
 

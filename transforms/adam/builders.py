@@ -1,7 +1,8 @@
 """Builders by ADaM class: which records a dataset starts from, and what its class demands of them at the end.
 
-A builder reads like its class: ADSL has one record per subject of DM, BDS one per parameter and time point for
-the subjects of ADSL, with copies where the specification asks for them.
+A builder reads like its class: ADSL has one record per subject of DM, OCCDS one per event, BDS one per parameter and
+time point, time to event one per parameter and subject. BDS adds parameters derived of others, and copies where the
+specification asks for them (an end-of-treatment visit, the worst value after baseline).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from transforms.adam.records import DerivationLine, Records
 from transforms.algorithms.base import Problem
 from transforms.core import conditions, numbers, text
 from transforms.findings import Severity
-from transforms.study.analyses import SUBJECT_LEVEL, AnalysisFile
+from transforms.study.analyses import PARAMETER, SUBJECT_LEVEL, TTE, AnalysisFile, Taken
 
 NOT_IN_ADSL = "subject_not_in_adsl"
 
@@ -29,15 +30,19 @@ class Started(NamedTuple):
 
 
 def start(file: AnalysisFile, frames: Mapping[str, pd.DataFrame]) -> Started:
-    """One record for each record of the dataset's sources that no rule excludes.
+    """The records a dataset begins with, each knowing the record of a source it is made of.
 
-    In every class but ADSL a record whose subject is not in ADSL is left out under the rule `subject_not_in_adsl`.
+    A group of records gives one for each record of its source that no rule excludes, or one for each of its
+    parameters and each record that meets `only`; time to event one for each parameter and subject of ADSL. In every
+    class but ADSL a record whose subject is not in ADSL is left out under the rule `subject_not_in_adsl`.
     """
+    if file.observation_class == TTE:
+        return _of_subjects(file, frames)
     sources = file.sources
-    codes, positions, account = [], [], []
+    codes, positions, parameters, account = [], [], [], []
     for group in file.records:
         frame = frames[group.source]
-        open_rows = np.ones(len(frame), dtype=bool)
+        open_rows = conditions.rows(group.only, lambda name, frame=frame: frame[name], frame.index)  # type: ignore[misc]
         for exclusion in group.exclude:
             out = open_rows & conditions.rows(exclusion.where, lambda name, frame=frame: frame[name], frame.index)  # type: ignore[misc]
             open_rows &= ~out
@@ -48,12 +53,47 @@ def start(file: AnalysisFile, frames: Mapping[str, pd.DataFrame]) -> Started:
             open_rows &= ~strange
             account.append(DerivationLine(group.source, file.name, "none", NOT_IN_ADSL, int(strange.sum())))
         taken = np.flatnonzero(open_rows)
-        account.append(DerivationLine(group.source, file.name, "record", "", len(taken)))
-        positions.append(taken)
-        codes.append(np.full(len(taken), sources.index(group.source), dtype=np.int16))
+        for parameter in group.parameters or (None,):
+            outcome = "record" if parameter is None else "parameter"
+            account.append(DerivationLine(group.source, file.name, outcome, parameter or "", len(taken)))
+            positions.append(taken)
+            codes.append(np.full(len(taken), sources.index(group.source), dtype=np.int16))
+            parameters.append((parameter, len(taken)))
     joined = np.concatenate(positions)
     records = Records(len(joined), sources, np.concatenate(codes), joined, np.zeros(len(joined), dtype=np.int16))
+    if PARAMETER in file.unwritten:
+        numbers_of = np.repeat(np.arange(len(parameters)), [size for _, size in parameters])
+        records.columns[PARAMETER] = text.column(numbers_of, [name for name, _ in parameters], records.index)
     return Started(records, [line for line in account if line.rows])
+
+
+def _of_subjects(file: AnalysisFile, frames: Mapping[str, pd.DataFrame]) -> Started:
+    """One record for each parameter of time to event and each subject of ADSL that it is for."""
+    adsl = frames[SUBJECT_LEVEL]
+    chosen = [
+        np.flatnonzero(conditions.rows(one.only, adsl.__getitem__, adsl.index)) for one in file.parameters.values()
+    ]
+    account = [
+        DerivationLine(SUBJECT_LEVEL, file.name, "parameter", name, len(rows))
+        for name, rows in zip(file.parameters, chosen, strict=True)
+    ]
+    joined = np.concatenate(chosen)
+    parts = np.repeat(np.arange(1, len(chosen) + 1, dtype=np.int16), [len(rows) for rows in chosen])
+    records = Records(len(joined), file.sources, np.zeros(len(joined), dtype=np.int16), joined, parts)
+    return Started(records, [line for line in account if line.rows])
+
+
+def without_excluded(file: AnalysisFile, records: Records) -> Started:
+    """The filled records without those that a rule of the dataset leaves out."""
+    kept = np.ones(records.size, dtype=bool)
+    account = []
+    for exclusion in file.exclude:
+        out = kept & conditions.rows(exclusion.where, records.columns.__getitem__, records.index)
+        kept &= ~out
+        account.append(DerivationLine(file.name, file.name, "none", exclusion.rule, int(out.sum())))
+    if kept.all():
+        return Started(records, [])
+    return Started(records.chosen(np.flatnonzero(kept)), [line for line in account if line.rows])
 
 
 def with_copies(file: AnalysisFile, records: Records) -> Started:
@@ -68,9 +108,13 @@ def with_copies(file: AnalysisFile, records: Records) -> Started:
         records = records.chosen(np.concatenate([np.arange(before), originals]))
         added = np.arange(before, records.size)
         records.copies[added] = number
+        replaced = {one: records.columns[one.variable] for one in copies.set.values() if isinstance(one, Taken)}
         for name, value in copies.set.items():
-            is_text = isinstance(records.columns[name].dtype, pd.CategoricalDtype)
-            records.overwrite(name, added, value if is_text else _number(value))
+            if isinstance(value, Taken):
+                records.overwrite_with(name, added, replaced[value])
+            else:
+                is_text = isinstance(records.columns[name].dtype, pd.CategoricalDtype)
+                records.overwrite(name, added, value if is_text else _number(value))
         account.append(DerivationLine(file.name, file.name, "copy", copies.rule, len(originals)))
     return Started(records, account)
 

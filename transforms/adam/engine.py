@@ -1,18 +1,20 @@
 """The ADaM engine: derives analysis datasets from finished SDTM datasets, by a study's specification.
 
 Datasets are derived one after another, ADSL first; in each, records are made as its class says, variables are
-filled in the order of their declared inputs, copies are added, and the records are sorted. The engine knows no study.
+filled in the order of their declared inputs, copies are added, and the records are sorted. What ADSL takes from other
+analysis datasets (a baseline score) is filled when these are finished. The engine knows no study.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from transforms.adam import builders
+from transforms.adam import builders, time_to_event
 from transforms.adam.records import (
     AnalysisDataset,
     AnalysisVariable,
@@ -21,9 +23,9 @@ from transforms.adam.records import (
     Records,
     finished_links,
 )
-from transforms.algorithms.analysis import take
 from transforms.algorithms.base import Link, Outcome, Problem, StudyCodelist, Visits, limited
 from transforms.core import conditions, dates, numbers, text
+from transforms.core.columns import take
 from transforms.core.tables import Table
 from transforms.errors import UsageError
 from transforms.findings import Finding, Severity
@@ -61,7 +63,15 @@ def derive_study(
         raise UsageError(f"{study.name} has no analysis dataset {', '.join(unknown)}. It has: {known}")
     run = _Run(study, dict(sdtm), cut_off)
     order = analyses.dataset_order(study.analyses, wanted)
-    finished = {name: run.build(study.analyses[name]) for name in order}
+    finished: dict[str, AnalysisDataset] = {}
+    for step in order:
+        name = analyses.SUBJECT_LEVEL if step == analyses.WHOLE else step
+        if name == analyses.SUBJECT_LEVEL and step == name and run.late:
+            run.open_subjects(study.analyses[name])
+        elif step == analyses.WHOLE:
+            finished[name] = run.close_subjects(study.analyses[name])
+        else:
+            finished[name] = run.build(study.analyses[name])
     asked = [name for name in study.analyses if wanted is None or name in wanted]
     return Derived(
         {name: finished[name] for name in asked},
@@ -78,23 +88,61 @@ class _Run:
     findings: list[Finding] = field(default_factory=list)
     account: list[DerivationLine] = field(default_factory=list)
 
+    links: dict[str, Mapping[str, Sequence[Link]]] = field(default_factory=dict)
+    subjects: _Records | None = None
+
+    @cached_property
+    def late(self) -> frozenset[str]:
+        """The variables of ADSL that wait for other analysis datasets."""
+        return analyses.late(self.study.analyses)
+
     def build(self, file: AnalysisFile) -> AnalysisDataset:
         """Derive one dataset whose sources are finished."""
+        scope = self.begin(file)
+        written = file.written()
+        for name in analyses.order(file):
+            scope.fill(name, written[name])
+        for complete in (builders.without_excluded, builders.with_copies):
+            scope.records, account = complete(file, scope.records)
+            self.account.extend(account)
+        return self.finish(file, scope.records)
+
+    def begin(self, file: AnalysisFile) -> _Records:
+        """The records of a dataset with what the engine writes."""
         for name in sorted(analyses.reads(file)):
-            if name not in self.frames:
+            if name not in self.frames and name not in self.study.analyses:
                 self.frames[name] = self.empty(name)
         records, account = builders.start(file, self.frames)
         self.account.extend(account)
         scope = _Records(self, file, records)
         scope.identify()
+        return scope
+
+    def open_subjects(self, file: AnalysisFile) -> None:
+        """Derive ADSL but for what it takes from other analysis datasets, and let these read it."""
+        scope = self.begin(file)
         written = file.written()
         for name in analyses.order(file):
-            scope.fill(name, written[name])
-        records, account = builders.with_copies(file, records)
-        self.account.extend(account)
-        dataset = self.finish(file, records)
-        self.frames[file.name] = dataset.frame
-        return dataset
+            if name not in self.late:
+                scope.fill(name, written[name])
+        scope.sort([scope.records.columns[key] for key in file.keys])
+        there = [name for name in (*analyses.AUTOMATIC, *file.variables) if name not in self.late]
+        self.frames[file.name] = pd.DataFrame(
+            {name: scope.records.columns[name] for name in there}, index=scope.records.index
+        )
+        self.links[file.name] = scope.records.links
+        self.subjects = scope
+
+    def close_subjects(self, file: AnalysisFile) -> AnalysisDataset:
+        """Fill what ADSL takes from other analysis datasets."""
+        scope = self.subjects
+        if scope is None:
+            raise ValueError("ADSL is closed before it is opened")
+        written = file.written()
+        for name in analyses.order(file):
+            if name in self.late:
+                scope.fill(name, written[name])
+        return self.finish(file, scope.records)
 
     def empty(self, name: str) -> pd.DataFrame:
         """A dataset of the study that has no record and therefore no file."""
@@ -111,18 +159,19 @@ class _Run:
         )
 
     def finish(self, file: AnalysisFile, records: Records) -> AnalysisDataset:
-        """Sort the records, keep what is submitted and check what must hold."""
+        """Sort the records, keep what is submitted, check what must hold, and let other datasets read it."""
         order = text.sort_order([records.columns[key] for key in file.keys])
         records = records.chosen(order)
         for variable, problem in builders.demands(file, records.columns, records.size):
             self.settle(file, records.columns, variable, problem)
         variables = [AnalysisVariable(name, LABELS[name], "text", None, "Predecessor") for name in AUTOMATIC] + [
-            _described(self.study, file, name) for name in (*file.subject, *file.variables)
+            _described(self.study, file, name)
+            for name in (*file.automatic[len(AUTOMATIC) :], *file.subject, *file.variables)
         ]
         self.check_values(file, records.columns, variables)
         published = self.study.standards.analysis[file.observation_class]
         names = [variable.name for variable in variables]
-        return AnalysisDataset(
+        dataset = AnalysisDataset(
             file.name,
             file.label,
             published.name,
@@ -133,6 +182,9 @@ class _Run:
             tuple(RecordLink(source, records.of_source(source) + 1, records.copies) for source in records.sources),
             finished_links(records.links, file.name),
         )
+        self.frames[file.name] = dataset.frame
+        self.links[file.name] = records.links
+        return dataset
 
     def check_values(
         self, file: AnalysisFile, columns: Mapping[str, pd.Series], variables: Iterable[AnalysisVariable]
@@ -203,12 +255,24 @@ class _Records:
         """The variables the engine writes: identifiers, and the cut-off for those who read it."""
         columns, index = self.records.columns, self.records.index
         for name in AUTOMATIC:
-            parts = [self.reference(f"{source}.{name}") for source in self.records.sources]
+            parts = [
+                take(self.run.frames[source][name], self.records.of_source(source), index)
+                for source in self.records.sources
+            ]
             joined = parts[0]
             for part in parts[1:]:
                 joined = text.coalesce(joined, part)
             columns[name] = joined
         columns[CUT_OFF] = text.constant(self.run.cut_off, index)
+        if self.file.observation_class == analyses.TTE:
+            for problem in time_to_event.fill(self.file, self.records, self.run.frames, self.run.links):
+                self.run.settle(self.file, columns, "ADT", problem)
+
+    def sort(self, keys: list[pd.Series]) -> None:
+        """Bring the records into the order of some columns."""
+        self.records = self.records.chosen(text.sort_order(keys))
+        self.taken.clear()
+        self.rows.clear()
 
     def fill(self, name: str, derivation: Derivation) -> None:
         """Fill one variable: the algorithm, its condition, the variable's type."""
@@ -238,7 +302,9 @@ class _Records:
         """`DS.VAR` for each record: of the record it is made of, or of its subject."""
         if reference not in self.taken:
             dataset, _, name = reference.partition(".")
-            rows = self.records.of_source(dataset) if dataset in self.records.sources else self.subject_rows(dataset)
+            sources = self.records.sources
+            own = dataset in sources and (len(sources) == 1 or dataset not in ONE_PER_SUBJECT)
+            rows = self.records.of_source(dataset) if own else self.subject_rows(dataset)
             self.taken[reference] = take(self.run.frames[dataset][name], rows, self.records.index)
         return self.taken[reference]
 
@@ -280,7 +346,7 @@ class _Scope:
         return self.variable(reference)
 
     def subject_records(self, dataset: str = "DM") -> np.ndarray:
-        if dataset in self.own.records.sources:
+        if dataset not in ONE_PER_SUBJECT:
             return self.own.records.of_source(dataset)
         return self.own.subject_rows(dataset)
 

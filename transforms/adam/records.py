@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from transforms.algorithms.analysis import take
 from transforms.algorithms.base import Link
 from transforms.core import text
+from transforms.core.columns import take
 from transforms.study.analyses import Type
 
 
@@ -29,7 +29,8 @@ class AnalysisVariable:
 class RecordLink:
     """The records of another dataset that records were made of, counted from 1; 0 for none.
 
-    `copies` is 0 for an original and the number of the copy rule, from 1, for a copy.
+    `copies` is 0 for an original and the number of the copy rule, from 1, for a copy; in time to event it is the
+    number of the parameter.
     """
 
     dataset: str
@@ -131,6 +132,20 @@ class Records:
             links,
         )
 
+    def overwrite_with(self, name: str, rows: np.ndarray, values: pd.Series) -> None:
+        """Write what some records have in another variable over a value; what that was taken from is forgotten."""
+        old = self.columns[name]
+        if isinstance(old.dtype, pd.CategoricalDtype):
+            codes = old.cat.codes.to_numpy().astype(np.int64)
+            other = values.cat.codes.to_numpy().astype(np.int64)[rows]
+            codes[rows] = np.where(other >= 0, other + len(old.cat.categories), text.MISSING)
+            self.columns[name] = text.column(codes, [*text.texts_of(old), *text.texts_of(values)], old.index)
+        else:
+            changed = old.to_numpy().copy()
+            changed[rows] = values.to_numpy()[rows]
+            self.columns[name] = pd.Series(changed, index=old.index)
+        self._forget(name, rows)
+
     def overwrite(self, name: str, rows: np.ndarray, value: str | float) -> None:
         """Write one value over the values of some records; what they were taken from is forgotten."""
         values = self.columns[name]
@@ -142,6 +157,9 @@ class Records:
             changed = values.to_numpy().copy()
             changed[rows] = value
             self.columns[name] = pd.Series(changed, index=values.index)
+        self._forget(name, rows)
+
+    def _forget(self, name: str, rows: np.ndarray) -> None:
         kept = np.ones(self.size, dtype=bool)
         kept[rows] = False
         self.links[name] = [

@@ -3,6 +3,32 @@
 A new ability is a new class here, registered under its word; see `transforms.algorithms.base`.
 """
 
-from transforms.algorithms import analysis, collected, matching, results, timing, values
+from transforms.algorithms import (
+    collected,
+    durations,
+    matching,
+    neighbours,
+    occurrences,
+    quantities,
+    results,
+    scores,
+    searches,
+    timepoints,
+    timing,
+    values,
+)
 
-__all__ = ["analysis", "collected", "matching", "results", "timing", "values"]
+__all__ = [
+    "collected",
+    "durations",
+    "matching",
+    "neighbours",
+    "occurrences",
+    "quantities",
+    "results",
+    "scores",
+    "searches",
+    "timepoints",
+    "timing",
+    "values",
+]

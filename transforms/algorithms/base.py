@@ -58,6 +58,11 @@ def fold(collected: str) -> str:
     return " ".join(collected.split()).casefold()
 
 
+def as_list(value: object) -> object:
+    """A single text as a list of one, for fields that may be written either way."""
+    return [value] if isinstance(value, str) else value
+
+
 @dataclass(frozen=True)
 class Problem:
     """Records of which something must be said; `hold` keeps them out of the dataset until it is settled."""

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from pydantic import field_validator
 
-from transforms.algorithms.analysis import take
 from transforms.algorithms.base import Link, Outcome, Problem, Scope, fold, register
 from transforms.algorithms.collected import typed
 from transforms.algorithms.values import Derived
 from transforms.core import conditions, dates, numbers, text
+from transforms.core.columns import take
 from transforms.core.conditions import Test
 from transforms.findings import Severity
 

@@ -164,7 +164,7 @@ class Choose(Derived):
         codes = np.full(len(scope.index), -1, dtype=np.int64)
         texts: list[str] = []
         for here, values in parts:
-            own = values.cat.codes.to_numpy()
+            own = values.cat.codes.to_numpy().astype(np.int64)
             codes = np.where(here, np.where(own >= 0, own + len(texts), -1), codes)
             texts.extend(text.texts_of(values))
         return Outcome(text.column(codes, texts, scope.index))
@@ -201,3 +201,25 @@ class Quotient(Derived):
             result = np.where(below == 0, np.nan, above / below)
         values = pd.Series(result, index=scope.index)
         return Outcome(values if self.decimals is None else numbers.round_column(values, self.decimals))
+
+
+class Compared(Derived):
+    """Base of flags from two variables of the record; missing where either is, unless `otherwise` says what."""
+
+    main: ClassVar[str] = "inputs"
+    inputs: tuple[str, str]
+    flag: str = "Y"
+    otherwise: str | None = None
+
+    def variable_inputs(self) -> Sequence[str]:
+        return (*self.inputs, *self.when)
+
+    def literal_terms(self) -> Sequence[str]:
+        return (self.flag,) if self.otherwise is None else (self.flag, self.otherwise)
+
+    def apply(self, scope: Scope) -> Outcome:
+        holds = self._holds(*(scope.variable(name) for name in self.inputs))
+        return Outcome(text.column(np.where(holds, 0, 1), [self.flag, self.otherwise], scope.index))
+
+    def _holds(self, left: pd.Series, right: pd.Series) -> np.ndarray:
+        raise NotImplementedError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -149,9 +149,7 @@ class Standards:
         }
         if analysis is None:
             return cls(datasets, general, _codelists(terminology))
-        return cls(
-            datasets, general, {**_codelists(analysis), **_codelists(terminology)}, dict(_analysis_classes(analysis))
-        )
+        return cls(datasets, general, {**_codelists(analysis), **_codelists(terminology)}, _analysis_classes(analysis))
 
     def analysis_variable(self, observation_class: str, name: str) -> AnalysisStandard | None:
         """What ADaM says of a variable in a class; None if it is none of its standard variables."""
@@ -212,7 +210,9 @@ def _variable(row: dict[str, str]) -> VariableStandard:
     )
 
 
-def _analysis_classes(folder: Path) -> Iterator[tuple[str, AnalysisClass]]:
+def _analysis_classes(folder: Path) -> dict[str, AnalysisClass]:
+    """The classes by name; one that is based on another, listed before it, has its variables too."""
+    known: dict[str, AnalysisClass] = {}
     variables = _grouped(read_table(folder / "variables.csv", "variables.csv"), "class")
     for row in _dicts(read_table(folder / "classes.csv", "classes.csv")):
         own = tuple(
@@ -225,7 +225,10 @@ def _analysis_classes(folder: Path) -> Iterator[tuple[str, AnalysisClass]]:
             )
             for one in variables[row["class"]]
         )
-        yield row["class"], AnalysisClass(row["name"], row["structure"], own)
+        known[row["class"]] = AnalysisClass(
+            row["name"], row["structure"], own + (known[row["based_on"]].variables if row["based_on"] else ())
+        )
+    return known
 
 
 def _dicts(table: Table) -> list[dict[str, str]]:

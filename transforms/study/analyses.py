@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,9 +20,25 @@ if TYPE_CHECKING:
 
 Type = Literal["text", "integer", "float", "date", "datetime"]
 SUBJECT_LEVEL = "ADSL"
+TTE = "TTE"
 ONE_PER_SUBJECT = ("DM", SUBJECT_LEVEL)
+WHOLE = "ADSL with what it takes from other analysis datasets"
 CUT_OFF = graph.CUT_OFF
+PARAMETER = "parameter"
 AUTOMATIC = ("STUDYID", "USUBJID")
+# What the builder of time to event writes from the parameters of the specification.
+TIME_TO_EVENT = (
+    "PARAMCD",
+    "PARAM",
+    "STARTDT",
+    "ADT",
+    "CNSR",
+    "EVNTDESC",
+    "CNSDTDSC",
+    "SRCDOM",
+    "SRCVAR",
+    "SRCSEQ",
+)
 SUPPLEMENTAL = ("STUDYID", "RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL", "QNAM", "QLABEL", "QVAL", "QORIG", "QEVAL")
 KINDS: Mapping[str, str] = {
     "text": "Char",
@@ -63,20 +79,42 @@ class Derivation(Frozen):
 
 
 class RecordsOf(Frozen):
-    """Records made of those of another dataset, one for one; `exclude` names the rules under which some give none."""
+    """Records made of those of another dataset; `exclude` names the rules under which some give none.
+
+    Without `parameters` each record gives one. With them each record that meets `only` gives one for every parameter
+    listed, whose code the variable `parameter` holds: parameters derived of others, which add to the records and
+    account for none.
+    """
 
     source: str
     exclude: tuple[Exclusion, ...] = ()
+    only: dict[str, Test] = {}
+    parameters: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _accounted(self) -> RecordsOf:
+        if self.only and not self.parameters:
+            raise ValueError("`only` is for records that give parameters; leave others out by `exclude`, with a rule")
+        if len(set(self.parameters)) != len(self.parameters):
+            raise ValueError("a parameter is listed twice")
+        return self
+
+
+class Taken(Frozen):
+    """A variable of the original whose value a copy has in another variable."""
+
+    variable: str
 
 
 class Copies(Rule):
     """Records that are added as copies of others, with some values of their own (an end-of-treatment visit).
 
-    Copies are made when all variables are filled; `set` writes texts and numbers over those of the original.
+    Copies are made when all variables are filled; `set` writes texts and numbers over those of the original, or
+    `{variable: NAME}`, what the original has in another variable.
     """
 
     where: dict[str, Test] = Field(min_length=1)
-    set: dict[str, str] = Field(min_length=1)
+    set: dict[str, str | Taken] = Field(min_length=1)
 
     @field_validator("set", mode="before")
     @classmethod
@@ -88,23 +126,109 @@ class Copies(Rule):
             for key, item in value.items()
         }
 
+    def reads(self) -> tuple[str, ...]:
+        """The variables that decide which records are copied and what copies hold."""
+        taken = [one.variable for one in self.set.values() if isinstance(one, Taken)]
+        return tuple(dict.fromkeys((*self.where, *taken)))
+
+
+class Happening(Frozen):
+    """What ends the time of a subject: the first of its dates in a dataset of one or several records per subject.
+
+    `censor` is 0 for an event; a positive number says in which way the time is censored. SRCDOM and SRCVAR name the
+    source and its date, or `domain` and `variable`, SRCSEQ is its variable `sequence`; with `traced` they name the
+    record that the date was itself taken from (the sample behind the date last known alive). `last` takes the last
+    date instead of the first.
+    """
+
+    source: str
+    date: str
+    where: dict[str, Test] = {}
+    description: str
+    date_description: str | None = None
+    censor: int = Field(default=0, ge=0)
+    domain: str | None = None
+    variable: str | None = None
+    sequence: str | None = None
+    traced: bool = False
+    last: bool = False
+
+    def reads(self) -> tuple[str, ...]:
+        """What it reads of its source, as DATASET.VARIABLE."""
+        names = (self.date, *self.where, *((self.sequence,) if self.sequence else ()))
+        return tuple(dict.fromkeys(f"{self.source}.{name}" for name in names))
+
+
+class TimeToEvent(Frozen):
+    """A parameter of time to event: from when, until which event, and how it is censored otherwise.
+
+    `origin` is a date of ADSL; `only` says which subjects have a record. The earliest of `events` counts, the first
+    listed among equal dates; one before the origin does not. An entry of `events` with `censor` competes with the
+    event. Without any, the first of `censorings` that has a date ends the time.
+    """
+
+    param: str
+    origin: str
+    only: dict[str, Test] = {}
+    events: tuple[Happening, ...] = Field(min_length=1)
+    censorings: tuple[Happening, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _censored(self) -> TimeToEvent:
+        if all(one.censor for one in self.events):
+            raise ValueError("none of `events` is an event")
+        if any(not one.censor for one in self.censorings):
+            raise ValueError("each of `censorings` needs `censor`, a positive number")
+        return self
+
+    def reads(self) -> tuple[str, ...]:
+        """What it reads, as DATASET.VARIABLE."""
+        own = (f"{SUBJECT_LEVEL}.{name}" for name in (self.origin, *self.only))
+        return tuple(dict.fromkeys((*own, *self._ends())))
+
+    def _ends(self) -> Iterator[str]:
+        for one in (*self.events, *self.censorings):
+            yield from one.reads()
+
+    def reads_of(self, variable: str) -> list[str]:
+        """What one of the variables it fills is read from."""
+        if variable in {"PARAMCD", "PARAM"}:
+            return []
+        return [f"{SUBJECT_LEVEL}.{self.origin}"] if variable == "STARTDT" else list(dict.fromkeys(self._ends()))
+
+    def says(self, code: str, variable: str) -> str:
+        """One line for people: what fills a variable of the parameter."""
+        if variable == "STARTDT":
+            return f"{code}: {SUBJECT_LEVEL}.{self.origin}"
+        if variable in {"PARAMCD", "PARAM"}:
+            return f"parameter {code}: {self.param}"
+        events, censorings = (
+            ", ".join(f"{one.description} ({one.source}.{one.date}, CNSR {one.censor})" for one in several)
+            for several in (self.events, self.censorings)
+        )
+        return f"{code}: the earliest of {events}; without one the first of {censorings}"
+
 
 class AnalysisFile(Frozen):
     """One analysis dataset's YAML: its class, where its records come from, and what fills each variable.
 
-    `subject` lists the variables of ADSL that every record carries under the same name. With `placement`, texts
-    written `--` stand for the dataset that the placement profile names.
+    `subject` lists the variables of ADSL that every record carries under the same name. `exclude` leaves out records
+    when all variables are filled (a score that lacks a component), before copies are made. With `placement`, texts
+    written `--` stand for the dataset that the placement profile names. The records of time to event are those of its
+    `parameters`, by PARAMCD.
     """
 
     dataset: str
-    observation_class: Literal["ADSL", "BDS"] = Field(alias="class")
+    observation_class: Literal["ADSL", "BDS", "OCCDS", "TTE"] = Field(alias="class")
     label: str = Field(max_length=40)
     structure: str | None = None
     keys: tuple[str, ...] = Field(min_length=1)
-    records: tuple[RecordsOf, ...] = Field(min_length=1)
+    records: tuple[RecordsOf, ...] = ()
+    parameters: dict[str, TimeToEvent] = {}
     subject: tuple[str, ...] = ()
     variables: dict[str, Derivation] = {}
     working: dict[str, Derivation] = {}
+    exclude: tuple[Exclusion, ...] = ()
     copies: tuple[Copies, ...] = ()
     placement: dict[str, str] | None = None
     comment: str | None = None
@@ -132,11 +256,18 @@ class AnalysisFile(Frozen):
             self.dataset != SUBJECT_LEVEL
             or [one.source for one in self.records] != ["DM"]
             or self.subject
+            or self.exclude
             or self.copies
+            or self.records[0].parameters
         ):
             raise ValueError(
-                "the subject-level dataset is ADSL: its records are those of DM, without `subject` and `copies`"
+                "the subject-level dataset is ADSL: its records are those of DM, "
+                "without `subject`, `parameters`, `exclude` and `copies`"
             )
+        if self.observation_class == TTE and (self.records or not self.parameters or self.exclude or self.copies):
+            raise ValueError("time to event has `parameters` and neither `records`, `exclude` nor `copies`")
+        if self.observation_class != TTE and (self.parameters or not self.records):
+            raise ValueError("`records` is missing, or `parameters` stands in another class than TTE")
         return self
 
     @property
@@ -147,7 +278,19 @@ class AnalysisFile(Frozen):
     @property
     def sources(self) -> tuple[str, ...]:
         """The datasets its records are made of."""
+        if self.observation_class == TTE:
+            return (SUBJECT_LEVEL,)
         return tuple(dict.fromkeys(one.source for one in self.records))
+
+    @property
+    def automatic(self) -> tuple[str, ...]:
+        """The variables that the engine writes and the finished dataset has."""
+        return (*AUTOMATIC, *(TIME_TO_EVENT if self.observation_class == TTE else ()))
+
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        """The variables that the engine writes and the finished dataset has not."""
+        return (CUT_OFF, *((PARAMETER,) if any(one.parameters for one in self.records) else ()))
 
     def written(self) -> dict[str, Derivation]:
         """All variables with an algorithm, those taken from the subject among them."""
@@ -235,11 +378,20 @@ def inputs(derivation: Derivation) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*read, *derivation.conditions())))
 
 
+def references(file: AnalysisFile) -> Iterator[str]:
+    """What an analysis dataset reads of others, as DATASET.VARIABLE; conditions on its sources are among it."""
+    for derivation in file.written().values():
+        yield from (one for one in inputs(derivation) if "." in one)
+    for group in file.records:
+        conditions = (group.only, *(one.where for one in group.exclude))
+        yield from (f"{group.source}.{name}" for condition in conditions for name in condition)
+    for parameter in file.parameters.values():
+        yield from parameter.reads()
+
+
 def reads(file: AnalysisFile) -> set[str]:
     """The other datasets that an analysis dataset reads."""
-    found = {*file.sources}
-    for derivation in file.written().values():
-        found |= {one.partition(".")[0] for one in inputs(derivation) if "." in one}
+    found = {*file.sources, *(one.partition(".")[0] for one in references(file))}
     if file.observation_class != SUBJECT_LEVEL:
         found.add(SUBJECT_LEVEL)
     return found - {file.name}
@@ -259,13 +411,45 @@ def _read(derivation: Derivation) -> Iterable[str]:
     return algorithm.variable_inputs() if algorithm.derived else tuple(algorithm.when)
 
 
+def late(files: Mapping[str, AnalysisFile]) -> frozenset[str]:
+    """The variables of ADSL that read other analysis datasets, directly or through each other.
+
+    Those datasets take their subjects from ADSL, so that these variables are filled when they are finished.
+    """
+    if SUBJECT_LEVEL not in files:
+        return frozenset()
+    written = files[SUBJECT_LEVEL].written()
+    others = {*files} - {SUBJECT_LEVEL}
+    found: set[str] = set()
+    while True:
+        more = {
+            name
+            for name, derivation in written.items()
+            if any(one.partition(".")[0] in others or one in found for one in inputs(derivation))
+        }
+        if more == found:
+            return frozenset(found)
+        found = more
+
+
 def dataset_order(files: Mapping[str, AnalysisFile], wanted: Iterable[str] | None = None) -> list[str]:
     """The analysis datasets in an order in which each comes after those it reads; what `wanted` needs, if given.
 
-    Raises CycleError.
+    ADSL comes first. Where it takes values from other analysis datasets, it is finished by a step of its own, WHOLE,
+    after these and before whoever reads such a value. Raises CycleError.
     """
-    needs = {name: reads(file) & set(files) for name, file in files.items()}
+    behind = late(files)
+    needs = {name: (reads(file) & set(files)) - {name} for name, file in files.items()}
+    if behind:
+        needs[WHOLE] = needs[SUBJECT_LEVEL] | {SUBJECT_LEVEL}
+        needs[SUBJECT_LEVEL] = set()
+        for name, file in files.items():
+            taken = {*(f"{SUBJECT_LEVEL}.{one}" for one in file.subject), *references(file)}
+            if name != SUBJECT_LEVEL and taken & {f"{SUBJECT_LEVEL}.{one}" for one in behind}:
+                needs[name] |= {WHOLE}
     todo, needed = list(files if wanted is None else wanted), set[str]()
+    if behind and SUBJECT_LEVEL in todo:
+        todo.append(WHOLE)
     while todo:
         name = todo.pop()
         if name not in needed:
@@ -287,7 +471,7 @@ def columns_of(study: Study, name: str) -> frozenset[str] | None:
     """The variables that a finished dataset has; None if there is no such dataset."""
     if name in study.analyses:
         file = study.analyses[name]
-        return frozenset((*AUTOMATIC, *file.subject, *file.variables))
+        return frozenset((*file.automatic, *file.subject, *file.variables))
     if name.startswith("SUPP") and name.removeprefix("SUPP") in study.datasets:
         return frozenset(SUPPLEMENTAL)
     dataset = study.datasets.get(name)

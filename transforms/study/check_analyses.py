@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from graphlib import CycleError
 from typing import TYPE_CHECKING
 
-from transforms.algorithms.analysis import InWindow
 from transforms.algorithms.base import Algorithm, fold
+from transforms.algorithms.timepoints import InWindow
 from transforms.algorithms.values import Lookup
 from transforms.core.tables import Table
 from transforms.errors import Fault
@@ -34,7 +34,8 @@ def faults_of(study: Study, term: Terms, unreadable: frozenset[str]) -> Iterator
         analyses.dataset_order(study.analyses)
     except CycleError as error:
         path = " needs ".join(reversed(error.args[1]))
-        yield Fault(study.files[error.args[1][0]], "", f"a cycle of datasets: {path}", "Break it")
+        named = next(name for name in error.args[1] if name in study.files)
+        yield Fault(study.files[named], "", f"a cycle of datasets: {path}", "Break it")
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -57,7 +58,7 @@ class _Checker:
 
     def faults(self) -> Iterator[Fault]:
         file = self.file
-        known = {*analyses.AUTOMATIC, *file.subject, *file.variables}
+        known = {*file.automatic, *file.subject, *file.variables}
         if file.observation_class != analyses.SUBJECT_LEVEL and analyses.SUBJECT_LEVEL not in self.study.analyses:
             if analyses.SUBJECT_LEVEL not in self.unreadable:
                 yield self.fault("class", "there is no ADSL, whose subjects it needs", "Write adam/adsl.yml")
@@ -68,6 +69,9 @@ class _Checker:
         for required in self.study.standards.required_analysis_variables(file.observation_class):
             if required not in known:
                 yield self.fault(required, "is required by the standard and not written", "Say what fills it")
+        for key in file.keys:
+            if key in analyses.late({file.name: file, **self.study.analyses}) and file.name == analyses.SUBJECT_LEVEL:
+                yield self.fault("keys", f"{key} is filled after other datasets", "Sort by an earlier variable")
         if file.observation_class == "BDS" and not {"AVAL", "AVALC"} & known:
             yield self.fault("AVAL", "a BDS dataset needs AVAL or AVALC", "Say what fills it")
         for number, group in enumerate(file.records, start=1):
@@ -77,20 +81,25 @@ class _Checker:
                 if group.source not in self.unreadable:
                     yield self.fault(place, f"no dataset {group.source!r}", suggest(group.source, self.datasets()))
                 continue
-            for exclusion in group.exclude:
-                for name in exclusion.where:
+            for condition in (group.only, *(exclusion.where for exclusion in group.exclude)):
+                for name in condition:
                     if name not in columns:
                         yield self.fault(place, f"{group.source} has no variable {name!r}", suggest(name, columns))
+        for parameter, definition in file.parameters.items():
+            for reference in definition.reads():
+                yield from self.read(f"parameters.{parameter}", reference)
         for name in file.subject:
             columns = analyses.columns_of(self.study, analyses.SUBJECT_LEVEL) or frozenset()
             if name not in columns:
                 yield self.fault("subject", f"ADSL has no variable {name!r}", suggest(name, columns))
         for name, derivation in {**file.variables, **file.working}.items():
             yield from self.variable(name, derivation)
-        for number, copies in enumerate(file.copies, start=1):
-            for name in (*copies.where, *copies.set):
-                if name not in {*known, *file.working}:
-                    yield self.fault(f"copies.{number}", f"{file.name} has no variable {name!r}", suggest(name, known))
+        later = [(f"copies.{number}", (*one.reads(), *one.set)) for number, one in enumerate(file.copies, start=1)]
+        later += [(f"exclude.{number}", tuple(one.where)) for number, one in enumerate(file.exclude, start=1)]
+        for place, names in later:
+            for name in names:
+                if name not in {*known, *file.unwritten, *file.working}:
+                    yield self.fault(place, f"{file.name} has no variable {name!r}", suggest(name, known))
         cycle = analyses.cycle_of(file)
         if cycle:
             yield self.fault(cycle[0], f"a cycle: {' needs '.join(reversed(cycle))}", "Break it")
@@ -100,7 +109,7 @@ class _Checker:
 
     def variable(self, name: str, derivation: Derivation) -> Iterator[Fault]:
         file, algorithm = self.file, derivation.algorithm
-        if name in analyses.AUTOMATIC or name == analyses.CUT_OFF:
+        if name in {*file.automatic, *file.unwritten}:
             yield self.fault(name, "is written by the engine", "Remove it")
             return
         if name in file.variables:
@@ -126,7 +135,8 @@ class _Checker:
             yield self.fault(name, "is no variable name: up to 8 capitals and digits", "Rename it, or make it working")
         standard = analyses.standard_of(self.study, file, name)
         own = derivation.label is not None or derivation.type is not None
-        if standard is not None and own:
+        inherited = standard is not None and (derivation.label, derivation.type) == (standard.label, standard.type)
+        if standard is not None and own and not inherited:
             yield self.fault(name, "is a variable of the standard, which says its label and type", "Remove them")
         elif standard is None and not (derivation.label and derivation.type):
             yield self.fault(name, f"is no standard variable of {file.observation_class}", "Write label and type")
@@ -137,28 +147,35 @@ class _Checker:
         file = self.file
         other, dot, name = reference.partition(".")
         if not dot:
-            known = {*analyses.AUTOMATIC, analyses.CUT_OFF, *self.written}
+            known = {*file.automatic, *file.unwritten, *self.written}
             if reference not in known:
                 yield self.fault(
                     place, f"reads {reference}, which {file.name} does not write", suggest(reference, known)
                 )
             return
+        yield from self.read(place, reference)
+        columns = analyses.columns_of(self.study, other) or frozenset()
+        one_each = {*file.sources, *analyses.ONE_PER_SUBJECT}
+        if name in columns and other != file.name and not algorithm.searches and other not in one_each:
+            yield self.fault(
+                place,
+                f"{algorithm.word} reads {reference}, and {other} may have several records of a subject",
+                "Use an algorithm that chooses among them, such as first_value or latest_date",
+            )
+
+    def read(self, place: str, reference: str) -> Iterator[Fault]:
+        """A variable of another dataset that is there."""
+        other, _, name = reference.partition(".")
         columns = analyses.columns_of(self.study, other)
         if columns is None:
             if other not in self.unreadable:
                 yield self.fault(
                     place, f"reads {reference}, and there is no dataset {other}", suggest(other, self.datasets())
                 )
-        elif other == file.name:
+        elif other == self.file.name:
             yield self.fault(place, f"reads {reference} of its own dataset", f"Write {name}")
         elif name not in columns:
             yield self.fault(place, f"reads {reference}, which {other} does not have", suggest(name, columns))
-        elif not algorithm.searches and other not in {*file.sources, *analyses.ONE_PER_SUBJECT}:
-            yield self.fault(
-                place,
-                f"{algorithm.word} reads {reference}, and {other} may have several records of a subject",
-                "Use an algorithm that chooses among them, such as first_value or latest_date",
-            )
 
     def tables(self, place: str, algorithm: Algorithm) -> Iterator[Fault]:
         for table_name, columns in algorithm.tables().items():

@@ -47,7 +47,7 @@ def of_records(study: Study, file: DatasetFile | AnalysisFile) -> str:
     """The fingerprint of what decides on a dataset's records: their origin, conditions, tables and natural key."""
     tables: set[str] = set()
     if isinstance(file, AnalysisFile):
-        return _hash([repr(file.records), repr(file.copies), repr(file.keys)])
+        return _hash([repr(one) for one in (file.records, file.parameters, file.exclude, file.copies, file.keys)])
     groups = []
     for group in file.records:
         tables |= {name for name in (group.table, group.for_each.table if group.for_each else None) if name}

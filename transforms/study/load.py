@@ -19,9 +19,11 @@ from transforms.study import carriers, check
 from transforms.study.analyses import AnalysisFile
 from transforms.study.gate import GATE, Gate
 from transforms.study.models import FORMATS, DatasetFile, DelimitedSource, Source, StudyFile
+from transforms.study.results import RESULTS, Results, ResultsFile, joined
 from transforms.study.yaml import read_yaml
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+SHARED = ("variables", "working")
 MAPPINGS = Path(__file__).resolve().parents[2] / "cdisc_mappings"
 CODELISTS = "codelists"
 EXTENSIONS = "ct_extensions"
@@ -49,6 +51,7 @@ class Study:
     extensions: Mapping[str, frozenset[str]]
     files: Mapping[str, str]
     gate: Gate | None
+    results: Results | None
     specification_files: Mapping[str, str]
 
     @property
@@ -83,6 +86,7 @@ class Study:
         datasets, origins = reader.datasets(profile)
         analyses = reader.analyses(profile, origins)
         gate = reader.model(folder / GATE, Gate) if (folder / GATE).exists() else None
+        results = reader.results()
         published = reader.standards(file, standards or MAPPINGS / "standards")
         if file is None or published is None:
             raise ConfigurationError(reader.faults)
@@ -101,6 +105,7 @@ class Study:
             extensions=extensions,
             files=origins,
             gate=gate,
+            results=results,
             specification_files=_files(folder),
         )
         reader.faults.extend(check.faults_of(result, targets, frozenset(reader.unreadable)))
@@ -330,10 +335,30 @@ class _Reader:
             self.fault("sdtm", "", "no dataset", "Write one YAML per dataset")
         return result, origins
 
+    def with_blocks(self, path: Path, content: Any) -> Any:
+        """An analysis dataset with the variables that it shares with others: `blocks: [windows]`, adam/blocks/."""
+        if not isinstance(content, Mapping) or "blocks" not in content:
+            return content
+        names = content["blocks"]
+        merged = {key: value for key, value in content.items() if key != "blocks"}
+        for name in names if isinstance(names, list) else [names]:
+            block = self.content(path.parent / "blocks" / f"{name}.yml")
+            if not isinstance(block, Mapping) or not set(block) <= set(SHARED):
+                self.fault(path, "blocks", f"{name!r} has other parts than {', '.join(SHARED)}", "Correct the block")
+                continue
+            for part, written in block.items():
+                own = merged.get(part, {})
+                twice = sorted({*own} & {*written}) if isinstance(own, Mapping) else []
+                if twice:
+                    self.fault(path, part, f"{', '.join(twice)} is in block {name!r} as well", "Keep one")
+                merged[part] = {**own, **written}
+        return merged
+
     def analyses(self, placement: str, origins: dict[str, str]) -> dict[str, AnalysisFile]:
         result: dict[str, AnalysisFile] = {}
         for path in sorted((self.folder / "adam").glob("*.yml")):
-            analysis = self.validate(path, self.content(path), AnalysisFile, {"placement": placement})
+            content = self.with_blocks(path, self.content(path))
+            analysis = self.validate(path, content, AnalysisFile, {"placement": placement})
             if analysis is None:
                 self.unreadable.add(path.stem.upper())
             elif analysis.name in origins:
@@ -342,6 +367,20 @@ class _Reader:
                 result[analysis.name] = analysis
                 origins[analysis.name] = self.relative(path)
         return result
+
+    def results(self) -> Results | None:
+        """The outputs of the study; None if it has none."""
+        read = []
+        for path in sorted((self.folder / RESULTS).glob("*.yml")):
+            content = self.validate(path, self.content(path), ResultsFile)
+            if content is None:
+                self.unreadable.add(RESULTS)
+            else:
+                read.append((self.relative(path), content))
+        found, twice = joined(read)
+        for file, place, other in twice:
+            self.fault(file, place, f"is also in {other}", "Keep one, or rename it")
+        return found if found.outputs else None
 
 
 def _plain(item: Mapping[str, Any]) -> str:

@@ -1,0 +1,113 @@
+"""Pages written as HTML and as RTF. The same page gives the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import markupsafe
+import polars as pl
+import rtflite as rtf  # type: ignore[import-untyped]
+
+from transforms.reporting.delivery import template
+from transforms.reporting.layout import BodyRow, Facts, Page
+
+LINES = {True: 38, False: 58}
+INDENT = 200
+ESCAPED = str.maketrans({"\\": "\\'5c", "{": "\\'7b", "}": "\\'7d"})
+
+
+def html_page(page: Page, facts: Facts, drawing: str = "") -> str:
+    """A page as HTML, without anything outside it; `drawing` is the SVG of a figure."""
+    columns = max((sum(one.span for one in line) for line in page.headings), default=1)
+    drawn = markupsafe.Markup(drawing[drawing.find("<svg") :] if drawing else "")  # noqa: S704 (drawn here, from numbers and escaped texts)
+    return template("output.html.j2").render(page=page, facts=facts, columns=columns, drawing=drawn)
+
+
+def index_page(pages: Sequence[Page], facts: Facts) -> str:
+    """The list of all outputs, as HTML."""
+    return template("outputs.html.j2").render(pages=pages, facts=facts)
+
+
+def rtf_page(page: Page, facts: Facts, picture: Path | None = None) -> str:
+    """A page as RTF; `picture` is the PNG file of a figure."""
+    common = {
+        "rtf_page": rtf.RTFPage(
+            orientation="landscape" if page.landscape else "portrait",
+            nrow=LINES[page.landscape],
+            margin=[0.8, 0.8, 1.1, 0.8, 0.5, 0.5],
+            col_width=9.4 if page.landscape else 6.9,
+            border_first="single",
+            border_last="single",
+        ),
+        "rtf_page_header": rtf.RTFPageHeader(
+            text=_plain(f"{facts.label + '   ' if facts.label else ''}{facts.study}   {page.output_id}"),
+            text_font_size=8,
+            text_convert=False,
+        ),
+        "rtf_title": rtf.RTFTitle(
+            text=[_plain(one) for one in (page.output_id, page.title, page.subtitle, page.population) if one],
+            text_font_size=10,
+            text_convert=False,
+        ),
+        "rtf_footnote": rtf.RTFFootnote(
+            text=[_plain(one) for one in page.footnotes] or [""],
+            text_font_size=8,
+            text_convert=False,
+            as_table=picture is None,
+        ),
+        "rtf_source": rtf.RTFSource(
+            text=_plain(f"Data cut-off {facts.cut_off}. Snapshot {facts.snapshot_id}."),
+            text_font_size=8,
+            text_convert=False,
+        ),
+    }
+    if picture is not None:
+        size = {"fig_width": 9.0, "fig_height": 4.9} if page.landscape else {"fig_width": 6.6, "fig_height": 6.0}
+        return str(rtf.RTFDocument(rtf_figure=rtf.RTFFigure(figures=str(picture), **size), **common).rtf_encode())
+    width = len(page.widths)
+    rows = page.rows or (BodyRow("", 0),)
+    cells = [[_plain(one) for one in (row.label, *row.cells, *[""] * (width - 1 - len(row.cells)))] for row in rows]
+    names = [f"column_{number}" for number in range(width)]
+    frame = pl.DataFrame(cells, schema=dict.fromkeys(names, pl.String), orient="row")
+    aligned = ["l"] * width if page.kind == "listing" else ["l", *["c"] * (width - 1)]
+    document = rtf.RTFDocument(
+        df=frame,
+        rtf_column_header=[_header(page, line, aligned) for line in page.headings],
+        rtf_body=rtf.RTFBody(
+            col_rel_width=list(page.widths),
+            text_justification=[aligned],
+            text_indent_left=[[row.depth * INDENT, *[0] * (width - 1)] for row in rows],
+            text_format=[["b" if row.strong else "", *[""] * (width - 1)] for row in rows],
+            text_font_size=8,
+            text_convert=False,
+            border_left="",
+            border_right="",
+        ),
+        **common,
+    )
+    return str(document.rtf_encode())
+
+
+def _header(page: Page, line: Sequence[object], aligned: Sequence[str]) -> rtf.RTFColumnHeader:
+    widths, place = [], 0
+    spans = [one.span for one in line]  # type: ignore[attr-defined]
+    for span in spans:
+        widths.append(sum(page.widths[place : place + span]))
+        place += span
+    justified = [aligned[0], *["c" if page.kind != "listing" else "l"] * (len(spans) - 1)]
+    return rtf.RTFColumnHeader(
+        text=[_plain(one.text) for one in line],  # type: ignore[attr-defined]
+        col_rel_width=widths,
+        text_justification=[justified],
+        text_format=["b"] * len(spans),
+        text_font_size=8,
+        text_convert=False,
+        border_left="",
+        border_right="",
+    )
+
+
+def _plain(text: str) -> str:
+    """A text without what RTF would take for a command."""
+    return text.translate(ESCAPED)
