@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import pyarrow.parquet as pq
+
 from transforms.study import analyses
 from transforms.study.analyses import AnalysisFile
 from transforms.submission import define_origins as origins
@@ -16,6 +18,7 @@ from transforms.submission.define_values import Slice, decodes
 
 SUBJECT_LEVEL = "SUBJECT LEVEL ANALYSIS DATASET"
 HELD_AS = {DATE_FORMAT: "days", DATETIME_FORMAT: "seconds"}
+WRITTEN = frozenset({"derived", "collected", "automatic"})
 NO_DATA = "No record has a value."
 # Subclasses of Define-XML by the class of the specification; occurrences of AE are its adverse events.
 SUBCLASSES = {"TTE": "TIME-TO-EVENT"}
@@ -23,10 +26,25 @@ SUBCLASSES = {"TTE": "TIME-TO-EVENT"}
 
 @dataclass(frozen=True)
 class Analyses:
-    """Describes the analysis datasets of a snapshot; `guides` is the OID of the guide of each class, "" for others."""
+    """Describes the analysis datasets of a snapshot; `guides` is the OID of the guide of each class, "" for others.
+
+    `rules` are the rows of the snapshot's specification, kind and rule, by dataset and variable.
+    """
 
     shared: Shared
     guides: Mapping[str, str]
+    rules: Mapping[tuple[str, str], list[tuple[str, str]]]
+
+    @classmethod
+    def of(cls, shared: Shared, guides: Mapping[str, str]) -> Analyses:
+        """The describer of a snapshot's analysis datasets."""
+        table = pq.read_table(
+            shared.snapshot / "specification.parquet", columns=["dataset", "variable", "kind", "rule"]
+        )
+        rules: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for row in table.to_pylist():
+            rules.setdefault((row["dataset"], row["variable"]), []).append((row["kind"], row["rule"]))
+        return cls(shared, guides, rules)
 
     def group(self, data: Data) -> Group:
         """The description of one dataset."""
@@ -69,12 +87,28 @@ class Analyses:
         if not profile.filled:
             return replace(item, comment=shared.comment(place, comment, NO_DATA))
         item = replace(item, codelist=self._codelist(data, variable, profile))
-        rule = prose.method(shared.study, data.name, derivation.algorithm) if derivation is not None else None
-        if origin.type == "Derived" and rule is not None:
+        said = [*self._rule(file, variable), *self._added(file, variable)]
+        if origin.type == "Derived":
             if profile.format is not None:
-                rule += f" The number is of {HELD_AS[profile.format]} since 1960-01-01."
-            return replace(item, method=shared.method(place, rule), comment=shared.comment(place, comment))
-        return replace(item, comment=shared.comment(place, comment, rule if origin.type == "Assigned" else None))
+                said.append(f"The number is of {HELD_AS[profile.format]} since 1960-01-01.")
+            return replace(item, method=shared.method(place, " ".join(said)), comment=shared.comment(place, comment))
+        if origin.type == "Predecessor":
+            said = self._added(file, variable)
+        return replace(item, comment=shared.comment(place, comment, *said))
+
+    def _rule(self, file: AnalysisFile, variable: str) -> list[str]:
+        """What fills a variable: its algorithm, or what the engine does by the parameters of the dataset."""
+        derivation = file.written().get(variable)
+        if derivation is not None:
+            return [prose.method(self.shared.study, file.name, derivation.algorithm)]
+        rows = self.rules.get((file.name, variable), [])
+        return [f"{rule[0].upper()}{rule[1:]}." for kind, rule in rows if kind in WRITTEN]
+
+    def _added(self, file: AnalysisFile, variable: str) -> list[str]:
+        """What is different in records that the specification adds: copies, values carried forward, averages."""
+        rows = self.rules.get((file.name, variable), [])
+        said = dict.fromkeys(rule for kind, rule in rows if kind not in WRITTEN)
+        return [f"In records added: {rule}." for rule in said]
 
     def _codelist(self, data: Data, variable: str, profile: Profile) -> str | None:
         """The published list of a variable; the sponsor's own where a code has its decode in another variable."""

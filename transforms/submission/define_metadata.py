@@ -51,7 +51,7 @@ def describe(
         raise UsageError(f"{snapshot} is a snapshot of {manifest['study']}, not of {study.name}")
     shared = Shared(study, snapshot, encoding, Labels.load(study.folder))
     guides = {row["class"]: f"STD.{row['name']}" for row in _guides(study)}
-    describer = Tabulations(shared) if kind == "sdtm" else Analyses(shared, guides)
+    describer = Tabulations(shared) if kind == "sdtm" else Analyses.of(shared, guides)
     groups = in_order(describer.group(data) for data in read(snapshot, kind).values())
     return Define(
         kind=kind,
@@ -105,3 +105,11 @@ def _published(study: Study) -> list[dict[str, str]]:
         return []
     table = read_table(STANDARDS / f"adamig-{version}" / "published.csv", "published.csv")
     return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+
+def without_chinese(define: Define) -> list[str]:
+    """The datasets and variables that have no Chinese label, as `DATASET` and `DATASET.VARIABLE`."""
+    found = [group.name for group in define.groups if group.label.zh is None]
+    return found + [
+        f"{group.name}.{item.name}" for group in define.groups for item in group.items if item.label.zh is None
+    ]

@@ -36,6 +36,7 @@ ASSIGNING = frozenset(
         "in_query",
     }
 )
+DESCRIBING = frozenset({"PARAMCD", "PARAM", "EVNTDESC", "CNSDTDSC", "SRCDOM", "SRCVAR"})
 TRIAL_DESIGN = "TRIAL DESIGN"
 AUTOMATIC = {"STUDYID": PROTOCOL, "DOMAIN": ASSIGNED, "RDOMAIN": ASSIGNED, "IDVAR": ASSIGNED, "QNAM": ASSIGNED}
 # What the values of QORIG say (SDTMIG 3.4, 8.4) in the words of Define-XML 2.1.
@@ -102,7 +103,8 @@ def of_analysis_variable(study: Study, file: AnalysisFile, name: str) -> Origin:
         return Origin("Predecessor", None, f"{file.sources[0]}.{name}")
     derivation = file.written().get(name)
     if derivation is None:
-        return NOT_AVAILABLE
+        # What the engine fills by the parameters of the dataset: names and words are the specification's.
+        return ASSIGNED if name in DESCRIBING else DERIVED
     known = analyses.define(study, file, name)
     kind = known.origin if known is not None else "Derived"
     algorithm = derivation.algorithm

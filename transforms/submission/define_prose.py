@@ -134,12 +134,33 @@ SENTENCES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "impute_start": ("{date}; a partial date is the first day it may mean", {}),
     "impute_end": ("{date}; a partial date is the last day it may mean", {}),
     "impute_time": ("{moment}; without a time of day the beginning of the day", {}),
-    "day_imputed": ("D where {inputs[0]} was collected without a day, as {inputs[1]}", {}),
     "date_imputed": ("What was imputed of {inputs[0]}, collected as {inputs[1]}: D the day, M the month, Y all", {}),
     "time_imputed": ("H where {inputs[0]} was collected without a time of day, as {inputs[1]}", {}),
     "latest_of": ("The latest of {moments}", {}),
     "qualifier": ("The supplemental qualifier {name} of the record", {}),
-    "source_of": ("The {says_} that {source} was taken from", {}),
+    "absolute": ("The absolute value of {source}", {}),
+    "previous_value": ("{source} of the record before, in the order of {order}, in each {by}", {}),
+    "nearest_value": (
+        "{value} of the subject's record nearest to {date}, by {start}",
+        {
+            "since": ", from {since} {unit}",
+            "to": " to {to} {unit}",
+            "where": ", of records where {where}",
+            "same": ", with the same {same}",
+            "prefer": "; those with the same {prefer} first",
+        },
+    ),
+    "flag_near": (
+        "{flag} where the subject has a record of {of} near {date}, by {start}",
+        {
+            "end": " and {end}",
+            "since": ", from {since} {unit}",
+            "to": " to {to} {unit}",
+            "where": ", of records where {where}",
+            "same": ", with the same {same}",
+            "otherwise": ", else {otherwise}",
+        },
+    ),
     "in_query": ("The name of the query {query} of the table {table} where one of its terms fits", {}),
     "score": ("The published score {name} of {of}", {}),
     "toxicity_grade": ("The CTCAE 5.0 grade of {value}, by {test}, in direction {direction}", {}),
@@ -187,6 +208,8 @@ def sentence(algorithm: Algorithm) -> str:
         return f"{_cases(algorithm)}{condition}"
     if algorithm.word == "band":
         return f"{_bands(algorithm)}{condition}"
+    if algorithm.word == "stepped_dose":
+        return f"{_steps(algorithm)}{condition}"
     known = SENTENCES.get(algorithm.word)
     if known is None:
         return algorithm.says()
@@ -227,6 +250,8 @@ def spoken(value: Any) -> str:
         return " and ".join(said)
     if isinstance(value, tuple | list):
         return ", ".join(spoken(one) for one in value)
+    if isinstance(value, str) and re.fullmatch(r"-[A-Za-z]\w*", value):
+        return f"{value[1:]} downwards"
     if value == CUT_OFF:
         return "the data cut-off"
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -248,6 +273,15 @@ def _bands(algorithm: Any) -> str:
         for band in algorithm.bands
     ]
     return f"By {algorithm.source}: {'; '.join(said)}"
+
+
+def _steps(algorithm: Any) -> str:
+    said = []
+    for step in algorithm.steps:
+        doses = [f"{spoken(dose)} until {day}" for dose, day in zip(step.doses, step.until, strict=False)]
+        doses.append(spoken(step.doses[-1]))
+        said.append(", then ".join(doses) + (f" where {spoken(step.when)}" if step.when else ""))
+    return f"The daily doses from {algorithm.ends[0]} to {algorithm.ends[1]} added up: {'; '.join(said)}"
 
 
 def _lowered(text: str) -> str:
