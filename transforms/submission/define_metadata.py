@@ -14,6 +14,7 @@ from transforms.submission.define_analyses import Analyses
 from transforms.submission.define_codelists import ADAM_TERMINOLOGY, DEFINE, SDTM_TERMINOLOGY, STANDARDS
 from transforms.submission.define_model import Define, Document, Group, Kind, Label, Language, Standard
 from transforms.submission.define_profile import read
+from transforms.submission.define_results import Displays
 from transforms.submission.define_shared import Shared
 from transforms.submission.define_tabulations import GUIDE, Tabulations
 from transforms.submission.labels import Labels
@@ -53,6 +54,8 @@ def describe(
     guides = {row["class"]: f"STD.{row['name']}" for row in _guides(study)}
     describer = Tabulations(shared) if kind == "sdtm" else Analyses.of(shared, guides)
     groups = in_order(describer.group(data) for data in read(snapshot, kind).values())
+    results = Displays(study, {group.name: group for group in groups}, shared.codelists.found)
+    displays = results.found() if kind == "adam" else ()
     return Define(
         kind=kind,
         language=LANGUAGES[agency],
@@ -65,10 +68,11 @@ def describe(
         documents=DOCUMENTS[kind],
         groups=groups,
         value_lists=tuple(shared.value_lists),
-        wheres=by_value.checked(shared.wheres),
+        wheres=by_value.checked((*shared.wheres, *results.wheres)),
         codelists=tuple(shared.codelists.found.values()),
         methods=tuple(shared.methods),
         comments=tuple(shared.comments),
+        displays=displays,
         pages=pages or {},
     )
 

@@ -20,6 +20,7 @@ DataType = Literal[
     "incompleteDatetime",
     "durationDatetime",
 ]
+Comparator = Literal["EQ", "NE", "IN", "NOTIN", "LT", "LE", "GT", "GE"]
 WITH_LENGTH = frozenset({"text", "integer", "float"})
 
 
@@ -92,15 +93,19 @@ class Comment:
 
 @dataclass(frozen=True)
 class Check:
-    """One condition of a where clause: the variable's OID, EQ or IN, and the values."""
+    """One condition of a where clause: the variable's OID, the values, and how they compare.
+
+    Without `how` one value is EQ, several are IN.
+    """
 
     item: str
     values: tuple[str, ...]
+    how: Comparator | None = None
 
     @property
-    def comparator(self) -> Literal["EQ", "IN"]:
-        """EQ for one value, IN for several."""
-        return "EQ" if len(self.values) == 1 else "IN"
+    def comparator(self) -> Comparator:
+        """How the variable compares with the values."""
+        return self.how or ("EQ" if len(self.values) == 1 else "IN")
 
 
 @dataclass(frozen=True)

@@ -143,22 +143,18 @@ SENTENCES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "nearest_value": (
         "{value} of the subject's record nearest to {date}, by {start}",
         {
-            "since": ", from {since} {unit}",
-            "to": " to {to} {unit}",
             "where": ", of records where {where}",
             "same": ", with the same {same}",
             "prefer": "; those with the same {prefer} first",
         },
     ),
     "flag_near": (
-        "{flag} where the subject has a record of {of} near {date}, by {start}",
+        "{flag} where the subject has a record of {of} near {date}",
         {
-            "end": " and {end}",
-            "since": ", from {since} {unit}",
-            "to": " to {to} {unit}",
-            "where": ", of records where {where}",
+            "where": ", where {where}",
             "same": ", with the same {same}",
-            "otherwise": ", else {otherwise}",
+            "ongoing": "; one without end lasts on where {ongoing}",
+            "otherwise": "; else {otherwise}",
         },
     ),
     "in_query": ("The name of the query {query} of the table {table} where one of its terms fits", {}),
@@ -166,6 +162,9 @@ SENTENCES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "toxicity_grade": ("The CTCAE 5.0 grade of {value}, by {test}, in direction {direction}", {}),
     "toxicity_term": ("The CTCAE 5.0 term that grades {test} in direction {direction}", {}),
 }
+
+
+NEAR = ("nearest_value", "flag_near")
 
 
 def method(study: Study, dataset: str, algorithm: Algorithm) -> str:
@@ -220,7 +219,8 @@ def sentence(algorithm: Algorithm) -> str:
         # An option of a later version of the language is not spoken of where it is not there.
         if name in fields and getattr(algorithm, name) not in (None, False, fields[name].default, (), {}):
             said += addition
-    return f"{said.format(**values)}{condition}"
+    bounds = _bounds(algorithm) if algorithm.word in NEAR else ""
+    return f"{said.format(**values)}{bounds}{condition}"
 
 
 class _Option:
@@ -282,6 +282,19 @@ def _steps(algorithm: Any) -> str:
         doses.append(spoken(step.doses[-1]))
         said.append(", then ".join(doses) + (f" where {spoken(step.when)}" if step.when else ""))
     return f"The daily doses from {algorithm.ends[0]} to {algorithm.ends[1]} added up: {'; '.join(said)}"
+
+
+def _bounds(algorithm: Any) -> str:
+    """How near: a bound that is none is not spoken of."""
+    said = []
+    for words, variable, distance in (
+        ("not before", algorithm.start, algorithm.since),
+        ("not after", algorithm.end or algorithm.start, algorithm.to),
+    ):
+        if distance is not None:
+            way = "less" if distance < 0 else "plus"
+            said.append(f"{words} {variable}" + (f" {way} {abs(distance):g} {algorithm.unit}" if distance else ""))
+    return f"; {algorithm.date} is {' and '.join(said)}" if said else ""
 
 
 def _lowered(text: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import get_args
 
 from lxml import etree
 
 from transforms.submission.define_document import DefineProblem, Document, named
-from transforms.submission.define_model import WITH_LENGTH
+from transforms.submission.define_model import WITH_LENGTH, DataType
 from transforms.submission.define_xml import DEF, XLINK
 
 Rule = Callable[[Document], Iterator[DefineProblem]]
@@ -208,6 +209,14 @@ def document_unlinked(document: Document) -> Iterator[DefineProblem]:
     used = {one.get("leafID") for one in document.find(".//def:DocumentRef")}
     for identifier in sorted(map(str, leaves ^ used)):
         yield DefineProblem("document_unlinked", f"leaf {identifier}", "is not both defined and referred to")
+
+
+@rule
+def type_unknown(document: Document) -> Iterator[DefineProblem]:
+    """A variable is of one of the types of Define-XML; ODM has others."""
+    for item in document.items.values():
+        if item.get("DataType") not in get_args(DataType):
+            yield problem(type_unknown, item, f"{item.get('DataType')}")
 
 
 @rule

@@ -81,7 +81,7 @@ def where_clause_variable(document: Document) -> Iterator[DefineProblem]:
                 for asked, comparator, wanted in document.conditions(where) if where is not None else []:
                     if asked not in known:
                         yield problem(where_clause_variable, reference, f"{asked} is not a variable of the dataset")
-                    if (comparator in ("EQ", "NE")) != (len(wanted) == 1):
+                    if comparator not in ("IN", "NOTIN") and len(wanted) != 1:
                         yield problem(where_clause_variable, reference, f"{comparator} with {len(wanted)} values")
 
 
