@@ -170,6 +170,18 @@ def test_every_test_item_and_parameter_is_described_by_value(package: Package) -
         assert described(f"VL.{dataset}.{variable}") == used(kind, dataset, by, variable), dataset  # type: ignore[arg-type]
 
 
+def test_the_primary_table_is_described_as_results_yml_has_it(package: Package) -> None:
+    """Read off results/safety.yml by hand: T14.3.3 counts related treatment-emergent events of the safety set."""
+    displays = {one.name: one for one in package.defines["adam"].displays}
+    assert list(displays) == ["T14.2.1", "T14.2.2", "T14.2.3.1", "T14.2.4", "T14.2.5", "T14.3.1", "T14.3.3"]
+    wheres = {one.oid: {check.item: check.values for check in one.checks} for one in package.defines["adam"].wheres}
+    result = displays["T14.3.3"].results[0]
+    assert (result.reason, result.purpose) == ("SPECIFIED IN PROTOCOL", "PRIMARY OUTCOME MEASURE")
+    assert [one.name for one in result.datasets] == ["ADAE", "ADSL"]
+    assert wheres[str(result.datasets[0].where)] == {"IT.ADAE.TRTEMFL": ("Y",), "IT.ADAE.AREL": ("RELATED",)}
+    assert wheres[str(result.datasets[1].where)] == {"IT.ADSL.SAFFL": ("Y",)}
+
+
 def test_origins_and_methods_as_the_specification_has_them(package: Package) -> None:
     """Read off sdtm/lb.yml, sdtm/ex.yml, sdtm/dm.yml and adam/adsl.yml by hand."""
     items = {item.oid: item for kind in KINDS for group in package.defines[kind].groups for item in group.items}
@@ -187,7 +199,7 @@ def test_origins_and_methods_as_the_specification_has_them(package: Package) -> 
         "IT.DM.SEX": ("Collected", "Investigator"),
     }
     assert methods[str(items["IT.EX.EXDOSE"].method)].startswith(
-        "cells over weight, rounded half away from zero to 3 decimals. Here cells is the collected value of cells_total."
+        "cells over weight, rounded half away from zero to 3 decimals. Here cells is the collected value of cells_"
     )
     assert items["IT.ADSL.AGE"].origins[0].predecessor == "DM.AGE"
     assert items["IT.ADSL.TRTSDT"].origins[0].type == "Derived"
@@ -275,6 +287,8 @@ def child(path: str, tag: str, **attributes: str) -> Mutation:
 
 DM = "//odm:ItemGroupDef[@Name='DM']"
 LB_LIST = "//def:ValueListDef[@OID='VL.LB.LBORRES']"
+WORDS = "/odm:Description/odm:TranslatedText"
+ALBUMIN = "//def:WhereClauseDef[@OID='WC.LB.ALB']/odm:RangeCheck/odm:CheckValue"
 SEX = "//odm:CodeList[@OID='CL.SEX']"
 MUTANTS: dict[str, tuple[Kind, Mutation, str]] = {
     "class of no standard": ("sdtm", attribute(f"{DM}/def:Class", "Name", "SPECIAL"), "class_unknown"),
@@ -360,7 +374,9 @@ MUTANTS: dict[str, tuple[Kind, Mutation, str]] = {
     ),
     "codelist of another type": ("sdtm", attribute(SEX, "DataType", "integer"), "codelist_type"),
     "term twice": ("sdtm", doubled(f"{SEX}/*[@CodedValue='M']"), "codelist_terms"),
-    "codelist without terms": ("adam", removed("//odm:CodeList[count(*[@CodedValue])=1]/*[@CodedValue]"), "codelist_terms"),
+    "codelist without terms": (
+        "adam", removed("//odm:CodeList[count(*[@CodedValue])=1]/*[@CodedValue]"), "codelist_terms",
+    ),
     "decode without words": (
         "sdtm", worded("//odm:CodeList[@OID='CL.LBTESTCD']//odm:Decode/odm:TranslatedText", " "), "codelist_terms",
     ),
@@ -375,13 +391,15 @@ MUTANTS: dict[str, tuple[Kind, Mutation, str]] = {
         "where_clause_variable",
     ),
     "EQ with two values": (
-        "sdtm", doubled("//def:WhereClauseDef[@OID='WC.LB.ALB']/odm:RangeCheck/odm:CheckValue"), "where_clause_variable",
+        "sdtm", doubled(ALBUMIN), "where_clause_variable",
     ),
     "clause with a value of no codelist": (
-        "sdtm", worded("//def:WhereClauseDef[@OID='WC.LB.ALB']/odm:RangeCheck/odm:CheckValue", "ALBU"),
+        "sdtm", worded(ALBUMIN, "ALBU"),
         "where_clause_term",
     ),
-    "term that CDISC has not": ("sdtm", attribute(f"{SEX}/*[@CodedValue='M']", "CodedValue", "MALE"), "term_not_allowed"),
+    "term that CDISC has not": (
+        "sdtm", attribute(f"{SEX}/*[@CodedValue='M']", "CodedValue", "MALE"), "term_not_allowed",
+    ),
     "published term as an extension": (
         "sdtm", attribute(f"{SEX}/*[@CodedValue='M']", "def:ExtendedValue", "Yes"), "term_not_allowed",
     ),
@@ -392,6 +410,20 @@ MUTANTS: dict[str, tuple[Kind, Mutation, str]] = {
         "sdtm", attribute(f"{SEX}/*[@CodedValue='M']/odm:Alias", "Name", "C16576"), "concept_wrong",
     ),
     "C-code of no codelist": ("sdtm", attribute(f"{SEX}/odm:Alias", "Name", "C1"), "concept_wrong"),
+    "result of another dataset": (
+        "adam", attribute("//arm:AnalysisVariable[@ItemOID='IT.ADTTE.CNSR']", "ItemOID", "IT.ADAE.AESEQ"),
+        "analysis_result",
+    ),
+    "result of no dataset": (
+        "adam", attribute("//arm:AnalysisDataset", "ItemGroupOID", "IG.ADXX"), "analysis_result",
+    ),
+    "parameter of another dataset": (
+        "adam", attribute("//arm:AnalysisResult[@ParameterOID='IT.ADTTE.PARAMCD']", "ParameterOID", "IT.ADEX.PARAMCD"),
+        "analysis_result",
+    ),
+    "reason that ARM does not know": (
+        "adam", attribute("//arm:AnalysisResult", "AnalysisReason", "BECAUSE"), "odmlib",
+    ),
     "attribute of no schema": ("sdtm", attribute(DM, "Colour", "red"), "xsd"),
     "type of no schema": ("sdtm", attribute("//odm:ItemDef[@OID='IT.DM.SEX']", "DataType", "words"), "xsd"),
     "type odmlib does not know": ("sdtm", attribute("//odm:ItemDef[@OID='IT.DM.SEX']", "DataType", "words"), "odmlib"),
@@ -417,28 +449,36 @@ def test_what_is_no_xml_is_said(package: Package) -> None:
     assert [one.rule for one in problems_of(package.content("sdtm")[:-20])] == ["not_xml"]
 
 
+def item(oid: str) -> str:
+    return f"//odm:ItemDef[@OID='IT.{oid}']"
+
+
+def reference(oid: str) -> str:
+    return f"//odm:ItemRef[@ItemOID='IT.{oid}']"
+
+
 AGREEMENT: dict[str, tuple[Kind, Mutation, str]] = {
     "dataset nobody delivered": ("sdtm", doubled(DM, Name="DX"), "dataset_not_delivered"),
     "dataset nobody described": ("sdtm", removed(DM), "dataset_not_described"),
-    "label of a dataset": ("sdtm", worded(f"{DM}/odm:Description/odm:TranslatedText", "Demography"), "dataset_label_differs"),
+    "label of a dataset": ("sdtm", worded(DM + WORDS, "Demography"), "dataset_label_differs"),
     "dataset without data": ("sdtm", attribute(DM, "def:HasNoData", "Yes"), "has_no_data_differs"),
-    "variable nobody delivered": ("sdtm", attribute("//odm:ItemDef[@OID='IT.DM.AGE']", "Name", "AAGE"), "variable_not_delivered"),
-    "variable nobody described": ("sdtm", removed("//odm:ItemRef[@ItemOID='IT.DM.AGE']"), "variable_not_described"),
-    "order of variables": ("sdtm", attribute(f"{DM}/odm:ItemRef[@ItemOID='IT.DM.SEX']", "OrderNumber", "99"), "variable_order_differs"),
-    "label of a variable": ("sdtm", worded("//odm:ItemDef[@OID='IT.DM.AGE']/odm:Description/odm:TranslatedText", "Years"), "label_differs"),
-    "length": ("sdtm", attribute("//odm:ItemDef[@OID='IT.DM.SEX']", "Length", "2"), "length_differs"),
-    "text as number": ("sdtm", attribute("//odm:ItemDef[@OID='IT.DM.SEX']", "DataType", "integer"), "type_differs"),
-    "date as date and time": ("sdtm", attribute("//odm:ItemDef[@OID='IT.DM.BRTHDTC']", "DataType", "datetime"), "type_differs"),
-    "decimal digits": ("sdtm", attribute("//odm:ItemDef[@OID='IT.LB.LBSTRESN']", "SignificantDigits", "9"), "digits_differ"),
+    "variable nobody delivered": ("sdtm", attribute(item("DM.AGE"), "Name", "AAGE"), "variable_not_delivered"),
+    "variable nobody described": ("sdtm", removed(reference("DM.AGE")), "variable_not_described"),
+    "order of variables": ("sdtm", attribute(reference("DM.SEX"), "OrderNumber", "99"), "variable_order_differs"),
+    "label of a variable": ("sdtm", worded(item("DM.AGE") + WORDS, "Years"), "label_differs"),
+    "length": ("sdtm", attribute(item("DM.SEX"), "Length", "2"), "length_differs"),
+    "text as number": ("sdtm", attribute(item("DM.SEX"), "DataType", "integer"), "type_differs"),
+    "date as date and time": ("sdtm", attribute(item("DM.BRTHDTC"), "DataType", "datetime"), "type_differs"),
+    "decimal digits": ("sdtm", attribute(item("LB.LBSTRESN"), "SignificantDigits", "9"), "digits_differ"),
     "term nobody uses": ("sdtm", doubled(f"{SEX}/*[@CodedValue='M']", CodedValue="U"), "term_not_used"),
     "term that is lacking": ("sdtm", removed(f"{SEX}/*[@CodedValue='M']"), "value_not_in_codelist"),
-    "mandatory and missing": ("sdtm", attribute("//odm:ItemRef[@ItemOID='IT.DM.DTHFL']", "Mandatory", "Yes"), "mandatory_missing"),
-    "data where none is said": ("sdtm", attribute("//odm:ItemRef[@ItemOID='IT.DM.SEX']", "def:HasNoData", "Yes"), "has_no_data_differs"),
-    "keys that are not unique": ("sdtm", attribute("//odm:ItemGroupDef[@Name='VS']/odm:ItemRef[@ItemOID='IT.VS.VSTESTCD']", "KeySequence", None), "key_not_unique"),
-    "clause without records": ("sdtm", worded("//def:WhereClauseDef[@OID='WC.LB.ALB']/odm:RangeCheck/odm:CheckValue", "ALBU"), "where_without_records"),
+    "mandatory and missing": ("sdtm", attribute(reference("DM.DTHFL"), "Mandatory", "Yes"), "mandatory_missing"),
+    "data where none is said": ("sdtm", attribute(reference("DM.SEX"), "def:HasNoData", "Yes"), "has_no_data_differs"),
+    "keys that are not unique": ("sdtm", attribute(reference("VS.VSTESTCD"), "KeySequence", None), "key_not_unique"),
+    "clause without records": ("sdtm", worded(ALBUMIN, "ALBU"), "where_without_records"),
     "values under no clause": ("sdtm", removed(f"{LB_LIST}/odm:ItemRef[1]"), "value_not_described"),
-    "type under a clause": ("sdtm", attribute("//odm:ItemDef[@OID='IT.RS.RSORRES.CPS0102']", "DataType", "integer"), "type_differs"),
-    "length under a clause": ("sdtm", attribute("//odm:ItemDef[@OID='IT.RS.RSORRES.CPS0102']", "Length", "99"), "length_differs"),
+    "type under a clause": ("sdtm", attribute(item("RS.RSORRES.CPS0102"), "DataType", "integer"), "type_differs"),
+    "length under a clause": ("sdtm", attribute(item("RS.RSORRES.CPS0102"), "Length", "99"), "length_differs"),
 }  # fmt: skip
 
 

@@ -54,6 +54,11 @@
     <said:text id="valuelevel" en="values" zh="值"/>
   </said:texts>
 
+  <said:signs>
+    <said:sign of="EQ">=</said:sign><said:sign of="NE">≠</said:sign><said:sign of="IN">∈</said:sign><said:sign of="NOTIN">∉</said:sign>
+    <said:sign of="LT">&lt;</said:sign><said:sign of="LE">≤</said:sign><said:sign of="GT">&gt;</said:sign><said:sign of="GE">≥</said:sign>
+  </said:signs>
+
   <xsl:key name="item" match="odm:ItemDef" use="@OID"/>
   <xsl:key name="codelist" match="odm:CodeList" use="@OID"/>
   <xsl:key name="method" match="odm:MethodDef" use="@OID"/>
@@ -327,7 +332,7 @@
       <xsl:variable name="asked" select="key('item', @def:ItemOID)"/>
       <xsl:variable name="list" select="key('codelist', $asked/odm:CodeListRef/@CodeListOID)"/>
       <span class="said"><xsl:value-of select="$asked/@Name"/>
-        <xsl:choose><xsl:when test="@Comparator = 'EQ'"> = </xsl:when><xsl:otherwise><xsl:text> </xsl:text><xsl:value-of select="@Comparator"/><xsl:text> </xsl:text></xsl:otherwise></xsl:choose>
+        <xsl:variable name="comparator" select="@Comparator"/><xsl:text> </xsl:text><xsl:value-of select="document('')/xsl:stylesheet/said:signs/said:sign[@of = $comparator]"/><xsl:text> </xsl:text>
         <xsl:for-each select="odm:CheckValue">
           <xsl:variable name="value" select="string(.)"/>
           <xsl:if test="position() &gt; 1">, </xsl:if><b><xsl:value-of select="."/></b>

@@ -19,6 +19,8 @@ from transforms.submission.define_values import Slice, decodes
 SUBJECT_LEVEL = "SUBJECT LEVEL ANALYSIS DATASET"
 HELD_AS = {DATE_FORMAT: "days", DATETIME_FORMAT: "seconds"}
 WRITTEN = frozenset({"derived", "collected", "automatic"})
+# The codelist says what parameters there are; the date of an event or censoring says what it is of.
+NAMING, DATE = ("PARAMCD", "PARAM"), "ADT"
 NO_DATA = "No record has a value."
 # Subclasses of Define-XML by the class of the specification; occurrences of AE are its adverse events.
 SUBCLASSES = {"TTE": "TIME-TO-EVENT"}
@@ -102,6 +104,10 @@ class Analyses:
         if derivation is not None:
             return [prose.method(self.shared.study, file.name, derivation.algorithm)]
         rows = self.rules.get((file.name, variable), [])
+        if variable in NAMING:
+            return []
+        if variable != DATE and rows == self.rules.get((file.name, DATE)):
+            return [f"Of the event or censoring that gives {DATE}."]
         return [f"{rule[0].upper()}{rule[1:]}." for kind, rule in rows if kind in WRITTEN]
 
     def _added(self, file: AnalysisFile, variable: str) -> list[str]:

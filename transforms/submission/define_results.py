@@ -67,7 +67,7 @@ class Displays:
         rows = {
             row[0]: row for row in zip(*(table.values(one) for one in ("OUTPUT", "REASON", "PURPOSE")), strict=True)
         }
-        outputs = self.study.results.outputs
+        outputs = self.results.outputs
         unknown = sorted(set(rows) - set(outputs))
         if unknown:
             known = ", ".join(outputs) or "none"
