@@ -17,6 +17,8 @@ from transforms.study.gate import GATE
 from transforms.warehouse.decisions import Decision, locked
 from transforms.warehouse.ledger import ANSWERED, WAIVED
 
+SETTLED = frozenset({ANSWERED, WAIVED})
+
 
 def release(where: Home, finding_id: str, *, lines: Sequence[tuple[str, int]] = (), by: str, reason: str) -> Decision:
     """Release rows that a finding of the current snapshot holds: all of them, or those at some (file, line).
@@ -163,15 +165,7 @@ def lock(where: Home, snapshot_id: str, *, by: str, reason: str) -> Decision:
         raise UsageError(f"{where.study} has no snapshot {snapshot_id}. See ./cairn snapshots {where.study}")
     if snapshot_id in locked(where.decisions.entries()):
         raise UsageError(f"snapshot {snapshot_id} is locked already")
-    its_own = set(pq.read_table(where.snapshots.path(snapshot_id) / "findings.parquet")["finding_id"].to_pylist())
-    history = operations.finding_list(where.publications.entries(), where.decisions.entries(), where.snapshots.summary)
-    in_the_way = [
-        f"{one['finding_id']} ({one['rule']} of {one['dataset']})"
-        for one in history
-        if one["finding_id"] in its_own
-        and one["severity"] == Severity.CRITICAL
-        and one["status"] not in {ANSWERED, WAIVED}
-    ]
+    in_the_way = [named(one) for one in critical_findings(where, snapshot_id) if one["status"] not in SETTLED]
     if in_the_way:
         shown = ", ".join(in_the_way[:5]) + (", ..." if len(in_the_way) > 5 else "")
         raise UsageError(
@@ -179,6 +173,18 @@ def lock(where: Home, snapshot_id: str, *, by: str, reason: str) -> Decision:
             f"answer or waive it by name; see ./cairn findings {where.study} --severity critical"
         )
     return where.decisions.append("lock", {"snapshot_id": snapshot_id}, by=by, reason=reason)
+
+
+def critical_findings(where: Home, snapshot_id: str) -> list[dict[str, Any]]:
+    """The critical findings of a snapshot and how each stands now; cured by a later one it is still in this one."""
+    its_own = set(pq.read_table(where.snapshots.path(snapshot_id) / "findings.parquet")["finding_id"].to_pylist())
+    history = operations.finding_list(where.publications.entries(), where.decisions.entries(), where.snapshots.summary)
+    return [one for one in history if one["finding_id"] in its_own and one["severity"] == Severity.CRITICAL]
+
+
+def named(finding: Mapping[str, Any]) -> str:
+    """A finding in a message: its id, rule and dataset."""
+    return f"{finding['finding_id']} ({finding['rule']} of {finding['dataset']})"
 
 
 def unlock(where: Home, snapshot_id: str, *, by: str, reason: str) -> Decision:

@@ -867,6 +867,51 @@ def _difference_line(row: dict[str, Any]) -> str:
 
 
 @app.command()
+def export(
+    study: StudyName,
+    agency: Annotated[str, typer.Option(help="fda or nmpa.")] = "fda",
+    snapshot: Annotated[str | None, typer.Option(help="A locked snapshot; else the current.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Into this folder, with a .zip beside it.")] = None,
+    dataset_json: Annotated[str | None, typer.Option(help="Dataset-JSON besides: json or ndjson.")] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Also of what may not be submitted yet.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the submission package of a locked snapshot: datasets, documents, checklist, checksums, one zip."""
+    from transforms import export as submission
+    from transforms import pipeline
+    from transforms.study.load import find_folder
+    from transforms.submission.checklist import as_json as line_of
+
+    if dataset_json not in {None, "json", "ndjson"}:
+        raise UsageError(f"no form {dataset_json!r} of Dataset-JSON. Write json or ndjson")
+    folder = find_folder(study)
+    home = pipeline.Home(pipeline.default_home(), folder.name)
+    _progress("Looking through the datasets, writing them and reading them back")
+    written = submission.export(
+        home,
+        folder,
+        agency=agency,
+        snapshot_id=snapshot,
+        folder=to.resolve() if to is not None else None,
+        dataset_json=dataset_json,  # type: ignore[arg-type]
+        preview=preview,
+    )
+    if as_json:
+        paths = {"folder": str(written.folder), "archive": str(written.archive)}
+        _print_json(written.__dict__ | paths | {"checklist": [line_of(one) for one in written.checklist]})
+        return
+    out = _out()
+    mark = "PREVIEW of a submission package" if written.preview else "submission package"
+    out.print(f"[bold]{mark}[/bold] for {agency}: {len(written.datasets)} datasets")
+    for one in written.checklist:
+        out.print(f"  {one.outcome:8s} {one.id}: {one.says}{f' ({one.reason})' if one.reason else ''}", markup=False)
+        for fault in one.faults:
+            out.print(f"           {fault}", markup=False)
+    out.print(f"  {written.folder}", markup=False)
+    out.print(f"  {written.archive}  sha256 {written.sha256}", markup=False)
+
+
+@app.command()
 def snapshots(
     study: StudyName,
     action: Annotated[str | None, typer.Argument(metavar="[prune]", help="prune: delete old snapshots.")] = None,

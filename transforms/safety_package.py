@@ -80,7 +80,7 @@ def write_package(
     found = _open_findings(where, based_on)
     tables[FINDINGS] = pa.Table.from_pylist(found, schema=_FINDING)
     manifest = where.snapshots.manifest(based_on)
-    cut_off, label = manifest["cut_off"], _label(where, manifest)
+    cut_off, label = manifest["cut_off"], delivery_label(where, manifest)
     records = {name.removeprefix("sdtm/").upper(): table for name, table in tables.items() if name.startswith("sdtm/")}
     frames = {name: parquet.frame_of(table) for name, table in records.items() if name in {"AE", "SUPPAE"}}
     events = frames.get("AE")
@@ -161,7 +161,7 @@ def _of(table: pa.Table, column: str, values: Sequence[str]) -> pa.Table:
     return kept.replace_schema_metadata(table.schema.metadata)
 
 
-def _label(where: Home, manifest: Mapping[str, Any]) -> str:
+def delivery_label(where: Home, manifest: Mapping[str, Any]) -> str:
     """What the deliveries of a snapshot say of themselves."""
     used = {one["sha256"] for one in manifest["files"]}
     return "; ".join(sorted({one.label for one in where.raw.received() if one.label and one.sha256 in used}))

@@ -1,1 +1,1 @@
-"""Submission: what a regulator receives, written from the specification and a finished snapshot."""
+"""Submission: SDTM and ADaM of a snapshot as the files a regulator receives, and the checks of these files."""

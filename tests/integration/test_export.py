@@ -1,0 +1,145 @@
+"""From a published snapshot to its package: what must be locked, decided and present before."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.e2e.test_machine import possible
+from tests.small_study import EXTRACTS, SmallStudy
+from transforms import acts, pipeline
+from transforms.errors import UsageError
+from transforms.export import export
+from transforms.pipeline import Home
+from transforms.submission import agencies
+from transforms.submission.faults import ExportRefusedError
+
+ROOT = Path(__file__).resolve().parents[2]
+BY = {"by": "Dr A. Monitor", "reason": "all queries are answered"}
+STUDIES = ROOT / "cdisc_mappings"
+
+
+def home(small: SmallStudy) -> Home:
+    return Home(small.home, "small")
+
+
+def cairn(small: SmallStudy, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [*prefix, sys.executable, "-m", "transforms.cli", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CAIRN_HOME": str(small.home)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_snapshot_is_exported_once_it_is_locked(small: SmallStudy) -> None:
+    """The small study has no trial summary and no define.xml: locked, it is refused for these alone."""
+    report = small.run()
+    with pytest.raises(UsageError, match=rf"snapshot {report.snapshot_id} cannot be exported: it is not locked"):
+        export(home(small), small.folder)
+    acts.lock(home(small), report.snapshot_id, **BY)
+    with pytest.raises(ExportRefusedError, match="TS: is not in the package, so that it has no study start") as refused:
+        export(home(small), small.folder)
+    assert {one.dataset for one in refused.value.faults} == {"TS", "tabulations/sdtm/define.xml"}
+    assert list((small.home / "exports" / "small").iterdir()) == []
+
+
+def test_a_preview_holds_the_records_of_the_snapshot(small: SmallStudy) -> None:
+    report = small.run()
+    before = export(home(small), small.folder, preview=True)
+    assert before.datasets == {"DM": 3, "EX": 4, "VS": 8}
+    manifest = json.loads((before.folder / "manifest.json").read_text())
+    assert (manifest["snapshot_id"], manifest["cut_off"]) == (report.snapshot_id, "2024-12-31")
+    assert manifest["not_ready"] == [
+        f"it is not locked (./cairn lock small {report.snapshot_id} --by NAME --reason WHY)"
+    ]
+    first = before.archive.read_bytes()
+    again = export(home(small), small.folder, preview=True)
+    assert again.archive.read_bytes() == first
+    acts.lock(home(small), report.snapshot_id, **BY)
+    locked = export(home(small), small.folder, preview=True)
+    manifest = json.loads((locked.folder / "manifest.json").read_text())
+    assert manifest["not_ready"] == [] and manifest["locked"] == BY
+    with zipfile.ZipFile(before.archive) as one, zipfile.ZipFile(locked.archive) as other:
+        datasets = [name for name in one.namelist() if name.endswith(".xpt")]
+        assert len(datasets) == 3
+        assert all(one.read(name) == other.read(name) for name in datasets)
+
+
+def test_an_open_critical_finding_refuses(small: SmallStudy) -> None:
+    small.drop("vitals.csv", EXTRACTS["vitals.csv"].replace("2024-02-21", "21st of Feb"))
+    report = small.run()
+    found = pq.read_table(report.path / "findings.parquet").to_pylist()
+    critical = [one["finding_id"] for one in found if one["severity"] == "critical"]
+    assert critical, "an unreadable date is critical"
+    with pytest.raises(
+        UsageError, match=rf"{len(critical)} open critical finding\(s\), .* waived by name: {critical[0]}"
+    ):
+        export(home(small), small.folder)
+    for finding_id in critical:
+        acts.waive(home(small), finding_id, by="Dr A. Monitor", reason="known")
+    with pytest.raises(UsageError, match="it is not locked") as refused:
+        export(home(small), small.folder)
+    assert "critical" not in str(refused.value)
+    written = export(home(small), small.folder, preview=True)
+    said = json.loads((written.folder / "manifest.json").read_text())["critical_findings"]
+    assert {(one["finding_id"], one["status"], one["decided_by"]) for one in said} == {
+        (finding_id, "waived", "Dr A. Monitor") for finding_id in critical
+    }
+
+
+def test_another_specification_than_the_snapshots_refuses(small: SmallStudy) -> None:
+    report = small.run()
+    acts.lock(home(small), report.snapshot_id, **BY)
+    small.specify("submission.yml", "fda: {leave_out: [{dataset: VS, where: {VSTESTCD: WEIGHT}, why: A test}]}\n")
+    with pytest.raises(UsageError, match=r"the specification is another one now \(submission\.yml\)"):
+        export(home(small), small.folder)
+
+
+def test_the_command(small: SmallStudy) -> None:
+    small.run()
+    refused = cairn(small, "export", str(small.folder))
+    assert refused.returncode == 2 and "it is not locked" in refused.stderr
+    done = cairn(small, "export", str(small.folder), "--preview", "--dataset-json", "json", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["datasets"] == {"DM": 3, "EX": 4, "VS": 8}
+    assert {one["id"]: one["outcome"] for one in told["checklist"]}["FDA-1734"] == "fail"
+    assert sorted(path.name for path in (Path(told["folder"]) / "dataset-json" / "sdtm").iterdir()) == [
+        "dm.json",
+        "ex.json",
+        "vs.json",
+    ]
+    shown = cairn(small, "export", str(small.folder), "--preview")
+    assert "PREVIEW of a submission package for fda: 3 datasets" in shown.stdout
+    assert cairn(small, "export", str(small.folder), "--agency", "ema").returncode == 2
+    assert cairn(small, "export", str(small.folder), "--snapshot", "none").returncode == 2
+
+
+def test_a_full_disk_leaves_nothing(small: SmallStudy) -> None:
+    prefix = possible("--user", "--map-root-user", "--mount")
+    small.run()
+    full = small.home / "full"
+    full.mkdir()
+    script = f"mount -t tmpfs -o size=16k none '{full}' && \"$@\"; echo exit $?; ls -A '{full}'"
+    options = ("--preview", "--to", str(full / "package"))
+    done = cairn(small, "export", str(small.folder), *options, prefix=(*prefix, "sh", "-c", script, "sh"))
+    assert "the disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout.split() == ["exit", "1"], "something was left on the full disk"
+
+
+@pytest.mark.parametrize("study", ["ucmsc_dac", "cdiscpilot01"])
+@pytest.mark.parametrize("agency", ["fda", "nmpa"])
+def test_what_the_studies_say_of_their_packages_can_be_read(study: str, agency: str) -> None:
+    assert isinstance(agencies.read(STUDIES / study, agency), agencies.AgencyFile)
+
+
+def test_the_home_of_a_study_that_was_never_run(small: SmallStudy) -> None:
+    with pytest.raises(UsageError, match="small has no snapshot"):
+        export(home(small), small.folder)
+    assert pipeline.default_home()

@@ -1,0 +1,410 @@
+"""The package: what it holds, that its bytes depend on nothing else, and what refuses it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyreadstat
+import pytest
+
+from tests.submission.tables import table
+from transforms.errors import ConfigurationError, UsageError
+from transforms.study.yaml import read_yaml
+from transforms.submission import agencies, checklist
+from transforms.submission.agencies import AGENCIES, AgencyFile, LeaveOut
+from transforms.submission.checklist import CHECKLIST, CHECKS, Contents, tag_of
+from transforms.submission.faults import ExportRefusedError
+from transforms.submission.layout import Layout
+from transforms.submission.package import Order, Package, Source, study_folder, write_package
+
+DEFINE = b"<ODM/>"
+SUBJECTS = ["S-001", "S-002"]
+DATASETS: dict[str, tuple[str, dict[str, list[object]], tuple[str, ...]]] = {
+    "DM": ("sdtm", {"STUDYID": ["S 01"] * 2, "USUBJID": SUBJECTS, "RFSTDTC": ["2024-01-02", None]}, ("USUBJID",)),
+    "TS": (
+        "sdtm",
+        {
+            "STUDYID": ["S 01"] * 2,
+            "TSSEQ": [1.0, 1.0],
+            "TSPARMCD": ["SSTDTC", "TITLE"],
+            "TSVAL": ["2023-12-01", "A study"],
+        },
+        ("TSPARMCD", "TSSEQ"),
+    ),
+    "AE": (
+        "sdtm",
+        {
+            "USUBJID": [*SUBJECTS, "S-002"],
+            "AESEQ": [1.0, 1.0, 2.0],
+            "AETERM": ["Fatigue", "Itch", "Itching all over"],
+            "AESTDTC": ["2024-01", "2024-01-05T10:30", None],
+        },
+        ("USUBJID", "AESEQ"),
+    ),
+    "SUPPAE": (
+        "sdtm",
+        {
+            "RDOMAIN": ["AE"] * 3,
+            "USUBJID": [*SUBJECTS, "S-002"],
+            "IDVAR": ["AESEQ"] * 3,
+            "IDVARVAL": ["1", "1", "2"],
+            "QNAM": ["AETERMZH", "AEDLT", "AETERMZH"],
+            "QVAL": ["乏力", "N", "瘙痒"],
+        },
+        (),
+    ),
+    "CM": ("sdtm", {"USUBJID": [], "CMTRT": []}, ("USUBJID",)),
+    "ADSL": ("adam", {"STUDYID": ["S 01"] * 2, "USUBJID": SUBJECTS, "AETERM": ["x", "y"]}, ("USUBJID",)),
+}
+IN_CHINESE = LeaveOut(dataset="SUPPAE", where={"QNAM": ["AETERMZH"]}, why="ASCII lacks it")  # type: ignore[dict-item]
+DOCUMENTS = {
+    "tabulations/sdtm/define.xml": DEFINE,
+    "analysis/adam/datasets/define.xml": DEFINE,
+    "analysis/adam/programs/adsl-yml.txt": b"dataset: ADSL\n",
+}
+
+
+def order(folder: Path, changed: Mapping[str, Mapping[str, list[object]] | None] | None = None) -> Order:
+    """The order of a package of DATASETS; `changed` replaces columns of some, or leaves a dataset out."""
+    folder.mkdir(exist_ok=True)
+    sources = []
+    for name, (kind, columns, keys) in DATASETS.items():
+        change = (changed or {}).get(name, {})
+        if change is None:
+            continue
+        arrays = {
+            key: pa.array(one, pa.string()) if not one else pa.array(one) for key, one in {**columns, **change}.items()
+        }
+        path = folder / kind / f"{name.lower()}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(table(arrays, name, f"Label of {name}"), path)
+        sources.append(Source(kind, path, keys))  # type: ignore[arg-type]
+    return Order(
+        studyid="S 01",
+        agency=AGENCIES["fda"],
+        own=AgencyFile(leave_out=(IN_CHINESE,)),
+        created=datetime(2025, 1, 31),
+        sources=sources,
+        labels={},
+        facts={"snapshot_id": "abc"},
+    )
+
+
+def write(folder: Path, what: Order, documents: Mapping[str, bytes] = DOCUMENTS) -> Package:
+    return write_package(folder / "package", what, lambda *_: documents)
+
+
+def test_what_a_package_holds(tmp_path: Path) -> None:
+    written = write(tmp_path, order(tmp_path / "in"))
+    study = "m5/datasets/s-01"
+    expected = {
+        "checksums.sha256",
+        "manifest.json",
+        f"{study}/analysis/adam/datasets/adsl.xpt",
+        f"{study}/analysis/adam/datasets/define.xml",
+        f"{study}/analysis/adam/programs/adsl-yml.txt",
+        *(f"{study}/tabulations/sdtm/{name}" for name in ("ae.xpt", "define.xml", "dm.xpt", "suppae.xpt", "ts.xpt")),
+    }
+    files = {path.relative_to(written.folder).as_posix(): path for path in written.folder.rglob("*") if path.is_file()}
+    assert set(files) == expected
+    with zipfile.ZipFile(written.archive) as archive:
+        assert archive.namelist() == sorted(expected)
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in expected} == {name: files[name].read_bytes() for name in expected}
+        assert {(one.date_time, one.external_attr >> 16) for one in archive.infolist()} == {
+            ((2025, 1, 31, 0, 0, 0), 0o100644)
+        }
+    assert written.sha256 == hashlib.sha256(written.archive.read_bytes()).hexdigest()
+    lines = (line.split("  ") for line in files["checksums.sha256"].read_text().splitlines())
+    assert {name: digest for digest, name in lines} == {
+        name: hashlib.sha256(files[name].read_bytes()).hexdigest() for name in expected - {"checksums.sha256"}
+    }
+    manifest = json.loads(files["manifest.json"].read_text())
+    assert manifest["snapshot_id"] == "abc"
+    assert {one["path"] for one in manifest["files"]} == expected - {"checksums.sha256", "manifest.json"}
+    assert {one["path"].rpartition("/")[2]: one["records"] for one in manifest["files"] if one["records"]} == {
+        "ae.xpt": 3,
+        "dm.xpt": 2,
+        "suppae.xpt": 1,
+        "ts.xpt": 2,
+        "adsl.xpt": 2,
+    }
+    assert manifest["left_out"] == [
+        {"dataset": "SUPPAE", "records": 2, "where": {"QNAM": ["AETERMZH"]}, "why": "ASCII lacks it"},
+        {"dataset": "CM", "records": 0, "where": None, "why": "It has no records"},
+    ]
+    assert written.datasets == {"DM": 2, "TS": 2, "AE": 3, "SUPPAE": 1, "ADSL": 2}
+    assert {one.outcome for one in written.checklist} == {"pass", "not run"}
+
+
+def test_lengths_in_the_files(tmp_path: Path) -> None:
+    """AETERM is as long in ADSL as in AE, where the longest is; the SUPP-- dataset is sized by itself."""
+    written = write(tmp_path, order(tmp_path / "in"))
+    read = {}
+    for name in ("tabulations/sdtm/ae", "tabulations/sdtm/suppae", "analysis/adam/datasets/adsl"):
+        path = written.folder / "m5" / "datasets" / "s-01" / f"{name}.xpt"
+        read[path.stem] = pyreadstat.read_xport(str(path), metadataonly=True)[1].variable_storage_width
+    assert read["ae"]["AETERM"] == read["adsl"]["AETERM"] == len("Itching all over")
+    assert read["suppae"]["QNAM"] == len("AEDLT")
+
+
+def test_two_packages_are_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    what = order(tmp_path / "in")
+    first = write_package(tmp_path / "1" / "package", what, lambda *_: DOCUMENTS)
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    monkeypatch.setattr(time, "time", lambda now=time.time: now() + 400 * 86_400)
+    time.tzset()
+    earlier = os.umask(0o077)
+    try:
+        reversed_documents = dict(reversed(DOCUMENTS.items()))
+        second = write_package(tmp_path / "2" / "package", what, lambda *_: reversed_documents)
+    finally:
+        os.umask(earlier)
+        monkeypatch.undo()
+        time.tzset()
+    for path in second.folder.rglob("*"):
+        os.utime(path, (0, 0))
+    again = write_package(tmp_path / "2" / "package", what, lambda *_: DOCUMENTS)
+    assert first.archive.read_bytes() == second.archive.read_bytes() == again.archive.read_bytes()
+
+
+REFUSED: list[tuple[dict[str, dict[str, list[object]] | None], str]] = [
+    ({"TS": None}, "TS: is not in the package, so that it has no study start date"),
+    ({"TS": {"TSPARMCD": ["X", "TITLE"]}}, "TS.TSVAL: has no parameter SSTDTC"),
+    ({"TS": {"TSVAL": ["2023-12", "A study"]}}, "TS.TSVAL: its parameter SSTDTC is no complete ISO 8601 date"),
+    ({"TS": {"TSVAL": ["01DEC2023x", "A study"]}}, "TS.TSVAL: its parameter SSTDTC is no complete ISO 8601 date"),
+    ({"TS": {"STUDYID": ["OTHER", "OTHER"]}}, "TS.STUDYID: is not S 01, the study of the package"),
+    ({"DM": None}, "DM: is not in the package. Map it"),
+    (
+        {"AE": {"USUBJID": ["S-001", "S-009", "S-009"]}},
+        r"AE.USUBJID: a subject that is not in DM in 2 record\(s\): 2, 3",
+    ),
+    ({"ADSL": {"USUBJID": ["S-001", "S-003"]}}, r"ADSL.USUBJID: a subject that is not in DM in 1 record\(s\): 2"),
+    (
+        {"AE": {"AESEQ": [1.0, 1.0, 1.0]}},
+        r"AE: the same USUBJID, AESEQ stands in more than one record in 2 record\(s\): 2, 3\.",
+    ),
+    ({"AE": {"AESTDTC": ["2024-01", "05JAN2024", None]}}, r"AE.AESTDTC: no ISO 8601 date in 1 record\(s\): 2"),
+    ({"AE": {"AETERM": ["a", "b", "é"]}}, r"AE.AETERM: a character that ascii lacks in 1 record\(s\): 3"),
+    ({"AE": {"AETERM": ["a", "x" * 201, "c"]}}, r"AE.AETERM: a text longer than the 200 bytes of the variable"),
+]
+
+
+@pytest.mark.parametrize(("changed", "message"), REFUSED)
+def test_a_package_is_refused(tmp_path: Path, changed: dict[str, dict[str, list[object]] | None], message: str) -> None:
+    what = order(tmp_path / "in", changed)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ExportRefusedError, match=message):
+        write(tmp_path / "out", what)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("documents", "message"),
+    [
+        ({}, "tabulations/sdtm/define.xml: is not in the package"),
+        ({**DOCUMENTS, "tabulations/sdtm/My_Notes.txt": b""}, "My_Notes.txt is no name an eCTD takes"),
+        ({**DOCUMENTS, "tabulations/sdtm/notes.txt": b""}, "tabulations/sdtm/notes.txt: has no file tag"),
+        ({**DOCUMENTS, f"tabulations/sdtm/{'x' * 61}.xpt": b""}, "is no name an eCTD takes"),
+    ],
+)
+def test_documents_refuse_a_package(tmp_path: Path, documents: dict[str, bytes], message: str) -> None:
+    with pytest.raises(ExportRefusedError, match=message):
+        write(tmp_path, order(tmp_path / "in"), documents)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize(
+    ("label", "paired"),
+    [
+        ("Age (Years)", True),
+        ("Age (Years", False),
+        ("Age )Years(", False),
+        ('The "worst" grade', True),
+        ('The "worst grade', False),
+        ("Subject's Age", False),
+        ("Range [a, b)", False),
+        ("", False),
+    ],
+)
+def test_labels(tmp_path: Path, label: str, paired: bool) -> None:
+    what = order(tmp_path / "in")
+    source = next(one for one in what.sources if one.path.stem == "dm")
+    content = pq.read_table(source.path)
+    fields = [content.schema.field(0).with_metadata({"label": label}), *list(content.schema)[1:]]
+    pq.write_table(content.cast(pa.schema(fields, metadata=content.schema.metadata)), source.path)
+    if paired:
+        write(tmp_path, what)
+        return
+    with pytest.raises(
+        ExportRefusedError, match=r"DM.STUDYID: has (no label|brackets or quotation marks without a pair)"
+    ):
+        write(tmp_path, what)
+
+
+def test_a_preview_is_written_and_says_what_fails(tmp_path: Path) -> None:
+    what = replace(order(tmp_path / "in", {"TS": None}), preview=True, not_ready=["it is not locked"])
+    written = write(tmp_path, what, {})
+    failed = {one.id for one in written.checklist if one.outcome == "fail"}
+    assert failed == {"FDA-1734", "FDA-1736"}
+    manifest = json.loads((written.folder / "manifest.json").read_text())
+    assert manifest["preview"] is True and manifest["not_ready"] == ["it is not locked"]
+
+
+def test_no_file_is_larger_than_the_agency_takes(tmp_path: Path) -> None:
+    what = replace(order(tmp_path / "in"), agency=replace(AGENCIES["fda"], largest_bytes=1_000))
+    with pytest.raises(ExportRefusedError, match=r"ae.xpt: has [\d,]+ bytes; fda takes 1,000. Split the dataset"):
+        write(tmp_path, what)
+
+
+def test_a_rule_for_no_dataset_is_refused(tmp_path: Path) -> None:
+    rule = LeaveOut(dataset="SUPPXX", where={"QNAM": ["A"]}, why="x")  # type: ignore[dict-item]
+    what = replace(order(tmp_path / "in"), own=AgencyFile(leave_out=(IN_CHINESE, rule)))
+    with pytest.raises(ExportRefusedError, match="SUPPXX: is left out in part, but there is no such dataset"):
+        write(tmp_path, what)
+
+
+def test_dataset_json_lies_beside(tmp_path: Path) -> None:
+    written = write(tmp_path, replace(order(tmp_path / "in"), dataset_json="ndjson"))
+    lines = (written.folder / "dataset-json" / "sdtm" / "suppae.ndjson").read_text().splitlines()
+    assert json.loads(lines[0])["records"] == 1 and json.loads(lines[1])[-2:] == ["AEDLT", "N"]
+    columns = {one["name"]: one.get("keySequence") for one in json.loads(lines[0])["columns"]}
+    assert columns == {"RDOMAIN": 2, "USUBJID": 1, "IDVAR": 3, "IDVARVAL": 4, "QNAM": 5, "QVAL": None}
+
+
+def test_another_folder_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds something else than a package"):
+        write(tmp_path, order(tmp_path / "in"))
+    assert (tmp_path / "package" / "mine.txt").read_text() == "mine"
+
+
+CHINESE = {
+    "Label of DM": "人口学资料",
+    "Label of AE": "不良事件",
+    "Label of USUBJID": "受试者唯一标识",
+    "Label of AESEQ": "序号",
+    "Label of AETERM": "不良事件的报告名称",
+    "Label of AESTDTC": "开始日期时间",
+    "Label of STUDYID": "研究标识",
+    "Label of RFSTDTC": "参照开始日期",
+}
+
+
+def chinese(folder: Path, labels: Mapping[str, str]) -> Order:
+    """The order of DM and AE for the NMPA, with Chinese labels."""
+    what = order(folder / "in", {"TS": None, "SUPPAE": None, "CM": None, "ADSL": None})
+    return replace(what, agency=AGENCIES["nmpa"], own=AgencyFile(), labels=labels)
+
+
+def test_chinese_labels(tmp_path: Path) -> None:
+    documents = {name: content for name, content in DOCUMENTS.items() if "adam" not in name}
+    written = write(tmp_path, chinese(tmp_path, CHINESE), documents)
+    path = written.folder / "m5" / "datasets" / "s-01" / "tabulations" / "sdtm" / "ae.xpt"
+    _, metadata = pyreadstat.read_xport(str(path), encoding="UTF-8", metadataonly=True)
+    assert metadata.file_label == "不良事件"
+    assert metadata.column_labels == ["受试者唯一标识", "序号", "不良事件的报告名称", "开始日期时间"]
+
+
+def test_what_has_no_chinese_label_is_refused(tmp_path: Path) -> None:
+    few = {label: one for label, one in CHINESE.items() if label not in {"Label of AE", "Label of RFSTDTC"}}
+    with pytest.raises(
+        ExportRefusedError, match=r"DM.RFSTDTC: has no Chinese label\. Write it in the table"
+    ) as refused:
+        write(tmp_path, chinese(tmp_path, few))
+    assert {(one.dataset, one.variable) for one in refused.value.faults if "no Chinese" in one.problem} == {
+        ("AE", ""),
+        ("DM", "RFSTDTC"),
+    }
+
+
+def test_a_chinese_label_beyond_40_bytes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportRefusedError, match=r"DM.STUDYID: the label has 42 bytes in utf-8; the format holds 40"):
+        write(tmp_path, chinese(tmp_path, {**CHINESE, "Label of STUDYID": "研" * 14}))
+
+
+def test_the_label_of_supplemental_qualifiers_names_their_dataset() -> None:
+    shape = Layout("SUPPAE", "Supplemental Qualifiers for AE", ())
+    assert agencies.chinese_labels(shape, {"Supplemental Qualifiers for --": "--补充限定"}) == ({"": "AE补充限定"}, [])
+
+
+def test_documents_are_written_of_what_is_submitted(tmp_path: Path) -> None:
+    """They are given a folder like a snapshot: without the records left out, and without datasets that have none."""
+    what = order(tmp_path / "in")
+    (tmp_path / "in" / "manifest.json").write_text("{}")
+    seen: dict[str, pa.Table] = {}
+
+    def documents(contents: Contents, folder: Path) -> Mapping[str, bytes]:
+        assert (folder / "manifest.json").read_text() == "{}"
+        seen.update({path.stem.upper(): pq.read_table(path) for path in folder.glob("*/*.parquet")})
+        assert {one.layout.name: one.records for one in contents.datasets} == {
+            name: one.num_rows for name, one in seen.items()
+        }
+        return DOCUMENTS
+
+    write_package(tmp_path / "out" / "package", what, documents)
+    assert set(seen) == {"DM", "TS", "AE", "SUPPAE", "ADSL"}
+    whole = pq.read_table(tmp_path / "in" / "sdtm" / "suppae.parquet")
+    assert seen["SUPPAE"].equals(whole.slice(1, 1), check_metadata=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["package", "package.zip"]
+
+
+def test_the_checklist_and_its_checks_agree() -> None:
+    lines = read_yaml(CHECKLIST)
+    assert {one["check"] for one in lines if "check" in one} == set(CHECKS)
+    assert len({one["id"] for one in lines}) == len(lines)
+    assert all(("check" in one) != ("not_run" in one) and one["says"] and one["source"] for one in lines)
+    assert {name for one in lines for name in one["agencies"]} == set(AGENCIES)
+
+
+@pytest.mark.parametrize(
+    ("file", "tag"),
+    [
+        ("tabulations/sdtm/ae.xpt", "data-tabulation-dataset-sdtm"),
+        ("tabulations/sdtm/define.xml", "data-tabulation-data-definition"),
+        ("analysis/adam/datasets/adsl.xpt", "analysis-dataset-adam"),
+        ("analysis/adam/datasets/define.xml", "analysis-data-definition"),
+        ("tabulations/other/ae.xpt", None),
+    ],
+)
+def test_file_tags(file: str, tag: str | None) -> None:
+    """The tags of FDA's technical rejection criterion 1735."""
+    assert tag_of(file) == tag
+
+
+@pytest.mark.parametrize(("studyid", "folder"), [("UCMSC-DAC-01", "ucmsc-dac-01"), ("S 01/A_b.", "s-01-a-b")])
+def test_the_folder_of_a_study(studyid: str, folder: str) -> None:
+    assert study_folder(studyid) == folder
+    assert checklist.PATH.fullmatch(folder)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("pmda: {}", "no agency 'pmda'"),
+        ("fda: {leave_out: [{dataset: AE, where: {}, why: x}]}", "fda.leave_out.0.where"),
+        ("fda: {leave_out: [{dataset: AE, where: {A: B}}]}", "fda.leave_out.0.why"),
+        ("fda: {left: []}", "fda.left"),
+        ("fda: [", "cannot be read as YAML"),
+    ],
+)
+def test_faults_of_what_a_study_says(tmp_path: Path, written: str, message: str) -> None:
+    (tmp_path / "submission.yml").write_text(written)
+    with pytest.raises(ConfigurationError, match=message):
+        agencies.read(tmp_path, "fda")
+
+
+def test_an_unknown_agency() -> None:
+    with pytest.raises(UsageError, match=r"no agency 'ema'\. One of: fda, nmpa"):
+        agencies.agency("ema")

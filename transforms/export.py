@@ -1,0 +1,142 @@
+"""The submission package of a locked snapshot: what may be packed, and from where its parts come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from transforms import acts, pipeline
+from transforms.core.tables import read_table
+from transforms.errors import UsageError
+from transforms.pipeline import Home
+from transforms.safety_package import delivery_label
+from transforms.study import Study
+from transforms.study.load import MAPPINGS
+from transforms.submission import agencies, package
+from transforms.submission.checklist import PROGRAMS, Contents
+from transforms.submission.dataset_json import Form
+from transforms.submission.package import Order, Package, Source
+from transforms.warehouse.decisions import Decision, locked
+
+Kind = Literal["sdtm", "adam"]
+LOCK_FILE = "requirements.lock"
+LABELS = MAPPINGS / "standards" / f"{agencies.LABELS}.csv"
+
+
+def export(
+    where: Home,
+    study_name: str | Path,
+    *,
+    agency: str = "fda",
+    snapshot_id: str | None = None,
+    folder: Path | None = None,
+    dataset_json: Form | None = None,
+    preview: bool = False,
+) -> Package:
+    """Write the package of a snapshot, the current one where none is named, for an agency.
+
+    It goes to CAIRN_HOME/exports/<study>/<snapshot>-<agency>, or to `folder`, with a zip beside it. Raises UsageError
+    while the snapshot is not locked, has a critical finding that is neither answered nor waived by name, or was made of
+    another specification than the one at hand; a preview is written all the same and says so. Raises
+    ExportRefusedError with every fault of the data and of the checklist.
+    """
+    whose = agencies.agency(agency)
+    based_on = snapshot_id or where.snapshots.current_id()
+    if based_on is None or not where.snapshots.exists(based_on):
+        raise UsageError(f"{where.study} has no snapshot {based_on or ''}. See ./cairn snapshots {where.study}")
+    manifest = where.snapshots.manifest(based_on)
+    study = Study.load(study_name, placement=manifest["placement"])
+    lock = locked(where.decisions.entries()).get(based_on)
+    findings = acts.critical_findings(where, based_on)
+    not_ready = list(_not_ready(study, manifest, lock, findings))
+    if not_ready and not preview:
+        raise UsageError(f"snapshot {based_on} cannot be exported: {'; '.join(not_ready)}. Or write a --preview")
+    source = where.snapshots.path(based_on)
+    order = Order(
+        studyid=manifest["studyid"],
+        agency=whose,
+        own=agencies.read(study.folder, agency),
+        created=datetime.fromisoformat(manifest["cut_off"]),
+        sources=list(_sources(source, manifest)),
+        labels=_labels(study) if whose.chinese else {},
+        facts=_facts(where, manifest, lock, findings),
+        not_ready=not_ready,
+        preview=preview,
+        dataset_json=dataset_json,
+    )
+    name = f"{based_on}-{agency}{'-preview' if preview else ''}"
+    target = folder or where.folder / "exports" / where.study / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return package.write_package(target, order, lambda contents, _: documents(study, contents))
+
+
+def documents(study: Study, contents: Contents) -> dict[str, bytes]:
+    """What is written of the datasets, by path below the study's folder: here, what the analyses were made by.
+
+    The specification of the analysis datasets, the tables it reads, and the lock file with every version used; as
+    text files, since an eCTD takes no others.
+    """
+    if not any(one.file.startswith("analysis/") for one in contents.datasets):
+        return {}
+    paths = [study.folder / "study.yml", *sorted((study.folder / "adam").glob("*.yml"))]
+    paths += sorted((study.folder / "tables").glob("*.csv"))
+    written = {_program(path.relative_to(study.folder).as_posix()): path.read_bytes() for path in paths}
+    return {**written, _program(LOCK_FILE): (pipeline.ROOT / LOCK_FILE).read_bytes()}
+
+
+def _program(name: str) -> str:
+    plain = "".join(character if character.isalnum() and character.isascii() else "-" for character in name.lower())
+    return f"{PROGRAMS}/{plain}.txt"
+
+
+def _not_ready(
+    study: Study, manifest: Mapping[str, Any], lock: Decision | None, findings: list[dict[str, Any]]
+) -> Iterator[str]:
+    snapshot_id = manifest["snapshot_id"]
+    if lock is None:
+        yield f"it is not locked (./cairn lock {study.name} {snapshot_id} --by NAME --reason WHY)"
+    in_the_way = [acts.named(one) for one in findings if one["status"] not in acts.SETTLED]
+    if in_the_way:
+        shown = ", ".join(in_the_way[:5]) + (", ..." if len(in_the_way) > 5 else "")
+        yield f"it has {len(in_the_way)} open critical finding(s), to be cured, or answered or waived by name: {shown}"
+    then, now = manifest["specification_files"], dict(study.specification_files)
+    changed = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    if changed:
+        yield f"the specification is another one now ({', '.join(changed[:5])}{', ...' if len(changed) > 5 else ''})"
+
+
+def _sources(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Source]:
+    for kind in get_args(Kind):
+        for path in sorted((folder / kind).glob("*.parquet")):
+            described = manifest["records"].get(path.stem.upper(), {})
+            yield Source(kind, path, tuple(described.get("keys", ())))
+
+
+def _labels(study: Study) -> dict[str, str]:
+    """Chinese labels by English ones: those of the standards, over which those of the study's own table go."""
+    tables = [read_table(LABELS, LABELS.name)] if LABELS.is_file() else []
+    if agencies.LABELS in study.tables:
+        tables.append(study.tables[agencies.LABELS])
+    return {
+        label: chinese
+        for table in tables
+        for label, chinese in zip(table.values("label"), table.values("label_zh"), strict=True)
+    }
+
+
+def _facts(
+    where: Home, manifest: Mapping[str, Any], lock: Decision | None, findings: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What the manifest of the package says of the snapshot and of what people decided on it."""
+    said = ("study", "snapshot_id", "cut_off", "placement", "standards", "specification", "code")
+    return {
+        **{name: manifest[name] for name in said},
+        "label": delivery_label(where, manifest),
+        "locked": {"by": lock.by, "reason": lock.reason} if lock is not None else None,
+        "critical_findings": [
+            {name: one[name] for name in ("finding_id", "rule", "dataset", "status", "decided_by", "decision")}
+            for one in sorted(findings, key=lambda one: str(one["finding_id"]))
+        ],
+    }

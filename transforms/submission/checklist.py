@@ -1,0 +1,263 @@
+"""The technical checklist of a package: what is checked is data (checklist.yml), how is here, by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.core import dates
+from transforms.study.yaml import read_yaml
+from transforms.submission.agencies import Agency
+from transforms.submission.faults import SHOWN, Fault
+from transforms.submission.layout import Layout, shared_lengths
+
+CHECKLIST = Path(__file__).with_name("checklist.yml")
+PATH = re.compile(r"[a-z0-9-]+(\.[a-z0-9]+)?")
+LONGEST_NAME = 64
+NUMBER = "record number"
+DEFINE = "define.xml"
+PAIRS = (("(", ")"), ("[", "]"), ("{", "}"))
+TABULATIONS, DATASETS = "tabulations/sdtm", "analysis/adam/datasets"
+PROGRAMS = "analysis/adam/programs"
+Outcome = Literal["pass", "fail", "not run"]
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A dataset of the package: its layout, the bytes its texts use, its records, and the file, as in the package."""
+
+    layout: Layout
+    lengths: Mapping[str, int]
+    records: int
+    file: str
+    batches: Callable[[], Iterable[pa.RecordBatch]]
+
+    def columns(self, *names: str) -> pa.Table:
+        """Some of its variables, as a table."""
+        wanted = [pa.table({name: _plain(batch.column(name)) for name in names}) for batch in self.batches()]
+        return pa.concat_tables(wanted) if wanted else pa.table({name: pa.array([], pa.string()) for name in names})
+
+    def has(self, name: str) -> bool:
+        """True if it has a variable of that name."""
+        return any(variable.name == name for variable in self.layout.variables)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a package holds: its datasets, and the size of every file below `m5/datasets/<study>/`, by path."""
+
+    studyid: str
+    study_folder: str
+    agency: Agency
+    datasets: Sequence[Submitted]
+    files: Mapping[str, int]
+
+    def dataset(self, name: str) -> Submitted | None:
+        """The dataset of that name."""
+        return next((one for one in self.datasets if one.layout.name == name), None)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the checklist and what came of it."""
+
+    id: str
+    says: str
+    source: str
+    outcome: Outcome
+    reason: str
+    faults: tuple[Fault, ...]
+
+
+def results(contents: Contents) -> list[Result]:
+    """Go through the checklist of the package's agency."""
+    found = []
+    for line in read_yaml(CHECKLIST):
+        if contents.agency.name in line["agencies"]:
+            faults = tuple(CHECKS[line["check"]](contents)) if "check" in line else ()
+            outcome: Outcome = "not run" if "check" not in line else "fail" if faults else "pass"
+            found.append(Result(line["id"], line["says"], line["source"], outcome, line.get("not_run", ""), faults))
+    return found
+
+
+def tag_of(file: str) -> str | None:
+    """The file tag of the study tagging file, from where a file lies; None where it has none."""
+    path = PurePosixPath(file)
+    kinds: dict[str, Mapping[str, str]] = {
+        TABULATIONS: {
+            ".xpt": "data-tabulation-dataset-sdtm",
+            "define": "data-tabulation-data-definition",
+            "csdrg.pdf": "study-data-reviewers-guide",
+            "acrf.pdf": "annotated-crf",
+        },
+        DATASETS: {
+            ".xpt": "analysis-dataset-adam",
+            "define": "analysis-data-definition",
+            "adrg.pdf": "analysis-data-reviewers-guide",
+        },
+        PROGRAMS: {".txt": "analysis-program"},
+    }
+    known = kinds.get(path.parent.as_posix(), {})
+    return known.get(path.name) or known.get(path.stem) or known.get(path.suffix)
+
+
+def _trial_start(contents: Contents) -> Iterator[Fault]:
+    remedy = "Write the trial summary in the study's configuration (sdtm/ts.yml)"
+    trial = contents.dataset("TS")
+    if trial is None:
+        yield Fault("TS", "", "is not in the package, so that it has no study start date", remedy)
+        return
+    table = trial.columns("STUDYID", "TSPARMCD", "TSVAL")
+    starts = table.filter(pc.equal(table["TSPARMCD"], "SSTDTC"))["TSVAL"].to_pylist()
+    if not starts:
+        yield Fault("TS", "TSVAL", "has no parameter SSTDTC, the study start date", remedy)
+    elif any(value is None or len(value) < 10 or not dates.is_iso(value) for value in starts):
+        yield Fault("TS", "TSVAL", "its parameter SSTDTC is no complete ISO 8601 date", remedy)
+    if set(table["STUDYID"].to_pylist()) != {contents.studyid}:
+        yield Fault("TS", "STUDYID", f"is not {contents.studyid}, the study of the package", remedy)
+
+
+def _file_tags(contents: Contents) -> Iterator[Fault]:
+    for file in contents.files:
+        if tag_of(file) is None:
+            yield Fault(file, "", "has no file tag", "Put no other files into the package")
+
+
+def _required_files(contents: Contents) -> Iterator[Fault]:
+    analysis = any(one.file.startswith(DATASETS) for one in contents.datasets)
+    names = [("DM", TABULATIONS), *([("ADSL", DATASETS)] if analysis else [])]
+    for name, _ in names:
+        if contents.dataset(name) is None:
+            yield Fault(name, "", "is not in the package", "Map it; no study is taken without it")
+    for _, folder in names:
+        if f"{folder}/{DEFINE}" not in contents.files:
+            yield Fault(f"{folder}/{DEFINE}", "", "is not in the package", "Write it from the specification")
+
+
+def _path_names(contents: Contents) -> Iterator[Fault]:
+    remedy = "Rename it with a to z, 0 to 9 and hyphens"
+    for path in (contents.study_folder, *contents.files):
+        for part in PurePosixPath(path).parts:
+            if not PATH.fullmatch(part) or len(part) > LONGEST_NAME:
+                yield Fault(path, "", f"{part} is no name an eCTD takes", remedy)
+
+
+def _file_names(contents: Contents) -> Iterator[Fault]:
+    for one in contents.datasets:
+        if PurePosixPath(one.file).name != f"{one.layout.name.lower()}.xpt":
+            yield Fault(one.layout.name, "", f"lies in {one.file}", "Name the file as the dataset")
+
+
+def _labels(contents: Contents) -> Iterator[Fault]:
+    for one in contents.datasets:
+        layout = one.layout
+        for name, label in (("", layout.label), *((variable.name, variable.label) for variable in layout.variables)):
+            if not label.strip():
+                yield Fault(layout.name, name, "has no label", "Give it one in the specification")
+            elif not _paired(label):
+                yield Fault(layout.name, name, "has brackets or quotation marks without a pair", "Reword the label")
+
+
+def _paired(label: str) -> bool:
+    depth = {opening: 0 for opening, _ in PAIRS}
+    for character in label:
+        for opening, closing in PAIRS:
+            depth[opening] += (character == opening) - (character == closing)
+        if min(depth.values()) < 0:
+            return False
+    return not any(depth.values()) and label.count('"') % 2 == 0 and label.count("'") % 2 == 0
+
+
+def _lengths(contents: Contents) -> Iterator[Fault]:
+    expected = shared_lengths({one.layout.name: one.lengths for one in contents.datasets})
+    for one in contents.datasets:
+        for variable in one.layout.variables:
+            needed = expected[one.layout.name].get(variable.name, variable.length)
+            if variable.length != needed:
+                problem = f"has the length {variable.length}; {needed} is used"
+                yield Fault(one.layout.name, variable.name, problem, "Give it the length used")
+
+
+def _sizes(contents: Contents) -> Iterator[Fault]:
+    for file, size in contents.files.items():
+        if size > contents.agency.largest_bytes:
+            problem = f"has {size:,} bytes; {contents.agency.name} takes {contents.agency.largest_bytes:,}"
+            yield Fault(file, "", problem, "Split the dataset in the mapping")
+
+
+def _unique_keys(contents: Contents) -> Iterator[Fault]:
+    for one in contents.datasets:
+        keys = one.layout.keys
+        if not keys:
+            yield Fault(one.layout.name, "", "has no keys", "Name them in the specification")
+            continue
+        table = one.columns(*keys).append_column(NUMBER, pa.array(range(1, one.records + 1), pa.int64()))
+        grouped = table.group_by(list(keys)).aggregate([(NUMBER, one) for one in ("min", "max", "count")])
+        twice = grouped.filter(pc.greater(grouped[f"{NUMBER}_count"], 1))
+        if twice.num_rows:
+            count = int(pc.sum(twice[f"{NUMBER}_count"]).as_py())
+            numbers = {*twice[f"{NUMBER}_min"].to_pylist(), *twice[f"{NUMBER}_max"].to_pylist()}
+            first = tuple(sorted(numbers)[:SHOWN])
+            problem = f"the same {', '.join(keys)} stands in more than one record"
+            yield Fault(one.layout.name, "", problem, "Correct the keys or the records in the mapping", count, first)
+
+
+def _subjects(contents: Contents) -> Iterator[Fault]:
+    demographics = contents.dataset("DM")
+    if demographics is None:
+        return
+    known = demographics.columns("USUBJID")["USUBJID"].combine_chunks().unique()
+    for one in contents.datasets:
+        if one.has("USUBJID") and one is not demographics:
+            column = one.columns("USUBJID")["USUBJID"]
+            unknown = pc.and_(pc.is_valid(column), pc.invert(pc.is_in(column, value_set=known)))
+            yield from _records(one, "USUBJID", unknown, "a subject that is not in DM", "Hold the records, or map it")
+
+
+def _iso_dates(contents: Contents) -> Iterator[Fault]:
+    for one in contents.datasets:
+        for variable in one.layout.variables:
+            if variable.is_text and variable.name.endswith("DTC"):
+                column = one.columns(variable.name)[variable.name]
+                distinct = column.unique()
+                wrong = [value for value in distinct.to_pylist() if value is not None and not dates.is_iso(value)]
+                found = pc.is_in(column, value_set=pa.array(wrong, column.type))
+                yield from _records(one, variable.name, found, "no ISO 8601 date", "Correct it in the mapping")
+
+
+def _records(one: Submitted, variable: str, found: pa.ChunkedArray, problem: str, remedy: str) -> Iterator[Fault]:
+    numbers = np.flatnonzero(found.to_numpy(zero_copy_only=False)) + 1
+    if len(numbers):
+        first = tuple(int(number) for number in numbers[:SHOWN])
+        yield Fault(one.layout.name, variable, problem, remedy, len(numbers), first)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+CHECKS: Mapping[str, Callable[[Contents], Iterable[Fault]]] = {
+    "trial_start": _trial_start,
+    "file_tags": _file_tags,
+    "required_files": _required_files,
+    "path_names": _path_names,
+    "file_names": _file_names,
+    "labels": _labels,
+    "lengths": _lengths,
+    "sizes": _sizes,
+    "unique_keys": _unique_keys,
+    "subjects": _subjects,
+    "iso_dates": _iso_dates,
+}
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """One line of the checklist as the manifest holds it."""
+    return {**result.__dict__, "faults": [str(fault) for fault in result.faults]}

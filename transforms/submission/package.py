@@ -1,0 +1,298 @@
+"""The package: datasets, documents, checksums, checklist and manifest of a snapshot, as a folder and as a zip.
+
+    m5/datasets/<study>/tabulations/sdtm/        *.xpt and what describes them
+    m5/datasets/<study>/analysis/adam/datasets/  *.xpt and what describes them
+    m5/datasets/<study>/analysis/adam/programs/  what the analysis datasets were made by
+    dataset-json/                                the same datasets as Dataset-JSON, where asked for
+    manifest.json, checksums.sha256
+
+Nothing in it comes from a clock: two packages of a snapshot are the same bytes. It is made beside its place and moved
+there when all of it was checked; a package that is refused leaves nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.errors import UsageError
+from transforms.submission import checklist, dataset_json, xpt
+from transforms.submission.agencies import Agency, AgencyFile, Kept, chinese_labels
+from transforms.submission.checklist import DATASETS, TABULATIONS, Contents, Result, Submitted
+from transforms.submission.faults import Fault
+from transforms.submission.header import header_faults
+from transforms.submission.layout import SUPPLEMENTAL, Layout, batches_of, layout_of, shared_lengths
+from transforms.submission.read_back import read_back
+
+MANIFEST, CHECKSUMS = "manifest.json", "checksums.sha256"
+FOLDERS = {"sdtm": TABULATIONS, "adam": DATASETS}
+SUPPLEMENTAL_KEYS = ("USUBJID", "RDOMAIN", "IDVAR", "IDVARVAL", "QNAM")
+CHUNK = 1 << 20
+Documents = Callable[[Contents, Path], Mapping[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset of the snapshot: its Parquet file and what identifies its records."""
+
+    kind: Literal["sdtm", "adam"]
+    path: Path
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be packed, for whom, and what the manifest says of it.
+
+    `created` is the time every file says it was made, `labels` gives Chinese labels by English ones. `not_ready` holds
+    why it may not be submitted: empty, or the package is a preview.
+    """
+
+    studyid: str
+    agency: Agency
+    own: AgencyFile
+    created: datetime
+    sources: Sequence[Source]
+    labels: Mapping[str, str]
+    facts: Mapping[str, Any]
+    not_ready: Sequence[str] = ()
+    preview: bool = False
+    dataset_json: dataset_json.Form | None = None
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that was written."""
+
+    folder: Path
+    archive: Path
+    sha256: str
+    datasets: Mapping[str, int]
+    checklist: tuple[Result, ...]
+    preview: bool
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    source: Source
+    layout: Layout
+    measured: xpt.Measured
+    kept: Kept
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        return self.kept.of(batches_of(self.source.path))
+
+
+def study_folder(studyid: str) -> str:
+    """The name of a study's folder: its id in small letters, with hyphens for what an eCTD does not take."""
+    return re.sub(r"[^a-z0-9]+", "-", studyid.lower()).strip("-")
+
+
+def write_package(target: Path, order: Order, documents: Documents) -> Package:
+    """Write a package into a folder and a zip beside it; what was there before is replaced.
+
+    `documents` gives what others write of the datasets (definitions, guides, programs), by path below the study's
+    folder; it is called with what is in the package and with a folder that holds the datasets as submitted.
+
+    Raises ExportRefusedError with every fault of the data, of a file read back and of the checklist; a preview is
+    written in spite of the checklist, which says what fails.
+    """
+    if target.exists() and not (target / MANIFEST).is_file() and (target.is_file() or any(target.iterdir())):
+        raise UsageError(f"{target} holds something else than a package. Name another folder with --to")
+    prepared = _prepare(order)
+    building = target.with_name(f".{target.name}.partial")
+    submitted = target.with_name(f".{target.name}.submitted")
+    archive, growing = target.with_name(f"{target.name}.zip"), target.with_name(f".{target.name}.zip.partial")
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        study = building / "m5" / "datasets" / study_folder(order.studyid)
+        datasets = [_write(study, one, order) for one in prepared if one.measured.records]
+        contents = Contents(order.studyid, study.name, order.agency, datasets, _sizes(study))
+        shutil.rmtree(submitted, ignore_errors=True)
+        _as_submitted(submitted, prepared)
+        for path, content in documents(contents, submitted).items():
+            (study / path).parent.mkdir(parents=True, exist_ok=True)
+            (study / path).write_bytes(content)
+        contents = replace(contents, files=_sizes(study))
+        results = checklist.results(contents)
+        failed = [fault for result in results for fault in result.faults]
+        if not order.preview:
+            xpt.refuse(failed)
+        if order.dataset_json is not None:
+            _write_json(building / "dataset-json", datasets, order, order.dataset_json)
+        hashes = {path: _sha256(building / path) for path in _sizes(building)}
+        manifest = _manifest(order, prepared, datasets, results, building, hashes)
+        (building / MANIFEST).write_text(manifest, encoding="utf-8")
+        hashes[MANIFEST] = _sha256(building / MANIFEST)
+        lines = (f"{digest}  {path}\n" for path, digest in sorted(hashes.items()))
+        (building / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+        _zip(building, growing, order.created)
+        digest = _sha256(growing)
+        shutil.rmtree(target, ignore_errors=True)
+        building.rename(target)
+        growing.replace(archive)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+        shutil.rmtree(submitted, ignore_errors=True)
+        growing.unlink(missing_ok=True)
+    counts = {one.layout.name: one.records for one in datasets}
+    return Package(target, archive, digest, counts, tuple(results), order.preview)
+
+
+def _prepare(order: Order) -> list[_Prepared]:
+    """Look through every dataset; all faults of all of them at once."""
+    prepared: list[_Prepared] = []
+    faults: list[Fault] = []
+    for source in order.sources:
+        layout = layout_of(pq.read_schema(source.path), source.keys)
+        if layout.name.startswith(SUPPLEMENTAL) and not layout.keys:
+            layout = replace(layout, keys=SUPPLEMENTAL_KEYS)
+        if order.agency.chinese:
+            labels, missing = chinese_labels(layout, order.labels)
+            faults.extend(missing)
+            layout = layout.with_labels(labels[""], labels)
+        kept = Kept(order.own.leave_out, layout.name)
+        measured = xpt.measure(layout, kept.of(batches_of(source.path)), order.agency.encoding)
+        faults.extend(header_faults(layout, order.agency.encoding))
+        faults.extend(measured.faults)
+        prepared.append(_Prepared(source, layout, measured, kept))
+    known = {one.layout.name for one in prepared}
+    faults.extend(
+        Fault(rule.dataset, "", "is left out in part, but there is no such dataset", "Correct submission.yml")
+        for rule in order.own.leave_out
+        if rule.dataset not in known
+    )
+    xpt.refuse(faults)
+    lengths = shared_lengths({one.layout.name: one.measured.lengths for one in prepared if one.measured.records})
+    return [replace(one, layout=one.layout.with_lengths(lengths.get(one.layout.name, {}))) for one in prepared]
+
+
+def _write(study: Path, one: _Prepared, order: Order) -> Submitted:
+    """Write the transport file of a dataset and read it back."""
+    file = f"{FOLDERS[one.source.kind]}/{one.layout.name.lower()}.xpt"
+    path = study / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoding = order.agency.encoding
+    written = xpt.write(path, one.layout, one.batches(), encoding=encoding, created=order.created)
+    xpt.refuse(read_back(path, one.layout, one.batches(), encoding, written.records).faults)
+    return Submitted(one.layout, one.measured.lengths, written.records, file, one.batches)
+
+
+def _as_submitted(folder: Path, prepared: Sequence[_Prepared]) -> None:
+    """The datasets as they are submitted, laid out as a snapshot: links to what is submitted whole, else new files."""
+    snapshot = prepared[0].source.path.parents[1]
+    folder.mkdir()
+    for path in snapshot.iterdir():
+        if path.name not in FOLDERS:
+            (folder / path.name).symlink_to(path)
+    for one in prepared:
+        if one.measured.records:
+            place = folder / one.source.kind / one.source.path.name
+            place.parent.mkdir(exist_ok=True)
+            if any(one.kept.left_out):
+                with pq.ParquetWriter(place, pq.read_schema(one.source.path)) as writer:
+                    for batch in one.batches():
+                        writer.write_batch(_plain(batch))
+            else:
+                place.symlink_to(one.source.path)
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, batch.schema.names)
+
+
+def _write_json(folder: Path, datasets: Iterable[Submitted], order: Order, form: dataset_json.Form) -> None:
+    about = dataset_json.About(order.created)
+    for one in datasets:
+        kind = next(kind for kind, place in FOLDERS.items() if one.file.startswith(place))
+        path = folder / kind / f"{one.layout.name.lower()}.{form}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dataset_json.write(path, one.layout, one.batches, form=form, about=about)
+
+
+def _manifest(
+    order: Order,
+    prepared: Iterable[_Prepared],
+    datasets: Iterable[Submitted],
+    results: Iterable[Result],
+    folder: Path,
+    hashes: Mapping[str, str],
+) -> str:
+    records = {one.file: one.records for one in datasets}
+    below = f"m5/datasets/{study_folder(order.studyid)}/"
+    files = [
+        {
+            "path": path,
+            "sha256": digest,
+            "bytes": (folder / path).stat().st_size,
+            "records": records.get(path.removeprefix(below)),
+            "file_tag": checklist.tag_of(path.removeprefix(below)) if path.startswith(below) else None,
+        }
+        for path, digest in hashes.items()
+    ]
+    left_out = [
+        {"dataset": rule.dataset, "where": dict(rule.where), "why": rule.why, "records": count}
+        for one in prepared
+        for rule, count in zip(one.kept.rules, one.kept.left_out, strict=True)
+    ]
+    left_out += [
+        {"dataset": one.layout.name, "where": None, "why": "It has no records", "records": 0}
+        for one in prepared
+        if not one.measured.records
+    ]
+    content = {
+        **order.facts,
+        "studyid": order.studyid,
+        "agency": order.agency.name,
+        "encoding": order.agency.encoding,
+        "created": order.created.isoformat(),
+        "preview": order.preview,
+        "not_ready": list(order.not_ready),
+        "files": files,
+        "left_out": left_out,
+        "checklist": [checklist.as_json(result) for result in results],
+    }
+    return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """The files below a folder with their sizes, by path."""
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: paths[name].stat().st_size for name in sorted(paths)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _zip(folder: Path, target: Path, created: datetime) -> None:
+    """Every file of a folder, in the order of their paths, with the same time and rights."""
+    stamp = (max(created.year, 1980), created.month, created.day, created.hour, created.minute, created.second)
+    with target.open("wb") as stream:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+            for name, size in _sizes(folder).items():
+                entry = zipfile.ZipInfo(name, stamp)
+                entry.compress_type, entry.create_system, entry.external_attr = zipfile.ZIP_DEFLATED, 3, 0o100644 << 16
+                entry.file_size = size
+                with (folder / name).open("rb") as content, archive.open(entry, "w") as packed:
+                    for chunk in iter(partial(content.read, CHUNK), b""):
+                        packed.write(chunk)
+        stream.flush()
+        os.fsync(stream.fileno())
