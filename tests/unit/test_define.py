@@ -19,7 +19,7 @@ from transforms.submission.define_agreement import agreement_problems, from_snap
 from transforms.submission.define_checks import problems_of
 from transforms.submission.define_document import Document
 from transforms.submission.define_metadata import describe
-from transforms.submission.define_profile import Data, column_profile, iso_type, read, result_profile
+from transforms.submission.define_profile import Data, column_profile, iso_type, read, result_profile, submitted_lengths
 from transforms.submission.define_prose import SENTENCES, sentence
 from transforms.submission.define_results import METHODS, Displays
 from transforms.submission.define_values import oid_part
@@ -140,7 +140,9 @@ def test_a_small_study_is_described_and_agrees(small: SmallStudy) -> None:
     content = to_xml(define)
     assert problems_of(content, study=small.load()) == []
     data = read(snapshot, "sdtm")
-    assert agreement_problems(Document.parse(content), [from_snapshot(one, "ascii") for one in data.values()]) == []
+    lengths = submitted_lengths(snapshot, "ascii")
+    delivered = [from_snapshot(one, lengths[name]) for name, one in data.items()]
+    assert agreement_problems(Document.parse(content), delivered) == []
     items = {item.oid: item for group in define.groups for item in group.items}
     # Counted by hand in EXTRACTS: SYSBP has three digits, WEIGHT four signs (80.5).
     values = {item.where: item for one in define.value_lists for item in one.items if one.oid == "VL.VS.VSORRES"}

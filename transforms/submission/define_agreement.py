@@ -41,18 +41,12 @@ class Delivered:
     lengths: Mapping[str, int]
 
 
-def from_snapshot(data: Data, encoding: str) -> Delivered:
-    """A finished dataset of a snapshot; lengths are those used, in bytes of the encoding."""
+def from_snapshot(data: Data, lengths: Mapping[str, int]) -> Delivered:
+    """A finished dataset of a snapshot, with the lengths that its texts have in a transport file."""
     names = data.table.column_names
-    lengths = {name: _used(data.table[name], encoding) for name in names}
+    lengths = {name: lengths.get(name, profiles.NUMBER_BYTES) for name in names}
     labels = {name: data.field(name).get("label", "") for name in names}
     return Delivered(data.name, data.described.get("label", ""), data.table, labels, lengths)
-
-
-def _used(column: pa.ChunkedArray, encoding: str) -> int:
-    if not pa.types.is_string(column.type) and not pa.types.is_dictionary(column.type):
-        return profiles.NUMBER_BYTES
-    return profiles.longest(pc.unique(column).drop_null().to_pylist(), encoding)
 
 
 def from_transport(path: Path, encoding: str | None = None) -> Delivered:

@@ -13,7 +13,7 @@ from transforms.submission import define_values as by_value
 from transforms.submission.define_analyses import Analyses
 from transforms.submission.define_codelists import ADAM_TERMINOLOGY, DEFINE, SDTM_TERMINOLOGY, STANDARDS
 from transforms.submission.define_model import Define, Document, Group, Kind, Label, Language, Standard
-from transforms.submission.define_profile import read
+from transforms.submission.define_profile import read, submitted_lengths
 from transforms.submission.define_results import Displays
 from transforms.submission.define_shared import Shared
 from transforms.submission.define_tabulations import GUIDE, Tabulations
@@ -40,17 +40,23 @@ def describe(
     *,
     agency: Agency = "fda",
     encoding: str = "ascii",
+    lengths: Mapping[str, Mapping[str, int]] | None = None,
+    documents: Iterable[Document] | None = None,
     pages: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Define:
     """The define of the SDTM or the analysis datasets of a finished snapshot.
 
-    Lengths are in bytes of `encoding`, that of the transport files; `pages` are the pages of the annotated CRF by
-    `DATASET.VARIABLE`. Raises UsageError if the snapshot is of another study or holds no such dataset.
+    `lengths` are those of the text variables of each dataset in the transport files; without them they are worked out
+    as the writer of these does, in bytes of `encoding`. `documents` are those beside the define, the usual ones if not
+    given; `pages` are the pages of the annotated CRF by `DATASET.VARIABLE`.
+
+    Raises UsageError if the snapshot is of another study or holds no such dataset.
     """
     manifest = json.loads((snapshot / "manifest.json").read_text(encoding="utf-8"))
     if manifest["study"] != study.name:
         raise UsageError(f"{snapshot} is a snapshot of {manifest['study']}, not of {study.name}")
-    shared = Shared(study, snapshot, encoding, Labels.load(study.folder))
+    known = lengths if lengths is not None else submitted_lengths(snapshot, encoding)
+    shared = Shared(study, snapshot, encoding, known, Labels.load(study.folder))
     guides = {row["class"]: f"STD.{row['name']}" for row in _guides(study)}
     describer = Tabulations(shared) if kind == "sdtm" else Analyses.of(shared, guides)
     groups = in_order(describer.group(data) for data in read(snapshot, kind).values())
@@ -65,7 +71,7 @@ def describe(
         created=f"{manifest['cut_off']}T00:00:00",
         snapshot=manifest["snapshot_id"],
         standards=_used(study, groups, shared),
-        documents=DOCUMENTS[kind],
+        documents=DOCUMENTS[kind] if documents is None else tuple(documents),
         groups=groups,
         value_lists=tuple(shared.value_lists),
         wheres=by_value.checked((*shared.wheres, *results.wheres)),

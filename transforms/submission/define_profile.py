@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from transforms.core import numbers
 from transforms.errors import UsageError
 from transforms.submission.define_model import WITH_LENGTH, DataType, Kind
+from transforms.submission.layout import shared_lengths
 
 NUMBER_BYTES = 8
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -78,6 +80,28 @@ def read(snapshot: Path, kind: Kind) -> dict[str, Data]:
     return {path.stem.upper(): Data(path.stem.upper(), pq.read_table(path)) for path in paths}
 
 
+def used_lengths(data: Data, encoding: str) -> dict[str, int]:
+    """The bytes of the longest value of each text variable."""
+    return {
+        name: longest((str(one) for one in data.distinct(name)), encoding)
+        for name in data.table.column_names
+        if _is_text(data.table[name].type)
+    }
+
+
+def submitted_lengths(snapshot: Path, encoding: str) -> dict[str, dict[str, int]]:
+    """The length of each text variable in the transport files: the longest used under its name in any dataset."""
+    used: dict[str, dict[str, int]] = {}
+    for kind in get_args(Kind):
+        if any((snapshot / kind).glob("*.parquet")):
+            used |= {one.name: used_lengths(one, encoding) for one in read(snapshot, kind).values()}
+    return shared_lengths(used)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_dictionary(kind))
+
+
 def column_profile(data: Data, variable: str, written: str, encoding: str) -> Profile:
     """The profile of a whole variable; `written` is `datetime` or `duration` where its texts are ISO 8601.
 
@@ -91,7 +115,7 @@ def column_profile(data: Data, variable: str, written: str, encoding: str) -> Pr
     if pa.types.is_timestamp(column.type):
         return Profile("integer", NUMBER_BYTES, format=DATETIME_FORMAT, filled=filled)
     values = data.distinct(variable)
-    if not pa.types.is_string(column.type) and not pa.types.is_dictionary(column.type):
+    if not _is_text(column.type):
         return number_profile([float(one) for one in values])
     return text_profile([str(one) for one in values], written, encoding)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ class Shared:
     study: Study
     snapshot: Path
     encoding: str
+    lengths: Mapping[str, Mapping[str, int]]
     labels: Labels
     codelists: Codelists = field(init=False)
     value_lists: list[ValueList] = field(default_factory=list)
@@ -59,13 +60,16 @@ class Shared:
         return f"COM.{place}"
 
     def item(self, data: Data, variable: str, label: str, profile: Profile) -> Item:
-        """A variable with its label, type and length, or with the word that it has no data."""
+        """A variable with its label, type and length in the transport file, or with the word that it has no data."""
+        length = profile.length
+        if profile.type == "text":
+            length = self.lengths.get(data.name, {}).get(variable, length)
         return Item(
             oid=f"IT.{data.name}.{variable}",
             name=variable,
             label=self.labels.of(data.field(variable).get("label", label)),
             type=profile.type,
-            length=profile.length,
+            length=length,
             digits=profile.digits,
             format=profile.format,
             no_data=not profile.filled,

@@ -119,12 +119,17 @@ def oid_part(value: str) -> str:
 
 
 def groups_of_records(snapshot: Path, dataset: str, rows: int) -> np.ndarray | None:
-    """The position of the record group that each record is from, by the lineage; None where it does not say."""
+    """The position of the record group that each record is from, by the lineage.
+
+    None where it does not say, or where the dataset lacks records that the snapshot had (not all are submitted).
+    """
     wanted = (pc.field("dataset") == dataset) & pc.field("variable").is_null() & ~pc.field("part").is_null()
     table = pq.read_table(snapshot / "lineage.parquet", columns=["record", "part"], filters=wanted)
     if not table.num_rows:
         return None
     frame = table.to_pandas().drop_duplicates("record").set_index("record")["part"]
+    if len(frame) != rows:
+        return None
     result = frame.reindex(pd.RangeIndex(1, rows + 1)).fillna(-1).to_numpy(dtype=np.int64)
     return None if (result < 0).any() else result
 
