@@ -39,7 +39,7 @@ KINDS: tuple[Kind, ...] = ("sdtm", "adam")
 
 @dataclass(frozen=True)
 class Package:
-    """A finished snapshot, its defines, and for each a folder with empty files where the define says there are files."""
+    """A finished snapshot, its defines, and for each a folder with empty files where the define names files."""
 
     study: Study
     home: pipeline.Home
@@ -107,7 +107,9 @@ def test_the_define_of_a_package_agrees_with_its_transport_files(package: Packag
         content = (place / "define.xml").read_bytes()
         assert problems_of(content, study=package.study, folder=place) == []
         delivered = [from_transport(path) for path in sorted(place.glob("*.xpt"))]
-        assert {one.name for one in delivered} == set(package.data[kind]), kind  # type: ignore[index]
+        # All that SUPPCM holds is in Chinese, and FDA takes ASCII: see the study's submission.yml.
+        left_out = {"SUPPCM"} if agency == "fda" else set()
+        assert {one.name for one in delivered} == set(package.data[kind]) - left_out  # type: ignore[index]
         assert agreement_problems(Document.parse(content), delivered, encoding) == []
         if agency == "nmpa":
             assert list(row_problems(delivered, package.data[kind])) == []  # type: ignore[index]
