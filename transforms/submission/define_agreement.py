@@ -14,7 +14,7 @@ from lxml import etree
 
 from transforms.core import numbers
 from transforms.submission import define_profile as profiles
-from transforms.submission.define_document import DefineProblem, Document, named
+from transforms.submission.define_document import DefineFault, Document, named
 from transforms.submission.define_profile import Data
 from transforms.submission.define_xml import DEF
 
@@ -68,51 +68,51 @@ def from_transport(path: Path, encoding: str | None = None) -> Delivered:
     )
 
 
-def row_problems(delivered: Iterable[Delivered], snapshot: Mapping[str, Data]) -> Iterator[DefineProblem]:
+def row_problems(delivered: Iterable[Delivered], snapshot: Mapping[str, Data]) -> Iterator[DefineFault]:
     """Datasets that were delivered with other records than the snapshot has, in number (rule `rows_differ`)."""
     for one in delivered:
         own = snapshot.get(one.name)
         rows = own.table.num_rows if own is not None else None
         if rows != one.table.num_rows:
-            yield DefineProblem("rows_differ", one.name, f"{one.table.num_rows} records, the snapshot has {rows}")
+            yield DefineFault("rows_differ", one.name, f"{one.table.num_rows} records, the snapshot has {rows}")
 
 
 def agreement_problems(
     document: Document, delivered: Iterable[Delivered], encoding: str = "ascii"
-) -> list[DefineProblem]:
+) -> list[DefineFault]:
     """Where the data are not as the define says; lengths of values are in bytes of the encoding."""
-    found: list[DefineProblem] = []
+    found: list[DefineFault] = []
     known = {group.get("Name", ""): group for group in document.groups}
     seen = set()
     for one in delivered:
         seen.add(one.name)
         group = known.get(one.name)
         if group is None:
-            found.append(DefineProblem("dataset_not_described", one.name, "is not in the define"))
+            found.append(DefineFault("dataset_not_described", one.name, "is not in the define"))
             continue
         found.extend(_dataset_problems(document, group, one, encoding))
     missing = sorted(set(known) - seen)
-    found.extend(DefineProblem("dataset_not_delivered", name, "is not among the data") for name in missing)
+    found.extend(DefineFault("dataset_not_delivered", name, "is not among the data") for name in missing)
     return found
 
 
 def _dataset_problems(
     document: Document, group: etree._Element, one: Delivered, encoding: str
-) -> Iterator[DefineProblem]:
+) -> Iterator[DefineFault]:
     name = one.name
     if document.text(group) != one.label:
-        yield DefineProblem("dataset_label_differs", name, f"{document.text(group)!r}, the data have {one.label!r}")
+        yield DefineFault("dataset_label_differs", name, f"{document.text(group)!r}, the data have {one.label!r}")
     if (group.get(f"{{{DEF}}}HasNoData") == "Yes") != (one.table.num_rows == 0):
-        yield DefineProblem("has_no_data_differs", name, f"{one.table.num_rows} records")
+        yield DefineFault("has_no_data_differs", name, f"{one.table.num_rows} records")
     described = {item.get("Name", ""): (reference, item) for reference, item in document.variables(group)}
     columns = one.table.column_names
     for variable in sorted(set(described) - set(columns)):
-        yield DefineProblem("variable_not_delivered", f"{name}.{variable}", "is not among the data")
+        yield DefineFault("variable_not_delivered", f"{name}.{variable}", "is not among the data")
     for variable in sorted(set(columns) - set(described)):
-        yield DefineProblem("variable_not_described", f"{name}.{variable}", "is not in the define")
+        yield DefineFault("variable_not_described", f"{name}.{variable}", "is not in the define")
     both = [variable for variable in columns if variable in described]
     if both != [variable for variable in described if variable in columns]:
-        yield DefineProblem("variable_order_differs", name, f"the data have {', '.join(both)}")
+        yield DefineFault("variable_order_differs", name, f"the data have {', '.join(both)}")
     for variable in both:
         yield from _variable_problems(document, one, variable, *described[variable], encoding)
     yield from _key_problems(one, described)
@@ -120,20 +120,20 @@ def _dataset_problems(
 
 def _variable_problems(
     document: Document, one: Delivered, variable: str, reference: etree._Element, item: etree._Element, encoding: str
-) -> Iterator[DefineProblem]:
+) -> Iterator[DefineFault]:
     place = f"{one.name}.{variable}"
     column = one.table[variable]
     label = document.text(item)
     if label != one.labels.get(variable, ""):
-        yield DefineProblem("label_differs", place, f"{label!r}, the data have {one.labels.get(variable)!r}")
+        yield DefineFault("label_differs", place, f"{label!r}, the data have {one.labels.get(variable)!r}")
     length = item.get("Length")
     if length is not None and int(length) != one.lengths[variable]:
-        yield DefineProblem("length_differs", place, f"{length}, the data have {one.lengths[variable]}")
+        yield DefineFault("length_differs", place, f"{length}, the data have {one.lengths[variable]}")
     empty = column.null_count == len(column)
     if (reference.get(f"{{{DEF}}}HasNoData") == "Yes") != empty and one.table.num_rows:
-        yield DefineProblem("has_no_data_differs", place, "no record has a value" if empty else "records have values")
+        yield DefineFault("has_no_data_differs", place, "no record has a value" if empty else "records have values")
     if reference.get("Mandatory") == "Yes" and column.null_count:
-        yield DefineProblem("mandatory_missing", place, f"is mandatory and missing in {column.null_count} records")
+        yield DefineFault("mandatory_missing", place, f"is mandatory and missing in {column.null_count} records")
     yield from _value_problems(document, place, item, column, is_variable=True)
     for values in document.find("def:ValueListRef", item):
         yield from _list_problems(document, one, variable, values.get("ValueListOID", ""), encoding)
@@ -141,12 +141,12 @@ def _variable_problems(
 
 def _value_problems(
     document: Document, place: str, item: etree._Element, column: pa.ChunkedArray, *, is_variable: bool
-) -> Iterator[DefineProblem]:
+) -> Iterator[DefineFault]:
     """Type, decimal digits and codelist of the values of a variable, or of those under a where clause."""
     kind = item.get("DataType", "")
     is_text = pa.types.is_string(column.type) or pa.types.is_dictionary(column.type)
     if is_variable and is_text != (kind not in NUMBERS):
-        yield DefineProblem("type_differs", place, f"{kind}, the data are {'text' if is_text else 'numbers'}")
+        yield DefineFault("type_differs", place, f"{kind}, the data are {'text' if is_text else 'numbers'}")
         return
     if pa.types.is_temporal(column.type):
         return
@@ -155,20 +155,20 @@ def _value_problems(
     fits = _fitting(kind)
     unfit = [] if fits is None else [one for one in written if not fits(one)]
     if unfit:
-        yield DefineProblem("type_differs", place, f"{len(unfit)} values are no {kind}")
+        yield DefineFault("type_differs", place, f"{len(unfit)} values are no {kind}")
     digits = item.get("SignificantDigits")
     if digits is not None and not unfit:
         used = max((len(one.partition(".")[2]) for one in written), default=0)
         if used != int(digits):
-            yield DefineProblem("digits_differ", place, f"{digits} decimal digits, the data have {used}")
+            yield DefineFault("digits_differ", place, f"{digits} decimal digits, the data have {used}")
     codelist = document.codelist_of(item)
     if codelist is None or document.find("odm:ExternalCodeList", codelist):
         return
     terms = {term.get("CodedValue", "") for term in document.terms(codelist)}
     for value in sorted(set(written) - terms):
-        yield DefineProblem("value_not_in_codelist", place, f"{value} is not in {codelist.get('OID')}")
+        yield DefineFault("value_not_in_codelist", place, f"{value} is not in {codelist.get('OID')}")
     for term in sorted(terms - set(written)):
-        yield DefineProblem("term_not_used", place, f"{term} of {codelist.get('OID')} is not used")
+        yield DefineFault("term_not_used", place, f"{term} of {codelist.get('OID')} is not used")
 
 
 def _fitting(kind: str) -> Callable[[str], object] | None:
@@ -180,9 +180,7 @@ def _fitting(kind: str) -> Callable[[str], object] | None:
     return pattern.fullmatch if pattern is not None else None
 
 
-def _list_problems(
-    document: Document, one: Delivered, variable: str, oid: str, encoding: str
-) -> Iterator[DefineProblem]:
+def _list_problems(document: Document, one: Delivered, variable: str, oid: str, encoding: str) -> Iterator[DefineFault]:
     """Each where clause has records, its values are as described, and every value stands under a clause."""
     values = document.value_lists.get(oid)
     column = one.table[variable].combine_chunks()
@@ -197,7 +195,7 @@ def _list_problems(
         taken = pc.filter(column, mask).drop_null()
         place = f"{one.name}.{variable} {where.get('OID')}"
         if not len(taken):
-            yield DefineProblem("where_without_records", place, f"no record has a value: {named(reference)}")
+            yield DefineFault("where_without_records", place, f"no record has a value: {named(reference)}")
             continue
         described = pc.or_(described, mask)
         yield from _value_problems(document, place, item, pa.chunked_array([taken]), is_variable=False)
@@ -205,10 +203,10 @@ def _list_problems(
         if length is not None and pa.types.is_string(column.type):
             used = profiles.longest(pc.unique(taken).to_pylist(), encoding)
             if int(length) != used:
-                yield DefineProblem("length_differs", place, f"{length}, the values have {used}")
+                yield DefineFault("length_differs", place, f"{length}, the values have {used}")
     left = one.table.num_rows - (pc.sum(described).as_py() or 0)
     if left:
-        yield DefineProblem("value_not_described", f"{one.name}.{variable}", f"{left} values stand under no clause")
+        yield DefineFault("value_not_described", f"{one.name}.{variable}", f"{left} values stand under no clause")
 
 
 def _holds(document: Document, one: Delivered, where: etree._Element) -> pa.Array:
@@ -227,7 +225,7 @@ def _holds(document: Document, one: Delivered, where: etree._Element) -> pa.Arra
 
 def _key_problems(
     one: Delivered, described: Mapping[str, tuple[etree._Element, etree._Element]]
-) -> Iterator[DefineProblem]:
+) -> Iterator[DefineFault]:
     """The keys make a record unique."""
     numbered = {
         int(reference.get("KeySequence", "0")): variable
@@ -240,4 +238,4 @@ def _key_problems(
     frame: pd.DataFrame = one.table.select(keys).to_pandas(strings_to_categorical=True)
     again = int(frame.duplicated().sum())
     if again:
-        yield DefineProblem("key_not_unique", one.name, f"{again} records repeat the keys {', '.join(keys)}")
+        yield DefineFault("key_not_unique", one.name, f"{again} records repeat the keys {', '.join(keys)}")

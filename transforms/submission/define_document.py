@@ -15,7 +15,7 @@ SPACES = {"odm": ODM, "def": DEF, "arm": ARM, "xlink": XLINK}
 
 
 @dataclass(frozen=True)
-class DefineProblem:
+class DefineFault:
     """What is wrong with a define: the rule broken, the element, and what it says there."""
 
     rule: str

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from transforms.submission.checklist import DATASETS, TABULATIONS, Contents
 from transforms.submission.define_agreement import Delivered, agreement_problems
 from transforms.submission.define_checks import problems_of
-from transforms.submission.define_document import DefineProblem, Document
+from transforms.submission.define_document import DefineFault, Document
 from transforms.submission.define_files import DEFINE, contents_of
 from transforms.submission.define_metadata import DOCUMENTS, Agency, describe
 from transforms.submission.define_model import Kind
@@ -59,7 +59,7 @@ def defines(study: Study, contents: Contents, folder: Path, others: Iterable[str
     return written
 
 
-def _problems(study: Study, contents: Contents, folder: Path, kind: Kind, content: bytes) -> Iterator[DefineProblem]:
+def _problems(study: Study, contents: Contents, folder: Path, kind: Kind, content: bytes) -> Iterator[DefineFault]:
     yield from problems_of(content, study=study)
     data = read(folder, kind)
     delivered = [

@@ -9,11 +9,11 @@ from typing import get_args
 
 from lxml import etree
 
-from transforms.submission.define_document import DefineProblem, Document, named
+from transforms.submission.define_document import DefineFault, Document, named
 from transforms.submission.define_model import WITH_LENGTH, DataType
 from transforms.submission.define_xml import DEF, XLINK
 
-Rule = Callable[[Document], Iterator[DefineProblem]]
+Rule = Callable[[Document], Iterator[DefineFault]]
 RULES: dict[str, Rule] = {}
 
 CLASSES = {
@@ -55,13 +55,13 @@ def rule(check: Rule) -> Rule:
     return check
 
 
-def problem(check: Rule, element: etree._Element, message: str) -> DefineProblem:
+def problem(check: Rule, element: etree._Element, message: str) -> DefineFault:
     """A problem of a rule at an element."""
-    return DefineProblem(check.__name__, named(element), message)
+    return DefineFault(check.__name__, named(element), message)
 
 
 @rule
-def class_unknown(document: Document) -> Iterator[DefineProblem]:
+def class_unknown(document: Document) -> Iterator[DefineFault]:
     """A dataset has a class, and one of its purpose."""
     for group in document.groups:
         known = CLASSES.get(group.get("Purpose", ""), ())
@@ -71,7 +71,7 @@ def class_unknown(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def purpose_unknown(document: Document) -> Iterator[DefineProblem]:
+def purpose_unknown(document: Document) -> Iterator[DefineFault]:
     """All datasets of a define are tabulations, or all are analysis datasets."""
     found = {group.get("Purpose") for group in document.groups}
     if len(found) != 1 or not found <= set(CLASSES):
@@ -80,7 +80,7 @@ def purpose_unknown(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def dataset_order(document: Document) -> Iterator[DefineProblem]:
+def dataset_order(document: Document) -> Iterator[DefineFault]:
     """Datasets go by class."""
     last = -1
     for group in document.groups:
@@ -93,7 +93,7 @@ def dataset_order(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def standard_unknown(document: Document) -> Iterator[DefineProblem]:
+def standard_unknown(document: Document) -> Iterator[DefineFault]:
     """A dataset follows a guide of its purpose; a codelist of a terminology, which has a publishing set."""
     standards = {one.get("OID"): one for one in document.find(".//def:Standard")}
     for one in standards.values():
@@ -110,7 +110,7 @@ def standard_unknown(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def order_number(document: Document) -> Iterator[DefineProblem]:
+def order_number(document: Document) -> Iterator[DefineFault]:
     """The variables of a dataset or value list are numbered 1, 2, 3."""
     for parent in (*document.groups, *document.value_lists.values()):
         numbers = [one.get("OrderNumber") for one in document.references(parent)]
@@ -120,7 +120,7 @@ def order_number(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def description_missing(document: Document) -> Iterator[DefineProblem]:
+def description_missing(document: Document) -> Iterator[DefineFault]:
     """A dataset, a variable, a method and a comment have a description."""
     described = (*document.groups, *document.items.values())
     for one in (*described, *document.find(".//odm:MethodDef"), *document.find(".//def:CommentDef")):
@@ -130,7 +130,7 @@ def description_missing(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def label_too_long(document: Document) -> Iterator[DefineProblem]:
+def label_too_long(document: Document) -> Iterator[DefineFault]:
     """A label has at most 40 bytes, in UTF-8."""
     own = [item for group in document.groups for _, item in document.variables(group)]
     for one in (*document.groups, *own):
@@ -140,7 +140,7 @@ def label_too_long(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def name_invalid(document: Document) -> Iterator[DefineProblem]:
+def name_invalid(document: Document) -> Iterator[DefineFault]:
     """Names of datasets and variables have at most 8 letters and digits, and stand once."""
     for group in document.groups:
         names = [item.get("Name", "") for _, item in document.variables(group)]
@@ -154,11 +154,11 @@ def name_invalid(document: Document) -> Iterator[DefineProblem]:
             yield problem(name_invalid, group, f"SASDatasetName is {group.get('SASDatasetName')}")
     for dataset, count in Counter(one.get("Name") for one in document.groups).items():
         if count > 1:
-            yield DefineProblem("name_invalid", f"ItemGroupDef {dataset}", f"stands {count} times")
+            yield DefineFault("name_invalid", f"ItemGroupDef {dataset}", f"stands {count} times")
 
 
 @rule
-def structure_missing(document: Document) -> Iterator[DefineProblem]:
+def structure_missing(document: Document) -> Iterator[DefineFault]:
     """A dataset says its structure, its domain if it is a tabulation, and whether a subject has several records."""
     for group in document.groups:
         if not (group.get(f"{{{DEF}}}Structure") or "").strip():
@@ -171,7 +171,7 @@ def structure_missing(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def key_missing(document: Document) -> Iterator[DefineProblem]:
+def key_missing(document: Document) -> Iterator[DefineFault]:
     """The keys of a dataset are numbered 1, 2, 3."""
     for group in document.groups:
         keys = sorted(int(one.get("KeySequence", "0")) for one in document.references(group) if one.get("KeySequence"))
@@ -180,7 +180,7 @@ def key_missing(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def file_missing(document: Document) -> Iterator[DefineProblem]:
+def file_missing(document: Document) -> Iterator[DefineFault]:
     """A dataset's leaf is its file, by its name in lower case."""
     for group in document.groups:
         leaves = document.find("def:leaf", group)
@@ -192,7 +192,7 @@ def file_missing(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def href_unresolved(document: Document) -> Iterator[DefineProblem]:
+def href_unresolved(document: Document) -> Iterator[DefineFault]:
     """Every link leads to a file in the folder of the define, or below it."""
     for leaf in document.find(".//def:leaf"):
         href = leaf.get(f"{{{XLINK}}}href", "")
@@ -203,16 +203,16 @@ def href_unresolved(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def document_unlinked(document: Document) -> Iterator[DefineProblem]:
+def document_unlinked(document: Document) -> Iterator[DefineFault]:
     """Every document is named as annotated CRF or guide, and every one named has a leaf."""
     leaves = {one.get("ID") for one in document.find("odm:Study/odm:MetaDataVersion/def:leaf")}
     used = {one.get("leafID") for one in document.find(".//def:DocumentRef")}
     for identifier in sorted(map(str, leaves ^ used)):
-        yield DefineProblem("document_unlinked", f"leaf {identifier}", "is not both defined and referred to")
+        yield DefineFault("document_unlinked", f"leaf {identifier}", "is not both defined and referred to")
 
 
 @rule
-def type_unknown(document: Document) -> Iterator[DefineProblem]:
+def type_unknown(document: Document) -> Iterator[DefineFault]:
     """A variable is of one of the types of Define-XML; ODM has others."""
     for item in document.items.values():
         if item.get("DataType") not in get_args(DataType):
@@ -220,7 +220,7 @@ def type_unknown(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def length_wrong(document: Document) -> Iterator[DefineProblem]:
+def length_wrong(document: Document) -> Iterator[DefineFault]:
     """Texts and numbers have a length, a decimal number its digits, a date or time neither."""
     for item in document.items.values():
         kind, length, digits = item.get("DataType", ""), item.get("Length"), item.get("SignificantDigits")
@@ -231,7 +231,7 @@ def length_wrong(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def origin_missing(document: Document) -> Iterator[DefineProblem]:
+def origin_missing(document: Document) -> Iterator[DefineFault]:
     """A variable, or each of its values, says where it comes from; type and source go together."""
     for item in document.items.values():
         found = document.find("def:Origin", item)
@@ -246,7 +246,7 @@ def origin_missing(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def method_missing(document: Document) -> Iterator[DefineProblem]:
+def method_missing(document: Document) -> Iterator[DefineFault]:
     """What is derived has a method, at the variable or at its values; what is not derived has none."""
     for parent in (*document.groups, *document.value_lists.values()):
         for reference in document.references(parent):
@@ -261,13 +261,13 @@ def method_missing(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def reference_dangling(document: Document) -> Iterator[DefineProblem]:
+def reference_dangling(document: Document) -> Iterator[DefineFault]:
     """Every OID that is referred to is defined, once, as an element of the right kind."""
     for attribute, path in REFERENCES.items():
         defined = Counter(one.get("OID") for one in document.find(f".//{path}"))
         for oid, count in defined.items():
             if count > 1:
-                yield DefineProblem("reference_dangling", f"{path} {oid}", f"is defined {count} times")
+                yield DefineFault("reference_dangling", f"{path} {oid}", f"is defined {count} times")
         for element in document.root.iter(etree.Element):
             oid = element.get(attribute)
             if oid is not None and oid not in defined:
@@ -288,7 +288,7 @@ REFERENCES = {
 
 
 @rule
-def definition_unused(document: Document) -> Iterator[DefineProblem]:
+def definition_unused(document: Document) -> Iterator[DefineFault]:
     """Nothing is defined that nothing refers to."""
     used: dict[str, set[str | None]] = {}
     for element in document.root.iter(etree.Element):
@@ -304,7 +304,7 @@ def definition_unused(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def no_data_unexplained(document: Document) -> Iterator[DefineProblem]:
+def no_data_unexplained(document: Document) -> Iterator[DefineFault]:
     """A variable or dataset without data has a comment that says so."""
     for group in document.groups:
         if group.get(f"{{{DEF}}}HasNoData") == "Yes" and not group.get(f"{{{DEF}}}CommentOID"):
@@ -315,7 +315,7 @@ def no_data_unexplained(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def predecessor_unknown(document: Document) -> Iterator[DefineProblem]:
+def predecessor_unknown(document: Document) -> Iterator[DefineFault]:
     """A predecessor is a variable `DATASET.VARIABLE`; one of this define is in it."""
     known = {
         f"{group.get('Name')}.{item.get('Name')}" for group in document.groups for _, item in document.variables(group)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from transforms.standards.models import Codelist
-from transforms.submission.define_document import DefineProblem, Document
+from transforms.submission.define_document import DefineFault, Document
 from transforms.submission.define_rules import problem, rule
 from transforms.submission.define_xml import ARM, DEF
 
@@ -14,7 +14,7 @@ NUMBERS = frozenset({"integer", "float"})
 
 
 @rule
-def codelist_type(document: Document) -> Iterator[DefineProblem]:
+def codelist_type(document: Document) -> Iterator[DefineFault]:
     """A variable and its codelist are of one type."""
     for item in document.items.values():
         codelist = document.codelist_of(item)
@@ -23,7 +23,7 @@ def codelist_type(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def codelist_terms(document: Document) -> Iterator[DefineProblem]:
+def codelist_terms(document: Document) -> Iterator[DefineFault]:
     """A codelist has terms, or a dictionary; each term stands once, and all have a decode or none."""
     for codelist in document.codelists.values():
         terms = document.terms(codelist)
@@ -42,7 +42,7 @@ def codelist_terms(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def value_list_variable(document: Document) -> Iterator[DefineProblem]:
+def value_list_variable(document: Document) -> Iterator[DefineFault]:
     """What a value list describes is the variable that refers to it, each value under one where clause of its own."""
     for item in document.items.values():
         for reference in document.find("def:ValueListRef", item):
@@ -64,7 +64,7 @@ def value_list_variable(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def where_clause_variable(document: Document) -> Iterator[DefineProblem]:
+def where_clause_variable(document: Document) -> Iterator[DefineFault]:
     """A where clause asks for variables of the dataset it is used in, and for terms they may have."""
     owner = {
         values.get("ValueListOID", ""): group
@@ -86,7 +86,7 @@ def where_clause_variable(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def where_clause_term(document: Document) -> Iterator[DefineProblem]:
+def where_clause_term(document: Document) -> Iterator[DefineFault]:
     """A value that a where clause asks for is in the codelist of the variable asked."""
     for where in document.wheres.values():
         for asked, _, wanted in document.conditions(where):
@@ -101,7 +101,7 @@ def where_clause_term(document: Document) -> Iterator[DefineProblem]:
 
 
 @rule
-def analysis_result(document: Document) -> Iterator[DefineProblem]:
+def analysis_result(document: Document) -> Iterator[DefineFault]:
     """An analysis result names datasets and variables of this define, each variable of the dataset it stands under."""
     variables = {
         group.get("OID"): {item.get("OID") for _, item in document.variables(group)} for group in document.groups
@@ -122,12 +122,12 @@ def analysis_result(document: Document) -> Iterator[DefineProblem]:
         if parameter is not None and parameter not in own:
             yield problem(analysis_result, result, f"{parameter} is not a variable of its datasets")
     if not document.is_analysis and document.find(".//arm:AnalysisResultDisplays"):
-        yield DefineProblem("analysis_result", f"{{{ARM}}}AnalysisResultDisplays", "stands in a define of tabulations")
+        yield DefineFault("analysis_result", f"{{{ARM}}}AnalysisResultDisplays", "stands in a define of tabulations")
 
 
 def terminology_problems(
     document: Document, published: Mapping[str, Codelist], extensions: Mapping[str, frozenset[str]]
-) -> Iterator[DefineProblem]:
+) -> Iterator[DefineFault]:
     """Where codelists and the published terminology differ, rules `term_not_allowed` and `concept_wrong`.
 
     A term is published, or flagged as extended and declared; an extended one is not published; a C-code is that of the
@@ -141,28 +141,26 @@ def terminology_problems(
             for term in terms:
                 own = document.concept(term)
                 if own is not None and own not in concepts:
-                    yield DefineProblem("concept_wrong", _place(codelist, term), f"no published term has {own}")
+                    yield DefineFault("concept_wrong", _place(codelist, term), f"no published term has {own}")
             continue
         known = published.get(code)
         if known is None:
-            yield DefineProblem("concept_wrong", str(codelist.get("OID")), f"{code} is no codelist at hand")
+            yield DefineFault("concept_wrong", str(codelist.get("OID")), f"{code} is no codelist at hand")
             continue
         for term in terms:
             value, extended = term.get("CodedValue", ""), term.get(f"{{{DEF}}}ExtendedValue") == "Yes"
             own = document.concept(term)
             if value in known.terms:
                 if extended:
-                    yield DefineProblem("term_not_allowed", _place(codelist, term), "is published, not extended")
+                    yield DefineFault("term_not_allowed", _place(codelist, term), "is published, not extended")
                 if own != known.concepts.get(value):
-                    yield DefineProblem(
+                    yield DefineFault(
                         "concept_wrong", _place(codelist, term), f"{own}, published {known.concepts.get(value)}"
                     )
             elif not extended:
-                yield DefineProblem(
-                    "term_not_allowed", _place(codelist, term), f"is no term of {code}, and not flagged"
-                )
+                yield DefineFault("term_not_allowed", _place(codelist, term), f"is no term of {code}, and not flagged")
             elif not known.extensible or value not in extensions.get(code, frozenset()):
-                yield DefineProblem("term_not_allowed", _place(codelist, term), f"{code} is not extended by it")
+                yield DefineFault("term_not_allowed", _place(codelist, term), f"{code} is not extended by it")
 
 
 def _place(codelist: object, term: object) -> str:
