@@ -336,7 +336,7 @@
         <xsl:for-each select="odm:CheckValue">
           <xsl:variable name="value" select="string(.)"/>
           <xsl:if test="position() &gt; 1">, </xsl:if><b><xsl:value-of select="."/></b>
-          <xsl:if test="$list/odm:CodeListItem[@CodedValue = $value]"><span class="soft"> (<xsl:value-of select="$list/odm:CodeListItem[@CodedValue = $value]/odm:Decode/odm:TranslatedText[1]"/>)</span></xsl:if>
+          <xsl:if test="$list/odm:CodeListItem[@CodedValue = $value][odm:Decode/odm:TranslatedText[1] != $value]"><span class="soft"> (<xsl:value-of select="$list/odm:CodeListItem[@CodedValue = $value]/odm:Decode/odm:TranslatedText[1]"/>)</span></xsl:if>
         </xsl:for-each></span>
     </xsl:for-each>
   </xsl:template>

@@ -1,12 +1,12 @@
 """Analysis results metadata of the key outputs: which data, chosen how, and by which method, from results/*.yml.
 
-The study's table `analysis_results` names the key outputs, and for each the reason and the purpose of its analyses in
-the words of ARM 1.0.
+The study's table `analysis_results` names the key outputs, or single analyses of them, with reason and purpose in the
+words of ARM 1.0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from transforms.study import Study
 
 TABLE = "analysis_results"
+COLUMNS = ("OUTPUT", "ANALYSIS", "REASON", "PURPOSE")
 SUBJECTS = "ADSL"
 METHODS: Mapping[str, str] = {
     "count": "Subjects with a record, in number and percent, and records; intervals by Clopper and Pearson",
@@ -60,31 +61,36 @@ class Displays:
         return self.study.results or Results()
 
     def found(self) -> tuple[Display, ...]:
-        """The displays, in the order of the outputs. Raises ConfigurationError for an output that does not exist."""
+        """The displays, in the order of the outputs.
+
+        Raises ConfigurationError for an output or analysis that does not exist.
+        """
         table = self.study.tables.get(TABLE)
         if table is None:
             return ()
-        rows = {
-            row[0]: row for row in zip(*(table.values(one) for one in ("OUTPUT", "REASON", "PURPOSE")), strict=True)
-        }
         outputs = self.results.outputs
-        unknown = sorted(set(rows) - set(outputs))
-        if unknown:
-            known = ", ".join(outputs) or "none"
-            raise ConfigurationError(
-                [Fault(table.file, name, "no output of that name in results/", f"Known: {known}") for name in unknown]
-            )
-        return tuple(
-            self._display(name, output, reason=rows[name][1], purpose=rows[name][2])
-            for name, output in outputs.items()
-            if name in rows
-        )
+        known = {(name, one.id) for name, output in outputs.items() for one in output.analyses}
+        faults, named = [], dict[tuple[str, str], tuple[str, str]]()
+        columns = (table.values(one) for one in COLUMNS)
+        for line, (name, analysis, *said) in zip(table.lines, zip(*columns, strict=True), strict=True):
+            if name not in outputs or (analysis and (name, analysis) not in known):
+                place = f"line {line}"
+                faults.append(
+                    Fault(table.file, place, f"no {name} {analysis}".rstrip(), "Name one that is in results/")
+                )
+            named[name, analysis] = (said[0], said[1])
+        if faults:
+            raise ConfigurationError(faults)
+        displays = (self._display(name, output, named) for name, output in outputs.items())
+        return tuple(one for one in displays if one.results)
 
-    def _display(self, name: str, output: Output, *, reason: str, purpose: str) -> Display:
-        results = []
+    def _display(self, name: str, output: Output, named: Mapping[tuple[str, str], tuple[str, str]]) -> Display:
+        """An output with those of its analyses that are named, each by itself or all at once."""
+        results: list[AnalysisResult] = []
         for analysis in output.analyses:
-            datasets = tuple(self._datasets(name, output, analysis))
-            if not datasets:
+            said = named.get((name, analysis.id)) or named.get((name, ""))
+            datasets = tuple(self._datasets(name, output, analysis)) if said is not None else ()
+            if said is None or not datasets:
                 continue
             subset = self.results.subset(analysis.data)
             parameter = "PARAMCD" in (*subset.where, *analysis.where) and self._item(subset.dataset, "PARAMCD")
@@ -92,11 +98,11 @@ class Displays:
                 AnalysisResult(
                     oid=f"AR.{name}.{analysis.id}",
                     description=analysis.label or output.title,
-                    reason=reason,
-                    purpose=purpose,
+                    reason=said[0],
+                    purpose=said[1],
                     datasets=datasets,
                     parameter=parameter.oid if parameter else None,
-                    documentation=self._documentation(name, output, analysis),
+                    documentation=self._documentation(name, output, analysis, () if results else output.footnotes),
                 )
             )
         return Display(f"RD.{name}", name, output.title, tuple(results))
@@ -148,7 +154,8 @@ class Displays:
         group = self.groups.get(dataset)
         return next((one for one in group.items if one.name == variable), None) if group is not None else None
 
-    def _documentation(self, name: str, output: Output, analysis: Analysis) -> str:
+    def _documentation(self, name: str, output: Output, analysis: Analysis, footnotes: Iterable[str]) -> str:
+        """Method, subjects and records; the footnotes of the output stand with its first result."""
         results = self.results
         method = str(getattr(analysis, "method", ""))
         subset = results.subset(analysis.data)
@@ -162,6 +169,6 @@ class Displays:
         present = {one: test for one, test in {**subset.where, **analysis.where}.items() if test.present is not None}
         if present:
             said.append(f"Besides, {spoken(present)}.")
-        said += output.footnotes
+        said += footnotes
         said.append(f"Specification: {results.places['outputs', name]}, {name}, {analysis.id}.")
         return " ".join(said)
