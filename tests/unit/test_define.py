@@ -186,9 +186,8 @@ def test_a_variable_that_the_specification_has_not_is_refused(small: SmallStudy)
 
 
 def test_an_output_that_is_not_there_is_refused(small: SmallStudy) -> None:
-    small.specify(
-        "tables/analysis_results.csv", "OUTPUT,ANALYSIS,REASON,PURPOSE\nT1,,DATA DRIVEN,EXPLORATORY OUTCOME MEASURE\n"
-    )
+    header = "OUTPUT,ANALYSIS,REASON,PURPOSE"
+    small.specify("tables/analysis_results.csv", f"{header}\nT1,,DATA DRIVEN,EXPLORATORY OUTCOME MEASURE\n")
     with pytest.raises(ConfigurationError, match="no T1"):
         Displays(small.load(), {}, {}).found()
 
