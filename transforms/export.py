@@ -17,6 +17,7 @@ from transforms.study.load import MAPPINGS
 from transforms.submission import agencies, package
 from transforms.submission.checklist import PROGRAMS, Contents
 from transforms.submission.dataset_json import Form
+from transforms.submission.define_package import defines
 from transforms.submission.package import Order, Package, Source
 from transforms.warehouse.decisions import Decision, locked
 
@@ -69,14 +70,22 @@ def export(
     name = f"{based_on}-{agency}{'-preview' if preview else ''}"
     target = folder or where.folder / "exports" / where.study / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    return package.write_package(target, order, lambda contents, _: documents(study, contents))
+    return package.write_package(target, order, lambda contents, submitted: documents(study, contents, submitted))
 
 
-def documents(study: Study, contents: Contents) -> dict[str, bytes]:
-    """What is written of the datasets, by path below the study's folder: here, what the analyses were made by.
+def documents(study: Study, contents: Contents, submitted: Path) -> dict[str, bytes]:
+    """What is written of the datasets, by path below the study's folder: what they were made by, and their defines.
 
-    The specification of the analysis datasets, the tables it reads, and the lock file with every version used; as
-    text files, since an eCTD takes no others.
+    `submitted` holds the datasets as submitted, laid out as a snapshot.
+    """
+    written = programs(study, contents)
+    return {**written, **defines(study, contents, submitted, written)}
+
+
+def programs(study: Study, contents: Contents) -> dict[str, bytes]:
+    """What the analyses were made by: specification, the tables it reads, and the lock file with every version used.
+
+    As text files, since an eCTD takes no others.
     """
     if not any(one.file.startswith("analysis/") for one in contents.datasets):
         return {}

@@ -37,14 +37,14 @@ def cairn(small: SmallStudy, *arguments: str, prefix: tuple[str, ...] = ()) -> s
 
 
 def test_a_snapshot_is_exported_once_it_is_locked(small: SmallStudy) -> None:
-    """The small study has no trial summary and no define.xml: locked, it is refused for these alone."""
+    """The small study has no trial summary: locked, it is refused for this alone."""
     report = small.run()
     with pytest.raises(UsageError, match=rf"snapshot {report.snapshot_id} cannot be exported: it is not locked"):
         export(home(small), small.folder)
     acts.lock(home(small), report.snapshot_id, **BY)
     with pytest.raises(ExportRefusedError, match="TS: is not in the package, so that it has no study start") as refused:
         export(home(small), small.folder)
-    assert {one.dataset for one in refused.value.faults} == {"TS", "tabulations/sdtm/define.xml"}
+    assert {one.dataset for one in refused.value.faults} == {"TS"}
     assert list((small.home / "exports" / "small").iterdir()) == []
 
 

@@ -19,7 +19,8 @@ CLASS_OF_GENERAL_VARIABLES = {"INTERVENTIONS", "EVENTS", "FINDINGS"}
 class VariableStandard:
     """A variable as the standard publishes it; `codelists` are the C-codes its values may come from.
 
-    `outside` are fixed values that a study writes outside of them on purpose, as RSALL for a scale not done.
+    `outside` are fixed values that a study writes outside of them on purpose, as RSALL for a scale not done;
+    `dictionary` names the external dictionary of its values (MedDRA).
     """
 
     name: str
@@ -30,6 +31,7 @@ class VariableStandard:
     codelists: tuple[str, ...]
     order: float
     outside: tuple[str, ...] = ()
+    dictionary: str = ""
 
     @property
     def is_number(self) -> bool:
@@ -206,6 +208,7 @@ def _variable(row: dict[str, str]) -> VariableStandard:
         core=row.get("core", "Perm"),
         codelists=tuple(code for code in row["codelist"].split(";") if code),
         order=float(row["order"]),
+        dictionary=row.get("dictionary", ""),
     )
 
 

@@ -256,12 +256,14 @@ class Source(Frozen):
     `rows_may_drop` is the share of rows by which a full file may be shorter than an earlier one; `may_be_empty` says
     that a file without rows is nothing to ask about, as before the first death. A row marked
     `deleted` removes its record, also where an earlier file of an incremental source holds it.
+    `supplied_by` says who the values are from, as the origin of a submitted variable names it.
     The same rows may come by other carriers, `also`: each is a contract of its own with the same columns.
     """
 
     source: str
     label: str
     files: str
+    supplied_by: Literal["Investigator", "Subject", "Sponsor", "Vendor"] = "Investigator"
     extracted_at: str | None = None
     extracted_layout: str = "YYYYMMDDThhmm"
     delivery: Literal["full", "incremental"]
@@ -456,6 +458,13 @@ def _refuse_unknown_columns(columns: Mapping[str, Column], places: Mapping[str, 
 FORMATS: Mapping[str, type[Source]] = {"delimited": DelimitedSource, "odm": OdmSource, "hl7": Hl7Source}
 
 
+class Dictionary(Frozen):
+    """The dictionary, and its version, that the coded terms of a dataset are from: MedDRA, CTCAE."""
+
+    name: str
+    version: str | None = None
+
+
 class Archives(Frozen):
     """What a .zip in landing may hold: bytes of all members together, and how many times its size one may grow."""
 
@@ -476,6 +485,7 @@ class StudyFile(Frozen):
     archives: Archives = Archives()
     placement: Placement = Placement(default="cdisc", profiles=("cdisc",))
     visits: Visits = Visits()
+    dictionaries: dict[str, Dictionary] = {}
     shared_columns: dict[str, dict[str, Column]] = {}
     shared_carriers: dict[str, tuple[dict[str, Any], ...]] = {}
 
