@@ -17,7 +17,7 @@ from transforms.study.load import MAPPINGS
 from transforms.submission import agencies, package
 from transforms.submission.checklist import PROGRAMS, Contents
 from transforms.submission.dataset_json import Form
-from transforms.submission.define_package import defines
+from transforms.submission.define.package import defines
 from transforms.submission.package import Order, Package, Source
 from transforms.warehouse.decisions import Decision, locked
 

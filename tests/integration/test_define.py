@@ -17,20 +17,20 @@ import synthetic
 from transforms import pipeline
 from transforms.export import export
 from transforms.study import Study
-from transforms.submission.define_agreement import (
+from transforms.submission.define.agreement import (
     Delivered,
     agreement_problems,
     from_snapshot,
     from_transport,
     row_problems,
 )
-from transforms.submission.define_checks import problems_of
-from transforms.submission.define_document import Document
-from transforms.submission.define_files import write
-from transforms.submission.define_metadata import Agency, describe, without_chinese
-from transforms.submission.define_model import Define, Kind
-from transforms.submission.define_profile import Data, read, submitted_lengths
-from transforms.submission.define_xml import ARM, DEF, ODM, XLINK, to_xml
+from transforms.submission.define.checks import problems_of
+from transforms.submission.define.document import Document
+from transforms.submission.define.files import write
+from transforms.submission.define.metadata import Agency, describe, without_chinese
+from transforms.submission.define.model import Define, Kind
+from transforms.submission.define.profile import Data, read, submitted_lengths
+from transforms.submission.define.xml_file import ARM, DEF, ODM, XLINK, to_xml
 
 SPACES = {"odm": ODM, "def": DEF, "arm": ARM, "xlink": XLINK}
 CODES = {"fda": "en", "nmpa": "zh"}

@@ -15,15 +15,15 @@ from tests.small_study import SmallStudy
 from transforms.algorithms.base import REGISTRY, parse
 from transforms.errors import ConfigurationError, UsageError
 from transforms.study import Study, analyses, graph, results
-from transforms.submission.define_agreement import agreement_problems, from_snapshot
-from transforms.submission.define_checks import problems_of
-from transforms.submission.define_document import Document
-from transforms.submission.define_metadata import describe
-from transforms.submission.define_profile import Data, column_profile, iso_type, read, result_profile, submitted_lengths
-from transforms.submission.define_prose import SENTENCES, sentence
-from transforms.submission.define_results import METHODS, Displays
-from transforms.submission.define_values import oid_part
-from transforms.submission.define_xml import to_xml
+from transforms.submission.define.agreement import agreement_problems, from_snapshot
+from transforms.submission.define.checks import problems_of
+from transforms.submission.define.document import Document
+from transforms.submission.define.metadata import describe
+from transforms.submission.define.profile import Data, column_profile, iso_type, read, result_profile, submitted_lengths
+from transforms.submission.define.prose import SENTENCES, sentence
+from transforms.submission.define.results import METHODS, Displays
+from transforms.submission.define.values import oid_part
+from transforms.submission.define.xml_file import to_xml
 from transforms.submission.labels import Labels
 
 STANDARDS = Path(__file__).resolve().parents[2] / "cdisc_mappings" / "standards"

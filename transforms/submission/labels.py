@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transforms.core.tables import read_table
-from transforms.submission.define_codelists import STANDARDS
-from transforms.submission.define_model import Label
+from transforms.submission.define.codelists import STANDARDS
+from transforms.submission.define.model import Label
 
 TABLE = "labels_zh.csv"
 SUPPLEMENTAL = "Supplemental Qualifiers for "

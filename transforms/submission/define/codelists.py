@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from transforms.core import numbers
 from transforms.core.tables import read_table
 from transforms.standards.models import Codelist as PublishedCodelist
-from transforms.submission.define_model import Codelist, DataType, Term
+from transforms.submission.define.model import Codelist, DataType, Term
 
 if TYPE_CHECKING:
     from transforms.study import Study
 
-STANDARDS = Path(__file__).resolve().parents[2] / "cdisc_mappings" / "standards"
+STANDARDS = Path(__file__).resolve().parents[3] / "cdisc_mappings" / "standards"
 DEFINE = STANDARDS / "define-2.1"
 SDTM_TERMINOLOGY, ADAM_TERMINOLOGY = "STD.CT.SDTM", "STD.CT.ADAM"
 LARGEST = 200

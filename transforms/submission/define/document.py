@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from transforms.submission.define_xml import ARM, DEF, NCI, ODM, XLINK, XML
+from transforms.submission.define.xml_file import ARM, DEF, NCI, ODM, XLINK, XML
 
 SPACES = {"odm": ODM, "def": DEF, "arm": ARM, "xlink": XLINK}
 

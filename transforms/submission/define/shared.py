@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transforms.submission import define_values as by_value
-from transforms.submission.define_codelists import Codelists, decode_variables
-from transforms.submission.define_model import Comment, Item, Label, Method, Origin, ValueList, Where
-from transforms.submission.define_profile import Data, Profile
+from transforms.submission.define import values as by_value
+from transforms.submission.define.codelists import Codelists, decode_variables
+from transforms.submission.define.model import Comment, Item, Label, Method, Origin, ValueList, Where
+from transforms.submission.define.profile import Data, Profile
 from transforms.submission.labels import Labels
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from transforms.core import numbers
 from transforms.errors import UsageError
-from transforms.submission.define_model import WITH_LENGTH, DataType, Kind
+from transforms.submission.define.model import WITH_LENGTH, DataType, Kind
 from transforms.submission.layout import shared_lengths
 
 NUMBER_BYTES = 8

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 from transforms.core.tables import read_table
 from transforms.errors import UsageError
-from transforms.submission import define_values as by_value
-from transforms.submission.define_analyses import Analyses
-from transforms.submission.define_codelists import ADAM_TERMINOLOGY, DEFINE, SDTM_TERMINOLOGY, STANDARDS
-from transforms.submission.define_model import Define, Document, Group, Kind, Label, Language, Standard
-from transforms.submission.define_profile import read, submitted_lengths
-from transforms.submission.define_results import Displays
-from transforms.submission.define_shared import Shared
-from transforms.submission.define_tabulations import GUIDE, Tabulations
+from transforms.submission.define import values as by_value
+from transforms.submission.define.analyses import Analyses
+from transforms.submission.define.codelists import ADAM_TERMINOLOGY, DEFINE, SDTM_TERMINOLOGY, STANDARDS
+from transforms.submission.define.model import Define, Document, Group, Kind, Label, Language, Standard
+from transforms.submission.define.profile import read, submitted_lengths
+from transforms.submission.define.results import Displays
+from transforms.submission.define.shared import Shared
+from transforms.submission.define.tabulations import GUIDE, Tabulations
 from transforms.submission.labels import Labels
 
 if TYPE_CHECKING:

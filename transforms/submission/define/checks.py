@@ -14,10 +14,10 @@ from lxml import etree
 from odmlib import oid_generator, schema_manager
 from odmlib.exceptions import OdmlibError
 
-from transforms.submission import define_rules_values  # registers its rules
-from transforms.submission.define_document import DefineFault, Document
-from transforms.submission.define_rules import RULES
-from transforms.submission.define_xml import ARM
+from transforms.submission.define import rules_values  # registers its rules
+from transforms.submission.define.document import DefineFault, Document
+from transforms.submission.define.rules import RULES
+from transforms.submission.define.xml_file import ARM
 
 if TYPE_CHECKING:
     from transforms.study import Study
@@ -39,7 +39,7 @@ def problems_of(content: bytes, *, study: Study | None = None, folder: Path | No
     for check in RULES.values():
         found.extend(check(document))
     if study is not None:
-        found.extend(define_rules_values.terminology_problems(document, study.standards.codelists, study.extensions))
+        found.extend(rules_values.terminology_problems(document, study.standards.codelists, study.extensions))
     return found
 
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from transforms.standards.models import Codelist
-from transforms.submission.define_document import DefineFault, Document
-from transforms.submission.define_rules import problem, rule
-from transforms.submission.define_xml import ARM, DEF
+from transforms.submission.define.document import DefineFault, Document
+from transforms.submission.define.rules import problem, rule
+from transforms.submission.define.xml_file import ARM, DEF
 
 NUMBERS = frozenset({"integer", "float"})
 

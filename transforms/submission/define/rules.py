@@ -9,9 +9,9 @@ from typing import get_args
 
 from lxml import etree
 
-from transforms.submission.define_document import DefineFault, Document, named
-from transforms.submission.define_model import WITH_LENGTH, DataType
-from transforms.submission.define_xml import DEF, XLINK
+from transforms.submission.define.document import DefineFault, Document, named
+from transforms.submission.define.model import WITH_LENGTH, DataType
+from transforms.submission.define.xml_file import DEF, XLINK
 
 Rule = Callable[[Document], Iterator[DefineFault]]
 RULES: dict[str, Rule] = {}

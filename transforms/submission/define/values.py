@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from transforms.core import numbers
 from transforms.core.tables import read_table
-from transforms.submission.define_codelists import DEFINE
-from transforms.submission.define_model import Check, Where
-from transforms.submission.define_profile import Data, Profile, column_profile, number_profile, result_profile
+from transforms.submission.define.codelists import DEFINE
+from transforms.submission.define.model import Check, Where
+from transforms.submission.define.profile import Data, Profile, column_profile, number_profile, result_profile
 
 UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from transforms.core.conditions import Test
 from transforms.errors import ConfigurationError, Fault
 from transforms.study.results import Analysis, Output, Results
-from transforms.submission.define_model import (
+from transforms.submission.define.model import (
     AnalysisDataset,
     AnalysisResult,
     Check,
@@ -24,7 +24,7 @@ from transforms.submission.define_model import (
     Item,
     Where,
 )
-from transforms.submission.define_prose import spoken
+from transforms.submission.define.prose import spoken
 
 if TYPE_CHECKING:
     from transforms.study import Study

@@ -9,12 +9,11 @@ import pyarrow.parquet as pq
 
 from transforms.study import analyses
 from transforms.study.analyses import AnalysisFile
-from transforms.submission import define_origins as origins
-from transforms.submission import define_prose as prose
-from transforms.submission.define_model import Group, Item
-from transforms.submission.define_profile import DATE_FORMAT, DATETIME_FORMAT, Data, Profile, column_profile
-from transforms.submission.define_shared import AtValue, Shared, keyed, natural_keys
-from transforms.submission.define_values import Slice, decodes
+from transforms.submission.define import origins, prose
+from transforms.submission.define.model import Group, Item
+from transforms.submission.define.profile import DATE_FORMAT, DATETIME_FORMAT, Data, Profile, column_profile
+from transforms.submission.define.shared import AtValue, Shared, keyed, natural_keys
+from transforms.submission.define.values import Slice, decodes
 
 SUBJECT_LEVEL = "SUBJECT LEVEL ANALYSIS DATASET"
 HELD_AS = {DATE_FORMAT: "days", DATETIME_FORMAT: "seconds"}

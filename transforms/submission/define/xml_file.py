@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from lxml import etree
 
-from transforms.submission.define_model import (
+from transforms.submission.define.model import (
     AnalysisResult,
     Codelist,
     Define,

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from transforms.submission.checklist import DATASETS, TABULATIONS, Contents
-from transforms.submission.define_agreement import Delivered, agreement_problems
-from transforms.submission.define_checks import problems_of
-from transforms.submission.define_document import DefineFault, Document
-from transforms.submission.define_files import DEFINE, contents_of
-from transforms.submission.define_metadata import DOCUMENTS, Agency, describe
-from transforms.submission.define_model import Kind
-from transforms.submission.define_profile import read
+from transforms.submission.define.agreement import Delivered, agreement_problems
+from transforms.submission.define.checks import problems_of
+from transforms.submission.define.document import DefineFault, Document
+from transforms.submission.define.files import DEFINE, contents_of
+from transforms.submission.define.metadata import DOCUMENTS, Agency, describe
+from transforms.submission.define.model import Kind
+from transforms.submission.define.profile import read
 from transforms.submission.faults import ExportRefusedError, Fault
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import pyreadstat
 from lxml import etree
 
 from transforms.core import numbers
-from transforms.submission import define_profile as profiles
-from transforms.submission.define_document import DefineFault, Document, named
-from transforms.submission.define_profile import Data
-from transforms.submission.define_xml import DEF
+from transforms.submission.define import profile as profiles
+from transforms.submission.define.document import DefineFault, Document, named
+from transforms.submission.define.profile import Data
+from transforms.submission.define.xml_file import DEF
 
 NUMBERS = frozenset({"integer", "float"})
 ISO = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transforms.submission.define_html import stylesheet, to_html
-from transforms.submission.define_model import Define
-from transforms.submission.define_xml import STYLESHEET, to_xml
+from transforms.submission.define.model import Define
+from transforms.submission.define.page import stylesheet, to_html
+from transforms.submission.define.xml_file import STYLESHEET, to_xml
 
 DEFINE, PAGE = "define.xml", "define.html"
 

@@ -9,7 +9,7 @@ from transforms.algorithms.base import Algorithm
 from transforms.study import analyses, graph
 from transforms.study.analyses import AnalysisFile
 from transforms.study.models import DatasetFile, Group, Variable
-from transforms.submission.define_model import Origin
+from transforms.submission.define.model import Origin
 
 if TYPE_CHECKING:
     from transforms.study import Study

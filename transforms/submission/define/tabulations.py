@@ -9,12 +9,11 @@ from transforms.errors import UsageError
 from transforms.standards.models import VariableStandard
 from transforms.study import check, graph
 from transforms.study.models import DatasetFile
-from transforms.submission import define_origins as origins
-from transforms.submission import define_prose as prose
-from transforms.submission.define_model import Group, Item, Origin
-from transforms.submission.define_profile import Data, Profile, column_profile
-from transforms.submission.define_shared import AtValue, Shared, keyed, natural_keys
-from transforms.submission.define_values import Slice, groups_of_records
+from transforms.submission.define import origins, prose
+from transforms.submission.define.model import Group, Item, Origin
+from transforms.submission.define.profile import Data, Profile, column_profile
+from transforms.submission.define.shared import AtValue, Shared, keyed, natural_keys
+from transforms.submission.define.values import Slice, groups_of_records
 
 GUIDE = "STD.SDTMIG"
 SUPPLEMENTAL = "SUPP"
