@@ -118,3 +118,36 @@ def test_outputs_are_hashed_into_the_specification(folder: Path) -> None:
     assert "results/safety.yml" in before.specification_files
     change(folder, "safety.yml", ("title: Deaths", "title: Deaths and Their Causes"))
     assert Study.load(folder).specification_hash != before.specification_hash
+
+
+PILOT = STUDY.parent / "cdiscpilot01"
+
+
+def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(PILOT, tmp_path / PILOT.name))
+    change(
+        folder,
+        "safety.yml",
+        ("of_group: HIGH", "of_group: HIHG"),
+        (
+            "columns: ARMS\n    rows: Time",
+            "columns: ARMS_TOTAL_P\n    across: statistics\n    cells: [{show: '{n}'}]\n    rows: Time",
+        ),
+    )
+    change(folder, "subjects.yml", ("columns: ARMS_TOTAL_P", "columns: ARMS_TOTAL"))
+    change(folder, "efficacy.yml", ("factors: [SITEGR1]", "factors: [SITEGR]"), ("dose: TRTPN", "dose: TRTP"))
+    change(folder, "laboratory.yml", ('"{records.events}"', '"{record.events} {value.average}"'))
+    found = [(one.file, one.place, one.problem, one.remedy) for one in faults(folder)]
+    expected = {
+        ("results/safety.yml", "T14-5.01.any"): ("no group 'HIHG'", "Did you mean HIGH?"),
+        ("results/safety.yml", "T14-5.03.columns"): ("ARMS_TOTAL_P has comparisons", "without them"),
+        ("results/subjects.yml", "T14-2.01.age"): ("ARMS_TOTAL has no comparisons to test", "Add one"),
+        ("results/efficacy.yml", "T14-3.01.model"): ("ADQS has no variable 'SITEGR'", "Did you mean SITEGR1?"),
+        ("results/laboratory.yml", "T14-6.01.cells"): ("'record.events' names no analysis", "records, value, change"),
+    }
+    for (file, place), (problem, remedy) in expected.items():
+        fitting = [one for one in found if one[:2] == (file, place) and problem in one[2] and remedy in one[3]]
+        assert fitting, (file, place, [one for one in found if one[0] == file])
+    problems = [problem for _, _, problem, _ in found]
+    assert "summary gives no statistic 'average'" in problems
+    assert any("ADQS.TRTP is text, not a number" in problem for problem in problems)

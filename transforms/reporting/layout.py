@@ -196,7 +196,7 @@ class _Table:
         if self.display["cells"]:
             headings.append((Heading(""), *(Heading(one["label"]) for group in spans for one in self._cells(group))))
         rows = list(self._by_levels() if self.display["arrange"] == "levels" else self._by_analyses())
-        return headings, rows, _widths(sum(spans.values()))
+        return headings, rows, _widths([one["width"] for group in spans for one in self._cells(group)])
 
     def _joined(self) -> dict[str, dict[Levels, dict[str, Result]]]:
         """All analyses as one, their statistics named after them."""
@@ -217,8 +217,9 @@ class _Table:
 
     def _cells(self, group: str) -> list[Row]:
         """The sub-columns of a column; a comparison has one."""
-        cells: list[Row] = self.display["cells"] or [{"label": "", "show": ""}]
-        return [{"label": "", "show": ""}] if group in self.display["comparisons"] else cells
+        one: Row = {"label": "", "show": "", "width": 1.0}
+        cells: list[Row] = self.display["cells"] or [one]
+        return [one] if group in self.display["comparisons"] else cells
 
     def _by_analyses(self) -> Iterator[BodyRow]:
         for name, found in self.analyses.items():
@@ -338,7 +339,7 @@ class _Table:
                     texts = tuple(_shown(one["show"], groups.get(group)) for one in cells)
                     said = f"{label} (N={size})" if several else self.labels[name, path] if path else f"N={size}"
                     rows.append(BodyRow(said, depth if several else max(depth - 1, 0), texts))
-        return headings, rows, _widths(len(cells))
+        return headings, rows, _widths([one["width"] for one in cells])
 
     def _levels_across(self, variable: str) -> tuple[list[tuple[Heading, ...]], list[BodyRow], list[float]]:
         """The values of one by-variable in columns: the groups stand above the last other level."""
@@ -377,16 +378,16 @@ class _Table:
                         said = _label(last[0]) if last else "Subjects"
                         rows.append(BodyRow(said, base + (1 if several else 0), texts))
         headings = [(Heading(self.display["rows"]), *(Heading(one) for one in order.values()))]
-        return headings, rows, _widths(len(order))
+        return headings, rows, _widths([1.0] * len(order))
 
     @staticmethod
     def _label_at(path: Levels, place: int) -> str:
         return _label(path[place])
 
 
-def _widths(columns: int) -> list[float]:
+def _widths(columns: Sequence[float]) -> list[float]:
     """Relative widths: labels take more, and more still beside many narrow columns."""
-    return [max(2.4, 0.45 * columns), *(1.0 for _ in range(columns))]
+    return [max(2.4, 0.45 * sum(columns)), *columns]
 
 
 def _in_order(paths: Iterable[Levels]) -> list[Levels]:

@@ -11,7 +11,8 @@ import pandas as pd
 from transforms.core.conditions import Test
 from transforms.core.numbers import number_text
 from transforms.errors import InputError
-from transforms.results.models import covariance, repeated_measures
+from transforms.results.covariance import covariance
+from transforms.results.models import repeated_measures
 from transforms.results.records import Cell, Column, Level, Result, Statistic
 from transforms.results.selection import On, Selection, equal
 from transforms.results.statistics import DAYS_PER_MONTH as MONTH

@@ -196,10 +196,14 @@ class PValues(Frozen):
 
 
 class Line(Frozen):
-    """A line or sub-column of a display: its label, and statistics in braces as `{n} ({pct})`."""
+    """A line or sub-column of a display: its label, and statistics in braces as `{n} ({pct})`.
+
+    `width` is that of a sub-column, relative to the others.
+    """
 
     label: str = ""
     show: str
+    width: float = Field(default=1.0, gt=0)
 
 
 class Analysis(Frozen):
@@ -847,6 +851,7 @@ def joined(files: Iterable[tuple[str, ResultsFile]]) -> tuple[Results, Iterator[
     return Results(**parts, places=places), iter(twice)
 
 
-def _place(name: str) -> tuple[list[int], str]:
-    """Where an output stands: by the numbers in its name, tables (T) before others."""
-    return [int(one) for one in re.findall(r"\d+", name)], name.replace("T", "", 1)
+def _place(name: str) -> tuple[list[int], str, list[int]]:
+    """Where an output stands: by its chapter (the first two numbers of its name), tables (T) first, then by number."""
+    numbers, letters = [int(one) for one in re.findall(r"\d+", name)], re.sub(r"\d.*", "", name)
+    return numbers[:2], "" if letters == "T" else name, numbers

@@ -270,6 +270,8 @@ def test_the_model_without_correlation_is_ordinary_regression() -> None:
     rows = made(model, columns="POOLED").results.to_pylist()
     estimate = next(row for row in rows if row["statistic"] == "estimate")
     assert estimate["value"] == pytest.approx(0.75, abs=1e-6)
+    error = next(row for row in rows if row["statistic"] == "se")
+    assert error["value"] == pytest.approx(1.75178, abs=1e-5)  # RSS 24.549801 over 2, over 4, its root
     assert "compound symmetry" in next(
         row["note"] for row in rows if row["analysis_id"] == "m" and row["statistic"] == "n"
     )

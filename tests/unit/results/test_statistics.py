@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from transforms.errors import InputError
-from transforms.results.statistics import Survival, clopper_pearson, rate, signed_rank, summarize
+from transforms.results.statistics import (
+    Survival,
+    chi_square,
+    clopper_pearson,
+    fisher_exact,
+    one_way_anova,
+    rate,
+    signed_rank,
+    summarize,
+)
+from transforms.results.texts import p_value, percent
+from transforms.study.results import PValues
 
 
 def survival(events: list[float], censored: list[float]) -> Survival:
@@ -168,3 +179,53 @@ def test_rate_per_100_person_months() -> None:
     """By hand: 3 events in 20 months of 30.4375 days are 15 per 100."""
     assert rate(3, 20 * 30.4375) == pytest.approx(15)
     assert rate(0, 0) is None
+
+
+class TestBetweenGroups:
+    def test_the_lady_tasting_tea(self) -> None:
+        """Fisher, The Design of Experiments 1935: three of four right is 17/70 one-sided, twice that two-sided."""
+        assert fisher_exact([3, 1], [4, 4]) == pytest.approx(34 / 70)
+        assert fisher_exact([0, 0], [4, 4]) is None
+
+    def test_chi_square_of_party_and_sex(self) -> None:
+        """Agresti, Introduction to Categorical Data Analysis 2007, p. 39: 30.07 of 2 degrees of freedom, 2.954e-07."""
+        votes = np.array([[762, 327, 468], [484, 239, 477]])
+        assert chi_square(votes) == pytest.approx(2.954e-07, rel=2e-4)
+        assert chi_square(np.vstack([votes, [0, 0, 0]])) == chi_square(votes), "a level nobody has says nothing"
+        assert chi_square(votes[:1]) is None
+
+    def test_analysis_of_variance_of_plant_growth(self) -> None:
+        """Dobson 1983, data PlantGrowth of R, whose anova says F = 4.8461 and p = 0.01591."""
+        control = [4.17, 5.58, 5.18, 6.11, 4.50, 4.61, 5.17, 4.53, 5.33, 5.14]
+        first = [4.81, 4.17, 4.41, 3.59, 5.87, 3.83, 6.03, 4.89, 4.32, 4.69]
+        second = [6.31, 5.12, 5.54, 5.50, 5.37, 5.29, 4.92, 6.15, 5.80, 5.26]
+        p = one_way_anova([np.array(one) for one in (control, first, second)])
+        assert p is not None
+        assert f"{p:.5f}" == "0.01591"
+        assert one_way_anova([np.array(control), np.array([])]) is None
+        assert one_way_anova([np.array([1.0, 1.0]), np.array([2.0, 2.0])]) is None
+
+
+@pytest.mark.parametrize(
+    ("p", "shown", "text"),
+    [
+        (0.00004, {}, "<0.0001"),
+        (0.0001, {}, "0.0001"),
+        (None, {}, "NE"),
+        (0.1499, {"decimals": 3, "mark": {"*": 0.15}}, "0.150*"),
+        (0.15, {"decimals": 3, "mark": {"*": 0.15}}, "0.150"),
+        (0.0004, {"decimals": 3, "mark": {"*": 0.15}}, "<0.001*"),
+        (1.0, {"decimals": 3, "above": {0.99: ">.99"}}, ">.99"),
+        (0.99, {"decimals": 3, "above": {0.99: ">.99"}}, "0.990"),
+    ],
+)
+def test_p_values_as_written(p: float | None, shown: dict[str, object], text: str) -> None:
+    assert p_value(p, PValues.model_validate(shown)) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "decimals", "text"),
+    [(1, 254, 0, "<1%"), (2, 200, 0, "1%"), (0, 254, 0, ""), (86, 86, 0, "100%"), (1, 254, 1, "0.4%"), (1, 0, 0, "")],
+)
+def test_percentages_as_written(part: int, whole: int, decimals: int, text: str) -> None:
+    assert percent(part, whole, decimals)[1] == text
