@@ -67,6 +67,11 @@ class Step:
             found |= dict.fromkeys(step.all_leaves())
         return tuple(found)
 
+    @cached_property
+    def ends(self) -> bool:
+        """True if the way ends somewhere below this step."""
+        return bool(self.leaves) or any(step.ends for step in self.inputs)
+
     def all_leaves(self) -> tuple[Leaf, ...]:
         """Every end of the way below this step, once each."""
         return self._ends
@@ -173,7 +178,7 @@ class Tracer:
             own = [link for link in links if link["variable"] == variable and link["kind"] == "record"]
             for reference in rule["inputs"]:
                 inputs.extend(self._inputs(dataset, record, reference, own, seen | {here}))
-        if not leaves and not any(step.all_leaves() for step in inputs):
+        if not leaves and not any(step.ends for step in inputs):
             leaves = [Leaf("specification", rule["file"], None)]
         return Step(
             dataset,
