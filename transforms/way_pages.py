@@ -58,8 +58,9 @@ def write_way(where: Home, study: Study, folder: Path, only: Sequence[str] = ())
     folder.parent.mkdir(parents=True, exist_ok=True)
     pages = tuple(pages_of(outputs, results, only))
     with TemporaryDirectory(dir=folder.parent, prefix=".writing-") as partial:
-        made = Path(partial)
-        (made / "cells").mkdir()
+        # The temporary folder is its owner's alone; the pages are as open as other files written here.
+        made = Path(partial) / "pages"
+        (made / "cells").mkdir(parents=True)
         (made / "records").mkdir()
         shutil.copyfile(STYLE, made / STYLE.name)
         for page in pages:
