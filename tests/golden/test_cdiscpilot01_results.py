@@ -77,6 +77,7 @@ class TestPopulations:
         ],
     )
     def test_table_14_1_01(self, results: pd.DataFrame, analysis: str, expected: list[str]) -> None:
+        """Counts of the report; percentages of them by hand."""
         assert shown(results, "T14-1.01", analysis, "{n} ({pct})") == expected
 
 
@@ -278,9 +279,15 @@ class TestDermatologicEvents:
                 assert found[group, (str(day),), "survival"] == pytest.approx(100 * survival)
                 assert found[group, (str(day),), "at_risk"] == (days >= day).sum()
 
-    def test_events_and_the_figure(self, results: pd.DataFrame, outputs: dict[str, dict[str, Any]]) -> None:
-        """Events by arm counted in the published ADTTE rules: the first dermatologic event of each subject."""
-        assert shown(results, "T14-5.03", "time", "{events}") == ["29", "62", "61"]
+    def test_events_and_the_figure(
+        self, results: pd.DataFrame, events: pd.DataFrame, outputs: dict[str, dict[str, Any]]
+    ) -> None:
+        """Subjects with an event are counted from AE, by the words and body system that define a dermatologic one."""
+        term, system = events["AEDECOD"].astype(str), events["AEBODSYS"].astype(str)
+        skin = (system == "SKIN AND SUBCUTANEOUS TISSUE DISORDERS") & ~term.str.contains("SWEAT|HIDROSIS|ALOPEC")
+        own = events[term.str.contains("APPLICATION|DERMATITIS|ERYTHEMA|BLISTER") | skin]
+        counted = [str(own.loc[own["group"] == group, "USUBJID"].nunique()) for group in SIZES]
+        assert shown(results, "T14-5.03", "time", "{events}") == counted
         rows = results[(results["output_id"] == "F14-5.03") & (results["analysis_id"] == "curve")]
         zero = rows[(rows["level_1"] == "0") & (rows["statistic"] == "at_risk")]
         assert dict(zip(zero["group_id"], zero["value"], strict=True)) == SIZES
