@@ -276,14 +276,16 @@ def test_a_column_named_as_the_place_of_a_record_is_refused(database: Database) 
 def test_a_snapshot_of_an_earlier_structure_shows_no_places(database: Database) -> None:
     """Its tables have no record_number: null there, and the columns of the dataset as ever."""
     put(database, "earlier", 0, "old", Table("sdtm", "DM", "", rows_of("old", 2)))
-    with psycopg.connect(database.server.urls["owner"]) as owner:
-        name = owner.execute("SELECT parent FROM ops.dataset WHERE study = 'earlier'").fetchone()
+    with psycopg.connect(database.server.urls["writer"]) as writer:
+        name = writer.execute("SELECT parent FROM ops.dataset WHERE study = 'earlier'").fetchone()
         assert name is not None
-        owner.execute("DROP VIEW earlier_sdtm.dm")
-        owner.execute(f"ALTER TABLE earlier_store.{name[0]} DROP COLUMN record_number")
-        owner.execute(f"ALTER TABLE earlier_store.{name[0]} RENAME TO dm_earlier")
+        writer.execute("DROP VIEW earlier_sdtm.dm")
+        writer.execute(f"ALTER TABLE earlier_store.{name[0]} DROP COLUMN record_number")
+        writer.execute(f"ALTER TABLE earlier_store.{name[0]} RENAME TO dm_earlier")
+        writer.execute(f"ALTER TABLE earlier_store.{name[0]}_none RENAME TO dm_earlier_none")
+        writer.execute("DELETE FROM ops.data_view WHERE study = 'earlier'")
+    with psycopg.connect(database.server.urls["owner"]) as owner:
         owner.execute("UPDATE ops.dataset SET parent = 'dm_earlier' WHERE study = 'earlier'")
-        owner.execute("DELETE FROM ops.data_view WHERE study = 'earlier'")
     put(database, "earlier", 1, "new", Table("sdtm", "DM", "", rows_of("new", 3)))
     with reader(database) as connection:
         query = "SELECT record_number, tag FROM earlier_sdtm.dm ORDER BY 1"
