@@ -67,6 +67,11 @@ class Step:
             found |= dict.fromkeys(step.all_leaves())
         return tuple(found)
 
+    @cached_property
+    def ends(self) -> bool:
+        """True if the way ends somewhere below this step."""
+        return bool(self.leaves) or any(step.ends for step in self.inputs)
+
     def all_leaves(self) -> tuple[Leaf, ...]:
         """Every end of the way below this step, once each."""
         return self._ends
@@ -78,6 +83,7 @@ class Tracer:
 
     snapshot: Path
     _datasets: dict[str, pa.Table] = field(default_factory=dict)
+    _columns: dict[str, dict[str, pa.ChunkedArray]] = field(default_factory=dict)
     _links: dict[str, tuple[np.ndarray, pa.Table]] = field(default_factory=dict)
     _of_records: dict[tuple[str, int], list[dict[str, Any]]] = field(default_factory=dict)
     _steps: dict[tuple[str, int, str], Step] = field(default_factory=dict)
@@ -113,6 +119,13 @@ class Tracer:
                 every = sorted(one for one, folder in names.items() if folder != "results" or one in self._ruled)
                 raise UsageError(f"no dataset {name!r}. Known: {', '.join(every)}")
         return self._datasets[name]
+
+    def _columns_of(self, name: str) -> dict[str, pa.ChunkedArray]:
+        """The columns of a dataset, which Arrow looks up anew each time it is asked."""
+        if name not in self._columns:
+            table = self.dataset(name)
+            self._columns[name] = dict(zip(table.column_names, table.columns, strict=True))
+        return self._columns[name]
 
     def is_analysis(self, name: str) -> bool:
         """True for an analysis dataset, whose records are made of records of other datasets."""
@@ -168,9 +181,11 @@ class Tracer:
             return Step(dataset, record, variable, self.value(*here), "nothing fills it in this record", "")
         leaves = self._leaves(rule, links)
         inputs = []
-        for reference in rule["inputs"]:
-            inputs.extend(self._inputs(dataset, record, variable, reference, seen | {here}))
-        if not leaves and not any(step.all_leaves() for step in inputs):
+        if rule["inputs"]:
+            own = [link for link in links if link["variable"] == variable and link["kind"] == "record"]
+            for reference in rule["inputs"]:
+                inputs.extend(self._inputs(dataset, record, reference, own, seen | {here}))
+        if not leaves and not any(step.ends for step in inputs):
             leaves = [Leaf("specification", rule["file"], None)]
         return Step(
             dataset,
@@ -218,21 +233,26 @@ class Tracer:
         return leaves
 
     def _inputs(
-        self, dataset: str, record: int, variable: str, reference: str, seen: frozenset[tuple[str, int, str]]
+        self,
+        dataset: str,
+        record: int,
+        reference: str,
+        own: list[dict[str, Any]],
+        seen: frozenset[tuple[str, int, str]],
     ) -> list[Step]:
+        """The values that a rule reads under one name; `own` are the links of the value it fills."""
         other, dot, name = reference.partition(".")
-        links = self.links(dataset, record)
-        own = [link for link in links if link["variable"] == variable and link["kind"] == "record"]
         if not dot:
             elsewhere = [one["line"] for one in own if one["source"] == dataset and one["source_variable"] == reference]
             if elsewhere:
                 places = [(dataset, one, reference) for one in elsewhere]
                 return self._unless_seen(places, seen)
             there = (dataset, record, reference)
-            submitted = reference in self.dataset(dataset).column_names or (dataset, reference) in self._rules
+            submitted = reference in self._columns_of(dataset) or (dataset, reference) in self._rules
             return self._unless_seen([there] if submitted else [], seen)
         records = [link["line"] for link in own if link["source"] == other and link["source_variable"] in {None, name}]
         if not records:
+            links = self.links(dataset, record)
             made_of = [link for link in links if link["variable"] is None and link["kind"] == "record"]
             records = [link["line"] for link in made_of if link["source"] == other]
         if not records and (not own or self.is_analysis(dataset)) and other in ONE_PER_SUBJECT:
@@ -259,10 +279,10 @@ class Tracer:
 
     def value(self, dataset: str, record: int, variable: str) -> str | None:
         """A value as text; None if it is missing or not submitted."""
-        table = self.dataset(dataset)
-        if variable not in table.column_names:
+        column = self._columns_of(dataset).get(variable)
+        if column is None:
             return None
-        value = table[variable][record - 1].as_py()
+        value = column[record - 1].as_py()
         if value is None:
             return None
         if isinstance(value, date):

@@ -58,8 +58,9 @@ def write_way(where: Home, study: Study, folder: Path, only: Sequence[str] = ())
     folder.parent.mkdir(parents=True, exist_ok=True)
     pages = tuple(pages_of(outputs, results, only))
     with TemporaryDirectory(dir=folder.parent, prefix=".writing-") as partial:
-        made = Path(partial)
-        (made / "cells").mkdir()
+        # The temporary folder is its owner's alone; the pages are as open as other files written here.
+        made = Path(partial) / "pages"
+        (made / "cells").mkdir(parents=True)
         (made / "records").mkdir()
         shutil.copyfile(STYLE, made / STYLE.name)
         for page in pages:
@@ -278,6 +279,13 @@ def _place(row: Mapping[str, Any]) -> str:
     return ", ".join(part for part in (row["analysis_label"], *levels, row["group_label"]) if part)
 
 
+def _drawn(row: Mapping[str, Any]) -> str:
+    """A point of a figure in words: many have one label, and differ in the value it stands for."""
+    levels = [(row[f"level_{number}_label"], row[f"level_{number}"]) for number in range(1, LEVELS + 1)]
+    words = [" ".join(dict.fromkeys(filter(None, level))) for level in levels]
+    return ", ".join(part for part in (row["analysis_label"], *words, row["group_label"]) if part)
+
+
 def _statistics(some: Sequence[CellOrigin]) -> str:
     return "; ".join(f"{one.row['statistic']} {one.row['text']}" for one in some)
 
@@ -285,7 +293,7 @@ def _statistics(some: Sequence[CellOrigin]) -> str:
 def _as_table(page: Page, results: Mapping[Origin, Sequence[CellOrigin]]) -> Page:
     """A figure as the numbers it was drawn from."""
     rows = tuple(
-        BodyRow(_place(some[0].row), 0, (Shown(_statistics(some), [origin]),)) for origin, some in results.items()
+        BodyRow(_drawn(some[0].row), 0, (Shown(_statistics(some), [origin]),)) for origin, some in results.items()
     )
     return replace(page, headings=((Heading("Drawn"), Heading("Statistics")),), rows=rows)
 

@@ -249,6 +249,51 @@ def test_every_cell_comes_back_as_it_was_loaded(database: Database) -> None:
             assert [field.metadata for field in seen.schema] == [field.metadata for field in one.table.schema]
 
 
+def test_lists_come_back_as_they_were_loaded(database: Database) -> None:
+    texts = [["a", None, ""], [], None, ['"', "\\", "{,}", "NULL", "é\n"]]
+    table = labelled(
+        {
+            "T": pa.array(texts, pa.list_(pa.string())),
+            "N": pa.array([[1, -(2**31)], None, [], [None, 2**31 - 1]], pa.list_(pa.int32())),
+            "D": pa.array(["x", "y", "x", None]).dictionary_encode(),
+        }
+    )
+    put(database, "lists", 0, "snap", Table("results", "L", "Lists", pa.concat_tables([table, table.slice(1, 2)])))
+    assert database.read("lists", "results", "L").to_pylist() == [*table.to_pylist(), *table.slice(1, 2).to_pylist()]
+    with reader(database) as connection:
+        rows = connection.execute("SELECT record_number, t, n FROM lists_results.l ORDER BY 1 LIMIT 4").fetchall()
+    assert rows == [
+        (number, *(table[name][number - 1].as_py() for name in ("T", "N"))) for number in range(1, table.num_rows + 1)
+    ]
+
+
+def test_a_column_named_as_the_place_of_a_record_is_refused(database: Database) -> None:
+    table = labelled({"RECORD_NUMBER": pa.array([1])})
+    with pytest.raises(NameRefusedError, match="record_number"):
+        database.load("refused", "snap", [Table("sdtm", "DM", "", table)])
+
+
+def test_a_snapshot_of_an_earlier_structure_shows_no_places(database: Database) -> None:
+    """Its tables have no record_number: null there, and the columns of the dataset as ever."""
+    put(database, "earlier", 0, "old", Table("sdtm", "DM", "", rows_of("old", 2)))
+    with psycopg.connect(database.server.urls["writer"]) as writer:
+        name = writer.execute("SELECT parent FROM ops.dataset WHERE study = 'earlier'").fetchone()
+        assert name is not None
+        writer.execute("DROP VIEW earlier_sdtm.dm")
+        writer.execute(f"ALTER TABLE earlier_store.{name[0]} DROP COLUMN record_number")
+        writer.execute(f"ALTER TABLE earlier_store.{name[0]} RENAME TO dm_earlier")
+        writer.execute(f"ALTER TABLE earlier_store.{name[0]}_none RENAME TO dm_earlier_none")
+        writer.execute("DELETE FROM ops.data_view WHERE study = 'earlier'")
+    with psycopg.connect(database.server.urls["owner"]) as owner:
+        owner.execute("UPDATE ops.dataset SET parent = 'dm_earlier' WHERE study = 'earlier'")
+    put(database, "earlier", 1, "new", Table("sdtm", "DM", "", rows_of("new", 3)))
+    with reader(database) as connection:
+        query = "SELECT record_number, tag FROM earlier_sdtm.dm ORDER BY 1"
+        assert connection.execute(query).fetchall() == [(1, "new"), (2, "new"), (3, "new")]
+        connection.execute("SELECT ops.pin('old')")
+        assert connection.execute(query).fetchall() == [(None, "old")] * 2
+
+
 TEXTS = st.lists(st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), max_size=8)
 NUMBERS = st.lists(st.none() | st.floats(), min_size=8, max_size=8)
 
@@ -276,7 +321,8 @@ def test_views_have_types_labels_and_the_rights_of_who_asks(database: Database) 
             "WHERE oid = 'typed_sdtm.nasty'::regclass"
         ).fetchone()
     types = ["text", "text", "double precision", "integer", "date", "timestamp(0) without time zone", "text"]
-    assert rows == [
+    assert rows[0] == ("record_number", "integer", "Place in the dataset, from 1")
+    assert rows[1:] == [
         (name.lower(), kind, f"Label of {name}") for name, kind in zip(NASTY.column_names, types, strict=True)
     ]
     assert view == ("Every kind of value", ["security_invoker=true"], "cairn_writer")
@@ -288,7 +334,7 @@ def test_a_label_that_changes_is_shown_without_a_new_structure(database: Databas
         put(database, "relabelled", number, f"s{number}", Table("sdtm", "DM", label, table))
     with reader(database) as connection:
         row = connection.execute(
-            "SELECT obj_description('relabelled_sdtm.dm'::regclass), col_description('relabelled_sdtm.dm'::regclass, 1)"
+            "SELECT obj_description('relabelled_sdtm.dm'::regclass), col_description('relabelled_sdtm.dm'::regclass, 2)"
         ).fetchone()
     assert row == ("New", "New")
     with psycopg.connect(database.server.urls["owner"]) as owner:
@@ -526,7 +572,7 @@ def test_the_longest_names_are_taken(database: Database) -> None:
         (pa.array([datetime(2024, 1, 1, 0, 0, 0, 5)]), "DM: column V: .* lose data"),
         (pa.array(["a\0b"]), "DM: PostgreSQL does not take a value"),
         (pa.array([True]), "DM.V: bool has no type"),
-        (pa.array([[1]]), "DM.V: list"),
+        (pa.array([[1.5]]), "DM.V: list"),
     ],
 )
 def test_values_without_a_type_are_refused_by_name(database: Database, values: pa.Array, message: str) -> None:

@@ -95,7 +95,7 @@ def decisions(recorded_by: str) -> pa.Table:
 
 
 FORBIDDEN_TO_READERS = [
-    "INSERT INTO study_sdtm.dm VALUES ('x', 1)",
+    "INSERT INTO study_sdtm.dm VALUES (1, 'x', 1)",
     "UPDATE study_sdtm.dm SET n = 0",
     "DELETE FROM study_sdtm.dm",
     "SELECT * FROM study_store.snapshot_s0",
@@ -125,6 +125,8 @@ FORBIDDEN_TO_READERS = [
     "COPY study_sdtm.dm TO PROGRAM 'cat'",
     "COPY study_sdtm.dm TO '/tmp/evil'",
     "SELECT pg_read_file('/etc/passwd')",
+    "SELECT ops.selected('study', 'DM', 'pg_read_file(''/etc/passwd'') IS NULL')",
+    "SELECT ops.selected('study', 'DM', 'EXISTS (SELECT FROM study_store.snapshot_s0)')",
     "SELECT lo_create(0)",
     "SELECT lo_from_bytea(0, 'x')",
     "SELECT lo_import('/etc/passwd')",

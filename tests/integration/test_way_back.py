@@ -91,7 +91,9 @@ def test_each_value_leads_by_sql_where_the_tracer_leads(published: Served, reade
     assert raw > VALUES / 2
 
 
-def test_each_analysis_value_ends_in_raw_or_in_the_specification(published: Served) -> None:
+def test_each_analysis_value_ends_in_raw_or_in_the_specification(served_reference: Served) -> None:
+    """The pilot's are walked in tests/golden/test_cdiscpilot01_adam.py."""
+    published = served_reference
     tracer, raw = Tracer(published.snapshot), 0
     folder = Study.load(published.study).folder
     for value in drawn(published.snapshot, ("adam",), 20231102):

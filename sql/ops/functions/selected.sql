@@ -12,7 +12,7 @@ BEGIN
             USING HINT = 'See ops.dataset.';
     END IF;
     PERFORM set_config('search_path', format('pg_catalog, %I, %I', study || '_adam', study || '_sdtm'), true);
-    RETURN QUERY EXECUTE format('SELECT record_number FROM %s WHERE %s ORDER BY record_number', relation, condition);
+    RETURN QUERY EXECUTE format('SELECT record_number FROM %s WHERE (%s) ORDER BY record_number', relation, condition);
 END
 $$;
 GRANT EXECUTE ON FUNCTION ops.selected(text, text, text) TO cairn_writer, cairn_reader;

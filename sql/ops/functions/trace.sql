@@ -17,7 +17,7 @@ DECLARE
     found jsonb[] := '{}'; ends jsonb[] := '{}'; leads boolean[] := '{}'; ruled boolean[] := '{}';
     -- What reads what, as pairs of steps; steps and contents of records met, by name.
     above integer[] := '{}'; below integer[] := '{}'; met jsonb := '{}'; contents jsonb := '{}'; relations jsonb := '{}';
-    at integer := 0; here text; relation text; of_record_name text; content jsonb; links jsonb; parts integer[];
+    at integer := 0; here text; relation text; record_name text; content jsonb; links jsonb; parts integer[];
     rule_of record; own jsonb; written jsonb; reference text; other text; name text; numbers integer[]; one integer;
     parent text; there boolean; unsettled integer[]; shown jsonb;
 BEGIN
@@ -31,13 +31,13 @@ BEGIN
         jsonb_object_agg(concat_ws(' ', of_dataset, of_record, column_name), place)
     INTO datasets, records, variables, readers, met
     FROM (
-        SELECT column_name, row_number() OVER () AS place
+        SELECT column_name, row_number() OVER (ORDER BY position) AS place
         FROM ops.dataset AS known, jsonb_array_elements(known.columns) WITH ORDINALITY AS entry(written, position),
             LATERAL (SELECT entry.written ->> 'original' AS column_name) AS named
         WHERE known.study = trace.study AND known.snapshot_id = ops.shown(trace.study)
             AND known.name = of_dataset AND known.kind IN ('sdtm', 'adam')
             AND (of_variable IS NULL OR upper(column_name) = upper(of_variable))
-        ORDER BY position
+        ORDER BY place
     ) AS wanted;
     IF datasets IS NULL THEN
         RAISE EXCEPTION '% has no variable %', of_dataset, of_variable USING HINT = format('\d+ %s', relation);
@@ -45,8 +45,8 @@ BEGIN
 
     WHILE at < cardinality(datasets) LOOP
         at := at + 1;
-        of_record_name := concat_ws(' ', datasets[at], records[at]);
-        IF NOT contents ? of_record_name THEN
+        record_name := concat_ws(' ', datasets[at], records[at]);
+        IF NOT contents ? record_name THEN
             IF NOT relations ? datasets[at] THEN
                 SELECT relations || jsonb_build_object(datasets[at], jsonb_build_object(
                     'view', ops.dataset_view(study, datasets[at]), 'analysis', known.kind = 'adam',
@@ -66,10 +66,10 @@ BEGIN
                 'link.line FROM %s.lineage, unnest(records, lines) AS link(record, line) WHERE dataset = $1 '
                 'AND first_record <= $2 AND last_record >= $2 AND link.record = $2) AS one', results)
             INTO links USING datasets[at], records[at];
-            contents := contents || jsonb_build_object(of_record_name, jsonb_build_object('row', content, 'links', links));
+            contents := contents || jsonb_build_object(record_name, jsonb_build_object('row', content, 'links', links));
         END IF;
-        content := contents -> of_record_name -> 'row';
-        links := contents -> of_record_name -> 'links';
+        content := contents -> record_name -> 'row';
+        links := contents -> record_name -> 'links';
         shown := content -> lower(variables[at]);
         found[at] := jsonb_build_object('value', CASE jsonb_typeof(shown)
             WHEN 'number' THEN trim_scale((shown #>> '{}')::double precision::numeric)::text ELSE shown #>> '{}' END);
