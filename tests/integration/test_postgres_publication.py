@@ -261,7 +261,7 @@ def test_lists_come_back_as_they_were_loaded(database: Database) -> None:
     put(database, "lists", 0, "snap", Table("results", "L", "Lists", pa.concat_tables([table, table.slice(1, 2)])))
     assert database.read("lists", "results", "L").to_pylist() == [*table.to_pylist(), *table.slice(1, 2).to_pylist()]
     with reader(database) as connection:
-        rows = connection.execute("SELECT record_number, t, n FROM lists_results.l ORDER BY 1 LIMIT 4").fetchall()
+        rows = connection.execute("SELECT record_number, t, n FROM lists_records.l ORDER BY 1 LIMIT 4").fetchall()
     assert rows == [
         (number, *(table[name][number - 1].as_py() for name in ("T", "N"))) for number in range(1, table.num_rows + 1)
     ]
@@ -279,7 +279,7 @@ def test_a_snapshot_of_an_earlier_structure_shows_no_places(database: Database) 
     with psycopg.connect(database.server.urls["writer"]) as writer:
         name = writer.execute("SELECT parent FROM ops.dataset WHERE study = 'earlier'").fetchone()
         assert name is not None
-        writer.execute("DROP VIEW earlier_sdtm.dm")
+        writer.execute("DROP VIEW earlier_sdtm.dm, earlier_records.dm")
         writer.execute(f"ALTER TABLE earlier_store.{name[0]} DROP COLUMN record_number")
         writer.execute(f"ALTER TABLE earlier_store.{name[0]} RENAME TO dm_earlier")
         writer.execute(f"ALTER TABLE earlier_store.{name[0]}_none RENAME TO dm_earlier_none")
@@ -288,7 +288,7 @@ def test_a_snapshot_of_an_earlier_structure_shows_no_places(database: Database) 
         owner.execute("UPDATE ops.dataset SET parent = 'dm_earlier' WHERE study = 'earlier'")
     put(database, "earlier", 1, "new", Table("sdtm", "DM", "", rows_of("new", 3)))
     with reader(database) as connection:
-        query = "SELECT record_number, tag FROM earlier_sdtm.dm ORDER BY 1"
+        query = "SELECT record_number, tag FROM earlier_records.dm ORDER BY 1"
         assert connection.execute(query).fetchall() == [(1, "new"), (2, "new"), (3, "new")]
         connection.execute("SELECT ops.pin('old')")
         assert connection.execute(query).fetchall() == [(None, "old")] * 2
@@ -312,19 +312,22 @@ def test_any_text_and_any_number_come_back(
 def test_views_have_types_labels_and_the_rights_of_who_asks(database: Database) -> None:
     put(database, "typed", 0, "snap", Table("sdtm", "NASTY", "Every kind of value", NASTY))
     with reader(database) as connection:
-        rows = connection.execute(
-            "SELECT attname, format_type(atttypid, atttypmod), col_description(attrelid, attnum) FROM pg_attribute "
-            "WHERE attrelid = 'typed_sdtm.nasty'::regclass AND attnum > 0 ORDER BY attnum"
-        ).fetchall()
+        rows, plain = (
+            connection.execute(
+                "SELECT attname, format_type(atttypid, atttypmod), col_description(attrelid, attnum) FROM pg_attribute "
+                "WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum",
+                [view],
+            ).fetchall()
+            for view in ("typed_records.nasty", "typed_sdtm.nasty")
+        )
         view = connection.execute(
             "SELECT obj_description(oid), reloptions, relowner::regrole::text FROM pg_class "
             "WHERE oid = 'typed_sdtm.nasty'::regclass"
         ).fetchone()
     types = ["text", "text", "double precision", "integer", "date", "timestamp(0) without time zone", "text"]
-    assert rows[0] == ("record_number", "integer", "Place in the dataset, from 1")
-    assert rows[1:] == [
-        (name.lower(), kind, f"Label of {name}") for name, kind in zip(NASTY.column_names, types, strict=True)
-    ]
+    own = [(name.lower(), kind, f"Label of {name}") for name, kind in zip(NASTY.column_names, types, strict=True)]
+    assert rows == [("record_number", "integer", "Place in the dataset, from 1"), *own]
+    assert plain == own
     assert view == ("Every kind of value", ["security_invoker=true"], "cairn_writer")
 
 
@@ -334,7 +337,7 @@ def test_a_label_that_changes_is_shown_without_a_new_structure(database: Databas
         put(database, "relabelled", number, f"s{number}", Table("sdtm", "DM", label, table))
     with reader(database) as connection:
         row = connection.execute(
-            "SELECT obj_description('relabelled_sdtm.dm'::regclass), col_description('relabelled_sdtm.dm'::regclass, 2)"
+            "SELECT obj_description('relabelled_sdtm.dm'::regclass), col_description('relabelled_sdtm.dm'::regclass, 1)"
         ).fetchone()
     assert row == ("New", "New")
     with psycopg.connect(database.server.urls["owner"]) as owner:

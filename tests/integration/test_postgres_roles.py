@@ -95,7 +95,7 @@ def decisions(recorded_by: str) -> pa.Table:
 
 
 FORBIDDEN_TO_READERS = [
-    "INSERT INTO study_sdtm.dm VALUES (1, 'x', 1)",
+    "INSERT INTO study_sdtm.dm VALUES ('x', 1)",
     "UPDATE study_sdtm.dm SET n = 0",
     "DELETE FROM study_sdtm.dm",
     "SELECT * FROM study_store.snapshot_s0",

@@ -157,7 +157,9 @@ def test_the_specification_in_the_database_is_that_of_the_snapshot(published: Se
 
 def test_record_numbers_are_the_order_of_the_dataset(published: Served, reader: psycopg.Connection[Any]) -> None:
     written = pq.read_table(published.snapshot / "sdtm" / "qs.parquet", columns=["USUBJID", "QSSEQ"])
-    rows = reader.execute(f"SELECT record_number, usubjid, qsseq FROM {published.study}_sdtm.qs ORDER BY 1").fetchall()
+    rows = reader.execute(
+        f"SELECT record_number, usubjid, qsseq FROM {published.study}_records.qs ORDER BY 1"
+    ).fetchall()
     subjects, numbers = written["USUBJID"].to_pylist(), written["QSSEQ"].to_pylist()
     assert rows == list(zip(range(1, len(written) + 1), subjects, numbers, strict=True))
 

@@ -2,10 +2,10 @@
 
 Schemas of a study: <study>_store holds every snapshot, one partition per dataset and snapshot under one parent per
 dataset structure; <study>_sdtm, <study>_adam and <study>_results hold views. A view reads the snapshot that its session
-sees (ops.shown) from all parents of its dataset; its first column is the place of the record in the dataset, which a
-relation would lose and lineage goes by. Names are looked up as they are now and rows as they were when a
-transaction began, so a reader may see through a newer view: because it has every parent, it still sees its own snapshot
-whole. Readers never wait for loading; publishing waits for them only where the structure of a dataset changes.
+sees (ops.shown) from all parents of its dataset. <study>_records holds the same views with the place of each record in
+its dataset, which a relation would lose and lineage goes by. Names are looked up as they are now and rows as they were
+when a transaction began, so a reader may see through a newer view: because it has every parent, it still sees its own
+snapshot whole. Readers never wait for loading; publishing waits for them only where the structure of a dataset changes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ SQL = Path(__file__).resolve().parents[2] / "sql"
 LONGEST = 63
 SNAPSHOT = re.compile(r"[A-Za-z0-9_-]{1,50}")
 KEY = "snapshot_id"
-# A relation has no order and a dataset has one: lineage names a record by its place.
+# A relation has no order and a dataset has one: lineage names a record by its place. It is no variable of the dataset,
+# so that the views of this schema show it beside the dataset's own.
+RECORDS = "records"
 NUMBER = "record_number"
 NUMBER_COLUMN = {"name": NUMBER, "original": "", "type": "integer", "label": "Place in the dataset, from 1"}
 OLDEST_SERVER = 160000
@@ -680,7 +682,7 @@ class Database:
             return
         pointer = connection.execute("SELECT snapshot_id FROM ops.pointer WHERE study = %s", [study]).fetchone()
         for change in _view_changes(connection, study, str(pointer[0]) if pointer is not None else ""):
-            if change.key == (kind, name.lower()):
+            if change.key in {(kind, name.lower()), (RECORDS, name.lower())}:
                 _change_view(connection, study, change)
         connection.execute(sql.SQL("DROP TABLE {}").format(_store(study, parent)))
 
@@ -880,14 +882,16 @@ def _view_changes(connection: Connection, study: str, snapshot_id: str) -> list[
         "WHERE study = %s ORDER BY kind, lower(name), parent, snapshot_id",
         [study],
     ):
-        parents.setdefault((kind, name), {})[parent] = [*([NUMBER_COLUMN] if parent in numbered else []), *columns]
-    present = {
-        (kind, name): (label, [NUMBER_COLUMN, *columns], parent)
-        for kind, name, label, columns, parent in connection.execute(
-            "SELECT kind, lower(name), label, columns, parent FROM ops.dataset WHERE study = %s AND snapshot_id = %s",
-            [study, snapshot_id],
-        )
-    }
+        parents.setdefault((kind, name), {})[parent] = columns
+        own_number = [NUMBER_COLUMN] if parent in numbered else []
+        parents.setdefault((RECORDS, name), {})[parent] = [*own_number, *columns]
+    present: dict[tuple[str, str], tuple[str, Columns, str]] = {}
+    for kind, name, label, columns, parent in connection.execute(
+        "SELECT kind, lower(name), label, columns, parent FROM ops.dataset WHERE study = %s AND snapshot_id = %s",
+        [study, snapshot_id],
+    ):
+        present[kind, name] = (label, columns, parent)
+        present[RECORDS, name] = (label, [NUMBER_COLUMN, *columns], parent)
     views: dict[tuple[str, str], tuple[Columns, str]] = {
         (kind, name): (columns, content)
         for kind, name, columns, content in connection.execute(

@@ -8,7 +8,7 @@ DECLARE
     schema text;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('cairn study'), hashtext(study));
-    FOREACH part IN ARRAY ARRAY['store', 'sdtm', 'adam', 'results'] LOOP
+    FOREACH part IN ARRAY ARRAY['store', 'sdtm', 'adam', 'results', 'records'] LOOP
         schema := study || '_' || part;
         IF octet_length(schema) > 63 THEN
             RAISE EXCEPTION 'schema % is longer than 63 bytes', schema USING ERRCODE = 'name_too_long';

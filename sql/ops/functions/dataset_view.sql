@@ -1,9 +1,10 @@
--- The view of an SDTM or analysis dataset in the snapshot that this session sees, quoted; null where there is none.
+-- The view of an SDTM or analysis dataset with its record numbers, in the snapshot that this session sees, quoted; null
+-- where there is none.
 CREATE OR REPLACE FUNCTION ops.dataset_view(study text, dataset text) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT format('%I.%I', one.study || '_' || one.kind, lower(one.name))
+    SELECT format('%I.%I', one.study || '_records', lower(one.name))
     FROM ops.dataset AS one
     WHERE one.study = dataset_view.study AND one.snapshot_id = ops.shown(dataset_view.study)
         AND one.kind IN ('sdtm', 'adam') AND one.name = upper(dataset_view.dataset)

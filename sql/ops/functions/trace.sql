@@ -11,7 +11,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    results text := quote_ident(study || '_results');
+    results text := quote_ident(study || '_records');
     -- By step: where it stands, what reads it, what was found there, its ends, whether a rule or a parent leads on.
     datasets text[]; records integer[]; variables text[]; readers integer[];
     found jsonb[] := '{}'; ends jsonb[] := '{}'; leads boolean[] := '{}'; ruled boolean[] := '{}';
