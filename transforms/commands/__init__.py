@@ -1,0 +1,1 @@
+"""The commands of ./cairn, each a thin call of a function that can be tested without it."""

@@ -1,0 +1,71 @@
+"""A study's specification, and faults planted in its extracts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transforms.commands.frame import (
+    AsJson,
+    Placement,
+    StudyName,
+    app,
+    call_synthetic,
+    out_console,
+    print_json,
+)
+
+spec_app = typer.Typer(no_args_is_help=True, help="A study's specification.")
+app.add_typer(spec_app, name="spec")
+faults_app = typer.Typer(no_args_is_help=True, help="Faults planted in extracts, to see what is found.")
+app.add_typer(faults_app, name="faults")
+
+
+@faults_app.command("apply")
+def faults_apply(
+    faults: Annotated[str, typer.Option("--faults", help="A list of faults (YAML), or one that comes along: messy.")],
+    landing: Annotated[Path, typer.Option(help="Folder with the extracts; it is changed in place.")],
+    cut: Annotated[str | None, typer.Option(help="Plant as of this extract; every fault otherwise.")] = None,
+    expected: Annotated[Path | None, typer.Option(help="Write the findings that follow to this CSV.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plant faults written as data in a folder of extracts."""
+    options = [
+        *(["--cut", cut] if cut else []),
+        *(["--expected", str(expected)] if expected else []),
+    ]
+    said = call_synthetic("faults", "apply", "--faults", faults, "--landing", str(landing), *options).strip()
+    if as_json:
+        print_json({"landing": str(landing), "expected": str(expected) if expected else None, "said": said})
+        return
+    out_console().print(said, markup=False)
+
+
+@spec_app.command("check")
+def spec_check(study: StudyName, placement: Placement = None, as_json: AsJson = False) -> None:
+    """Read a study's whole specification and report every fault at once, then those of its rules."""
+    from transforms.errors import ConfigurationError
+    from transforms.study import Study
+    from transforms.submission import agencies
+    from transforms.validation.rules import rule_book
+
+    try:
+        loaded = Study.load(study, placement=placement)
+        rule_book(loaded)
+        agencies.read(loaded.folder)
+    except ConfigurationError as error:
+        if not as_json:
+            raise
+        print_json({"faults": [fault.__dict__ for fault in error.faults]})
+        raise typer.Exit(error.exit_code) from error
+    variables = Counter(name for name, dataset in loaded.datasets.items() for _ in dataset.variables)
+    if as_json:
+        print_json({"faults": [], "datasets": dict(variables)})
+        return
+    out_console().print(
+        f"{loaded.name}: no fault. Sources {len(loaded.sources)}, datasets {len(loaded.datasets)}, "
+        f"tables {len(loaded.tables)}."
+    )
