@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from transforms import acts, pipeline
+from transforms import acts, guides, pipeline
 from transforms.core.tables import read_table
 from transforms.errors import UsageError
 from transforms.pipeline import Home
@@ -69,7 +69,12 @@ def export(
     name = f"{based_on}-{agency}{'-preview' if preview else ''}"
     target = folder or where.folder / "exports" / where.study / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    return package.write_package(target, order, lambda contents, _: documents(study, contents))
+
+    def written(contents: Contents, submitted: Path) -> dict[str, bytes]:
+        made_by = documents(study, contents)
+        return {**made_by, **guides.documents(where, study, manifest, order, contents, submitted, made_by)}
+
+    return package.write_package(target, order, written)
 
 
 def documents(study: Study, contents: Contents) -> dict[str, bytes]:
