@@ -34,7 +34,7 @@ class Departure(Frozen):
 class GuidePart(Frozen):
     """What people write for one guide; a text is a paragraph.
 
-    `datasets` holds paragraphs by dataset; `considerations` are of several datasets, and `issues` of the making of them.
+    `datasets` holds paragraphs by dataset; `considerations` are of several datasets, `issues` of the making of them.
     """
 
     introduction: tuple[str, ...] = ()

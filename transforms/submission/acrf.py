@@ -13,7 +13,14 @@ COLOURS = ("#dbeafe", "#fef3c7", "#dcfce7", "#fde2e4", "#ede9fe", "#d5f5f0", "#f
 
 
 def acrf(
-    forms: Sequence[Form], *, studyid: str, title: str, snapshot_id: str, cut_off: datetime, label: str, font: str | None
+    forms: Sequence[Form],
+    *,
+    studyid: str,
+    title: str,
+    snapshot_id: str,
+    cut_off: datetime,
+    label: str,
+    font: str | None,
 ) -> bytes:
     """The annotated CRF of a study as a PDF with bookmarks by form and by domain.
 
@@ -30,13 +37,24 @@ def blocks(forms: Sequence[Form], *, studyid: str, title: str, cut_off: datetime
     yield Text(title)
     yield Text(
         "Written from the source contracts, the mapping and the row accounts of a snapshot: every field of every form, "
-        "and of every other extract, stands here once. A variable stands beside a field that it holds; \"feeds\" marks a "
-        "variable that is derived from the field, \"decides\" one that the field only decides something of. Values and "
+        'and of every other extract, stands here once. A variable stands beside a field that it holds; "feeds" marks a '
+        'variable that is derived from the field, "decides" one that the field only decides something of. Values and '
         "blanks are counted in accepted rows; held counts the rows kept in quarantine because of the field. "
         f"Cut-off: {cut_off.date().isoformat()}."
     )
     yield Grid(
-        ("Form", "Source", "Goes to", "Rows", "Accepted", "Fields", "Mapped", "Read by a rule", "Not submitted", "Withheld"),
+        (
+            "Form",
+            "Source",
+            "Goes to",
+            "Rows",
+            "Accepted",
+            "Fields",
+            "Mapped",
+            "Read by a rule",
+            "Not submitted",
+            "Withheld",
+        ),
         [
             (
                 form.label,

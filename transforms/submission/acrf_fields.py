@@ -1,4 +1,4 @@
-"""Where each field of each form goes: the variables that read it, or why it is in none, and how often it has a value."""
+"""Where each field of each form goes: the variables that read it or why it is in none, and how often it has a value."""
 
 from __future__ import annotations
 
@@ -231,7 +231,9 @@ def _annotation(
     place: Annotation, algorithm: Algorithm, column: tuple[str, str], topic: str, cells: tuple[str, ...], use: Use
 ) -> Annotation:
     own = {column[1], f"{column[0]}.{column[1]}"}
-    conditions = [f"{key.removeprefix('each.')} {test.says()}" for key, test in algorithm.when.items() if key not in own]
+    conditions = [
+        f"{key.removeprefix('each.')} {test.says()}" for key, test in algorithm.when.items() if key not in own
+    ]
     told = _cases(cells) or (topic if not place.where and not place.variable.endswith(TOPICS) else "")
     where = " and ".join(filter(None, [place.where, told, *conditions]))
     lists = ", ".join(algorithm.study_codelists()) if use == "is" else ""
@@ -285,8 +287,8 @@ def _columns(
                     taken |= {_column(group, column)} if value else set()
                     if target:
                         cases.append(f"{target} = {test}")
-    for column, cells in found.items():
-        yield column, tuple(dict.fromkeys(cells)), column in taken
+    for place, cells in found.items():
+        yield place, tuple(dict.fromkeys(cells)), place in taken
 
 
 def _takes(algorithm: Algorithm, name: str) -> bool:

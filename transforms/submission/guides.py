@@ -6,7 +6,8 @@ conformance, and for analysis datasets the programs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from transforms.submission import guides_shared as shared
 from transforms.submission.acrf import acrf
@@ -44,7 +45,7 @@ def _written(facts: GuideFacts, name: str, blocks: list[Block]) -> bytes:
     front: list[Block] = [Heading(f"{name}"), Text(studyid), Text(facts.study.file.title)]
     if facts.label:
         front.append(Text(facts.label))
-    contents = [(one.text,) for one in blocks if isinstance(one, Heading) and one.level < 2]  # noqa: PLR2004
+    contents = [(one.text,) for one in blocks if isinstance(one, Heading) and one.level < 2]
     described = Described(f"{name}, {studyid}", facts.study.file.title, line, facts.cut_off)
     return written(described, [*front, Grid(("Contents",), contents, (1,)), *blocks], facts.font)
 
@@ -52,7 +53,7 @@ def _written(facts: GuideFacts, name: str, blocks: list[Block]) -> bytes:
 def csdrg(facts: GuideFacts) -> Iterator[Block]:
     """What the guide to the SDTM datasets holds, in order."""
     own = facts.study.guide.csdrg
-    yield from shared.introduction(facts, "csdrg", "SDTM", own.introduction)
+    yield from shared.introduction(facts, "SDTM", own.introduction)
     yield Heading("2 Protocol description", new_page=True)
     yield Heading("2.1 Protocol and design", 1)
     yield from shared.paragraphs(own.protocol)
@@ -78,7 +79,7 @@ def csdrg(facts: GuideFacts) -> Iterator[Block]:
 def adrg(facts: GuideFacts) -> Iterator[Block]:
     """What the guide to the analysis datasets holds, in order."""
     own = facts.study.guide.adrg
-    yield from shared.introduction(facts, "adrg", "ADaM", own.introduction)
+    yield from shared.introduction(facts, "ADaM", own.introduction)
     yield Heading("2 Protocol description", new_page=True)
     yield Heading("2.1 Protocol and design", 1)
     yield from shared.paragraphs(own.protocol or facts.study.guide.csdrg.protocol)
@@ -138,9 +139,11 @@ def _trial_design(facts: GuideFacts) -> Iterator[Block]:
         if not len(frame):
             continue
         yield Heading(f"2.{number} {title}", 1)
-        wide = [max(8, min(40, int(frame[one].astype(str).str.len().max()))) for one in frame]
+        wide = [max(len(one) + 4, min(40, int(frame[one].astype(str).str.len().max()) + 2)) for one in frame]
         yield Grid(
-            tuple(frame.columns), [tuple(map(_shown, row)) for row in frame.astype(object).itertuples(index=False)], wide
+            tuple(frame.columns),
+            [tuple(map(_shown, row)) for row in frame.astype(object).itertuples(index=False)],
+            wide,
         )
 
 
@@ -154,10 +157,17 @@ def _overview(facts: GuideFacts, kind: str) -> Iterator[Block]:
     yield Grid(
         ("Dataset", "Label", "Class", "Records", "Keys", "Qualifiers"),
         [
-            (one.name, one.label, one.observation_class, one.records, ", ".join(one.keys), "yes" if one.qualifiers else "")
+            (
+                one.name,
+                one.label,
+                one.observation_class,
+                one.records,
+                ", ".join(one.keys),
+                "yes" if one.qualifiers else "",
+            )
             for one in facts.datasets(kind)
         ],
-        (11, 34, 24, 11, 40, 12),
+        (12, 34, 26, 12, 40, 15),
     )
     if kind == "sdtm":
         absent = sorted(set(facts.study.datasets) - {one.name for one in facts.datasets(kind)})
@@ -186,7 +196,7 @@ def _partial_dates(facts: GuideFacts) -> Iterator[Block]:
         )
 
 
-def _by_place(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+def _by_place(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(rows, key=lambda one: (str(one["dataset"]), str(one["variable"])))
 
 
@@ -199,8 +209,10 @@ def _not_submitted(facts: GuideFacts, own: tuple[str, ...]) -> Iterator[Block]:
         yield Text(f"Records that are not submitted to {facts.agency.name.upper()}:")
         yield Grid(
             ("Dataset", "Records with", "Why"),
-            [(one.dataset, "; ".join(f"{key} {' or '.join(values)}" for key, values in one.where.items()), one.why)
-             for one in rules],
+            [
+                (one.dataset, "; ".join(f"{key} {' or '.join(values)}" for key, values in one.where.items()), one.why)
+                for one in rules
+            ],
             (20, 40, 70),
         )
     if facts.own.keys:
@@ -220,7 +232,10 @@ def _excluded(facts: GuideFacts) -> Iterator[Block]:
         return
     yield Grid(
         ("Stage", "Extract", "Dataset", "Outcome", "Rule", "Rows", "Why"),
-        [(one.stage, one.source, one.dataset, one.outcome, one.rule, one.rows, facts.rule_says(one.rule)) for one in rows],
+        [
+            (one.stage, one.source, one.dataset, one.outcome, one.rule, one.rows, facts.rule_says(one.rule))
+            for one in rows
+        ],
         (14, 18, 12, 16, 26, 9, 45),
     )
 
@@ -251,7 +266,9 @@ def _populations(facts: GuideFacts) -> Iterator[Block]:
     frame = facts.frame("adam", "ADSL", *(one.name for one in flags))
     yield Text(f"Flags of ADSL and the subjects, of {len(frame)}, for whom each is Y:")
     yield Grid(
-        ("Flag", "Label", "Subjects"), [(one.name, one.label, int((frame[one.name] == "Y").sum())) for one in flags], (20, 70, 15)
+        ("Flag", "Label", "Subjects"),
+        [(one.name, one.label, int((frame[one.name] == "Y").sum())) for one in flags],
+        (20, 70, 15),
     )
 
 

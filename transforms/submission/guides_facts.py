@@ -18,6 +18,7 @@ from transforms.submission.layout import SUPPLEMENTAL
 
 GIVES_RECORD = frozenset({"accepted", "record"})
 GIVES_NONE = frozenset({"none", "excluded"})
+EXCLUDED = ("stage", "source", "dataset", "outcome", "rule")
 SOURCE = ("SRCDOM", "SRCSEQ")
 
 
@@ -63,8 +64,8 @@ class GuideFacts:
     """What both guides are written from.
 
     `findings` are those of the snapshot with status, decided_by, decided_on and decision; `conformance` is what
-    `transforms.reporting.conformance.read` returns, `programs` the size of each file of the folder of programs, by path,
-    and `font` the file of a font with Chinese characters.
+    `transforms.reporting.conformance.read` returns, `programs` the size of each file of the folder of programs by
+    path, and `font` the file of a font with Chinese characters.
     """
 
     study: Study
@@ -117,7 +118,9 @@ class GuideFacts:
         file = self.study.datasets.get(name)
         if file is None:
             return []
-        read = [one for group in file.records for one in (group.source, *group.join, group.table and f"table {group.table}")]
+        read = [
+            one for group in file.records for one in (group.source, *group.join, group.table and f"table {group.table}")
+        ]
         return list(dict.fromkeys(one for one in read if one))
 
     def frame(self, kind: str, name: str, *columns: str) -> pd.DataFrame:
@@ -126,14 +129,16 @@ class GuideFacts:
         if not path.is_file():
             return pd.DataFrame(columns=list(columns))
         known = set(pq.read_schema(path).names)
-        return pq.read_table(path, columns=[one for one in columns if one in known]).to_pandas()
+        frame: pd.DataFrame = pq.read_table(path, columns=[one for one in columns if one in known]).to_pandas()
+        return frame
 
     def excluded(self) -> list[Excluded]:
         """Rows of the extracts that gave no record, in the order of stage, source and rule."""
-        counts: dict[tuple[str, ...], int] = {}
+        counts: dict[tuple[str, str, str, str, str], int] = {}
         for row in pq.read_table(self.snapshot / "accounts.parquet").to_pylist():
             if row["outcome"] in GIVES_NONE or (row["stage"] == "staging" and row["outcome"] not in GIVES_RECORD):
-                place = tuple(row[one] or "" for one in ("stage", "source", "dataset", "outcome", "rule"))
+                stage, source, dataset, outcome, rule = (row[one] or "" for one in EXCLUDED)
+                place = (stage, source, dataset, outcome, rule)
                 counts[place] = counts.get(place, 0) + row["rows"]
         order = {"staging": 0, "mapping": 1, "derivation": 2}
         return [
@@ -181,9 +186,7 @@ class GuideFacts:
                 here = set(_pairs(held, "SRCSEQ"))
                 analysis = set(_pairs(held[held["ABLFL"] == "Y"], "SRCSEQ"))
                 sdtm = set(_pairs(theirs[theirs[flag] == "Y"], sequence)) & here
-                yield Baseline(
-                    name, str(dataset), len(analysis & sdtm), len(analysis - sdtm), len(sdtm - analysis)
-                )
+                yield Baseline(name, str(dataset), len(analysis & sdtm), len(analysis - sdtm), len(sdtm - analysis))
 
 
 def _pairs(frame: pd.DataFrame, sequence: str) -> Iterator[tuple[str, float]]:

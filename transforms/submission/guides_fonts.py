@@ -9,12 +9,12 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import matplotlib
-from fontTools import subset
-from fontTools.pens.cu2quPen import Cu2QuPen
-from fontTools.pens.ttGlyphPen import TTGlyphPen
-from fontTools.ttLib import TTCollection, TTFont, newTable
-from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont as Embedded
+from fontTools import subset  # type: ignore[import-untyped]
+from fontTools.pens.cu2quPen import Cu2QuPen  # type: ignore[import-untyped]
+from fontTools.pens.ttGlyphPen import TTGlyphPen  # type: ignore[import-untyped]
+from fontTools.ttLib import TTCollection, TTFont, newTable  # type: ignore[import-untyped]
+from reportlab.pdfbase import pdfmetrics  # type: ignore[import-untyped]
+from reportlab.pdfbase.ttfonts import TTFont as Embedded  # type: ignore[import-untyped]
 
 from transforms.errors import UsageError
 
@@ -53,7 +53,7 @@ class Fonts:
         """A text as reportlab's paragraphs take it: escaped, each run in a font that has its characters."""
         parts, run, other = [], "", False
         for character in text:
-            if not character.isspace() and (character in self.other) != other:
+            if (character in self.other) != other:
                 parts.append(_run(run, other))
                 run, other = "", not other
             run += character
@@ -84,7 +84,7 @@ def _characters(file: str) -> frozenset[str]:
 def _truetype(file: str, characters: Iterable[str]) -> bytes:
     """A font of some characters with TrueType outlines, which is what reportlab embeds.
 
-    Most fonts with Chinese characters have PostScript outlines; their curves are approximated to one unit in a thousand.
+    Most fonts with Chinese characters have PostScript outlines; their curves are approximated to a thousandth.
     """
     font = _face(file)
     options = subset.Options(layout_features=[], notdef_outline=True, name_IDs=[1, 2, 4, 6], hinting=False)

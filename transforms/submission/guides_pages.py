@@ -13,23 +13,34 @@ from datetime import datetime
 from io import BytesIO
 from typing import Any, Literal
 
-from reportlab.lib import colors
-from reportlab.lib.pagesizes import A4, landscape
-from reportlab.lib.styles import ParagraphStyle
-from reportlab.lib.units import mm
-from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageBreak, PageTemplate, Paragraph, Spacer, Table
+from reportlab.lib import colors  # type: ignore[import-untyped]
+from reportlab.lib.pagesizes import A4, landscape  # type: ignore[import-untyped]
+from reportlab.lib.styles import ParagraphStyle  # type: ignore[import-untyped]
+from reportlab.lib.units import mm  # type: ignore[import-untyped]
+from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
+from reportlab.platypus import (  # type: ignore[import-untyped]
+    BaseDocTemplate,
+    CondPageBreak,
+    Flowable,
+    Frame,
+    PageBreak,
+    PageTemplate,
+    Paragraph,
+    Spacer,
+    Table,
+)
 
 from transforms.submission.guides_fonts import BOLD, PLAIN, Fonts
 
 MARGIN, HEAD, FOOT = 16 * mm, 20 * mm, 14 * mm
 GRID, SHADE, INK = colors.HexColor("#b8bec6"), colors.HexColor("#e9edf2"), colors.HexColor("#1c2733")
-LONGEST_CELL = 1500
+ROOM = 32 * mm
+"""A heading stands on a page that has this much room left."""
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading, which is a bookmark as well; `links` are further names of its place, for `Link`."""
+    """A heading, which is a bookmark as well; a `Mark` finds its place by `key`."""
 
     text: str
     level: int = 0
@@ -153,7 +164,6 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
                 leading=size * 1.3,
                 spaceBefore=before,
                 spaceAfter=4,
-                keepWithNext=True,
             )
             for level, (size, before) in enumerate([(14, 14), (11, 11), (9.5, 8)])
         ]
@@ -182,7 +192,7 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
             self._marks += 1
             heading = Paragraph(self.fonts.markup(block.text), self.heads[min(block.level, 2)])
             heading.bookmark = (block.key or f"h{self._marks}", block.text, block.level)
-            return [*([PageBreak()] if block.new_page else []), heading]
+            return [PageBreak() if block.new_page else CondPageBreak(ROOM), heading]
         if isinstance(block, Mark):
             mark = Spacer(0, 0)
             mark.outline = (block.key, block.text, block.level)
@@ -195,6 +205,7 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
         total = sum(grid.shares)
         rows: list[list[Paragraph]] = [[Paragraph(self.fonts.markup(one), self.head) for one in grid.head]]
         style: list[tuple[Any, ...]] = [
+            ("FONT", (0, 0), (-1, -1), PLAIN),
             ("GRID", (0, 0), (-1, -1), 0.4, GRID),
             ("BACKGROUND", (0, 0), (-1, 0), SHADE),
             ("VALIGN", (0, 0), (-1, -1), "TOP"),

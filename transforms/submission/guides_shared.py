@@ -15,7 +15,7 @@ def paragraphs(texts: Iterable[str]) -> Iterator[Text]:
     return (Text(one) for one in texts)
 
 
-def introduction(facts: GuideFacts, guide: str, kind: str, own: Sequence[str]) -> Iterator[Block]:
+def introduction(facts: GuideFacts, kind: str, own: Sequence[str]) -> Iterator[Block]:
     """Purpose, study, snapshot, standards and dictionaries."""
     file = facts.study.file
     yield Heading("1 Introduction", new_page=True)
@@ -71,7 +71,7 @@ def conformance(facts: GuideFacts, number: str, own: Sequence[str], names: Seque
                 )
                 for one in engines
             ],
-            (13, 16, 9, 9, 10, 11, 9, 40),
+            (14, 18, 10, 10, 14, 15, 10, 40),
         )
     else:
         yield Text("The snapshot holds no table of conformance.")
@@ -111,23 +111,8 @@ def _findings(facts: GuideFacts, number: str, names: Sequence[str]) -> Iterator[
         groups.setdefault((str(one["severity"]), one["rule"], one["dataset"], one["status"]), []).append(one)
     if not groups:
         yield Text("There are none.")
-        return
-    yield Grid(
-        ("Severity", "Rule", "Place", "Status", "Findings", "Rows", "Says"),
-        [
-            (
-                severity,
-                rule,
-                f"{dataset} {', '.join(sorted({one['variable'] for one in rows if one['variable']}))}".strip(),
-                status,
-                len(rows),
-                sum(one["n_records"] for one in rows),
-                rows[0]["message"],
-            )
-            for (severity, rule, dataset, status), rows in sorted(groups.items())
-        ],
-        (14, 27, 28, 12, 10, 10, 48),
-    )
+    else:
+        yield _by_rule(groups)
     yield Heading(f"{number}.4 Findings answered or waived by name", 1)
     decided = sorted((one for one in own if one["decided_by"]), key=lambda one: (one["rule"], one["finding_id"]))
     if not decided:
@@ -147,7 +132,26 @@ def _findings(facts: GuideFacts, number: str, names: Sequence[str]) -> Iterator[
             )
             for one in decided
         ],
-        (22, 24, 20, 12, 20, 15, 40),
+        (26, 26, 20, 14, 20, 16, 36),
+    )
+
+
+def _by_rule(groups: Mapping[tuple[str, ...], Sequence[Mapping[str, Any]]]) -> Grid:
+    return Grid(
+        ("Severity", "Rule", "Place", "Status", "Findings", "Rows", "Says"),
+        [
+            (
+                severity,
+                rule,
+                f"{dataset} {', '.join(sorted({one['variable'] for one in rows if one['variable']}))}".strip(),
+                status,
+                len(rows),
+                sum(one["n_records"] for one in rows),
+                rows[0]["message"],
+            )
+            for (severity, rule, dataset, status), rows in sorted(groups.items())
+        ],
+        (17, 26, 28, 14, 13, 9, 42),
     )
 
 
@@ -165,7 +169,9 @@ def assumptions(number: str, rows: Sequence[Assumption]) -> Iterator[Block]:
     yield Heading(f"{number} Assumptions", 1)
     if rows:
         yield Text("Taken for true, since the public record of the trial does not say it.")
-        yield Grid(("Assumption", "Where it stands in the specification"), [(one.says, one.where) for one in rows], (85, 45))
+        yield Grid(
+            ("Assumption", "Where it stands in the specification"), [(one.says, one.where) for one in rows], (85, 45)
+        )
     else:
         yield Text("None is recorded.")
 
@@ -188,7 +194,7 @@ def described(facts: GuideFacts, number: str, kind: str, texts: Mapping[str, Seq
                     facts.study.files.get(one.name, ""),
                 )
             ],
-            (17, 32, 34, 10, 11, 28, 18),
+            (24, 30, 32, 13, 15, 22, 20),
         )
         comment = _comment(facts, one.name)
         yield from paragraphs([*([comment] if comment else []), *texts.get(one.name, ())])
