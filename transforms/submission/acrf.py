@@ -8,6 +8,7 @@ from datetime import datetime
 from transforms.submission.acrf_fields import FieldOfForm, Form
 from transforms.submission.guides_pages import Block, Cell, Described, Grid, Heading, Mark, Text, written
 
+BY_FORM, BY_DOMAIN = "by-form", "by-domain"
 COLOURS = ("#dbeafe", "#fef3c7", "#dcfce7", "#fde2e4", "#ede9fe", "#d5f5f0", "#fde8d0", "#e6e6c8")
 """Behind the annotations of a form's datasets, in turn."""
 
@@ -33,7 +34,7 @@ def acrf(
 
 def blocks(forms: Sequence[Form], *, studyid: str, title: str, cut_off: datetime) -> Iterator[Block]:
     """What the annotated CRF holds, in order."""
-    yield Heading(f"Annotated CRF, {studyid}", key="top")
+    yield Heading(f"Annotated CRF, {studyid}", keys=(BY_FORM, BY_DOMAIN))
     yield Text(title)
     yield Text(
         "Written from the source contracts, the mapping and the row accounts of a snapshot: every field of every form, "
@@ -72,23 +73,21 @@ def blocks(forms: Sequence[Form], *, studyid: str, title: str, cut_off: datetime
         ],
         (26, 12, 22, 8, 8, 7, 7, 8, 8, 8),
     )
-    yield Mark("By form", 0, "top")
+    yield Mark("By form", 0, BY_FORM)
+    first: dict[str, str] = {}
     for form in forms:
-        yield from _form(form)
-    yield Mark("By domain", 0, "top")
-    for dataset in sorted({one for form in forms for one in form.datasets}):
-        own = [form for form in forms if dataset in form.datasets]
-        yield Mark(dataset, 1, _key(own[0]))
-        for form in own:
-            yield Mark(form.label, 2, _key(form))
+        begun = [one for one in form.datasets if first.setdefault(one, form.source) == form.source]
+        yield from _form(form, (*begun, *(f"{one}-{form.source}" for one in form.datasets)))
+    yield Mark("By domain", 0, BY_DOMAIN)
+    for dataset in sorted(first):
+        yield Mark(dataset, 1, dataset)
+        for form in forms:
+            if dataset in form.datasets:
+                yield Mark(form.label, 2, f"{dataset}-{form.source}")
 
 
-def _key(form: Form) -> str:
-    return f"form-{form.source}"
-
-
-def _form(form: Form) -> Iterator[Block]:
-    yield Heading(f"{form.label} ({form.source})", 1, new_page=True, key=_key(form))
+def _form(form: Form, keys: tuple[str, ...]) -> Iterator[Block]:
+    yield Heading(f"{form.label} ({form.source})", 1, new_page=True, keys=keys)
     if form.rows:
         rows = [(outcome, rule, count) for (outcome, rule), count in form.rows.items()]
         yield Grid(("Rows", "Rule", "Number"), [*rows, ("delivered", "", sum(form.rows.values()))], (20, 50, 12))

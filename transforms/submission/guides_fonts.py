@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from functools import cache
 from io import BytesIO
@@ -21,6 +22,7 @@ from transforms.errors import UsageError
 PLAIN, BOLD, CHINESE = "CairnSans", "CairnSans-Bold", "CairnChinese"
 FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 FILES = {PLAIN: FOLDER / "DejaVuSans.ttf", BOLD: FOLDER / "DejaVuSans-Bold.ttf"}
+POSTSCRIPT_NAME = 6
 FACE = " SC"
 """The face for simplified Chinese in a file of several."""
 
@@ -47,23 +49,26 @@ class Fonts:
                 "not written with boxes in their place. Install a font with Chinese characters, such as the package "
                 "fonts-noto-cjk of Debian"
             )
-        pdfmetrics.registerFont(Embedded(CHINESE, BytesIO(_truetype(chinese_file, self.other))))
+        # reportlab takes two faces of one name for the same one, so each choice of characters has a name of its own.
+        chosen = "".join(sorted(self.other))
+        self.name = f"{CHINESE}-{hashlib.sha256(chosen.encode()).hexdigest()[:12]}"
+        if self.name not in pdfmetrics.getRegisteredFontNames():
+            pdfmetrics.registerFont(Embedded(self.name, BytesIO(_truetype(chinese_file, chosen, self.name))))
 
     def markup(self, text: str) -> str:
         """A text as reportlab's paragraphs take it: escaped, each run in a font that has its characters."""
         parts, run, other = [], "", False
         for character in text:
             if (character in self.other) != other:
-                parts.append(_run(run, other))
+                parts.append(self._run(run, other))
                 run, other = "", not other
             run += character
-        return "".join([*parts, _run(run, other)])
+        return "".join([*parts, self._run(run, other)])
 
-
-def _run(text: str, other: bool) -> str:
-    if not text:
-        return ""
-    return f'<font name="{CHINESE}">{escape(text)}</font>' if other else escape(text)
+    def _run(self, text: str, other: bool) -> str:
+        if not text:
+            return ""
+        return f'<font name="{self.name}">{escape(text)}</font>' if other else escape(text)
 
 
 def _face(file: str) -> TTFont:
@@ -81,8 +86,8 @@ def _characters(file: str) -> frozenset[str]:
     return frozenset(chr(code) for code in _face(file).getBestCmap())
 
 
-def _truetype(file: str, characters: Iterable[str]) -> bytes:
-    """A font of some characters with TrueType outlines, which is what reportlab embeds.
+def _truetype(file: str, characters: str, name: str) -> bytes:
+    """A font of some characters, under a name, with TrueType outlines, which is what reportlab embeds.
 
     Most fonts with Chinese characters have PostScript outlines; their curves are approximated to a thousandth.
     """
@@ -90,10 +95,13 @@ def _truetype(file: str, characters: Iterable[str]) -> bytes:
     options = subset.Options(layout_features=[], notdef_outline=True, name_IDs=[1, 2, 4, 6], hinting=False)
     options.drop_tables += ["BASE", "GDEF", "GPOS", "GSUB", "VORG", "vhea", "vmtx", "DSIG"]
     subsetter = subset.Subsetter(options)
-    subsetter.populate(text="".join(sorted(characters)))
+    subsetter.populate(text=characters)
     subsetter.subset(font)
     if "glyf" not in font:
         _with_quadratic_curves(font)
+    for record in font["name"].names:
+        if record.nameID == POSTSCRIPT_NAME:
+            record.string = name
     written = BytesIO()
     font.save(written, reorderTables=True)
     return written.getvalue()

@@ -6,6 +6,7 @@ The same content gives the same bytes: a document's time is the cut-off of its s
 from __future__ import annotations
 
 import calendar
+import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -40,12 +41,12 @@ ROOM = 32 * mm
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading, which is a bookmark as well; a `Mark` finds its place by `key`."""
+    """A heading, which is a bookmark as well; `keys` name its place for each `Mark` that leads there."""
 
     text: str
     level: int = 0
     new_page: bool = False
-    key: str = ""
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Mark:
-    """A bookmark that leads to the heading with a key, or only holds those below it."""
+    """A bookmark that leads to the heading before it that has its key; a key is of one mark."""
 
     text: str
     level: int
@@ -132,6 +133,10 @@ def _canvas(described: Described) -> type[Canvas]:
             stamp.t = calendar.timegm(described.made.timetuple())
             stamp.lt = time.gmtime(stamp.t)
             stamp.YMDhms = tuple(stamp.lt)[:6]
+            # The id of a file begins with a clock's time or the environment's; here it begins with what it is of.
+            self._doc.signature = hashlib.md5(
+                f"{described.title}\n{described.line}\n{described.made.isoformat()}".encode(), usedforsecurity=False
+            )
             self.showOutline()
 
     return Dated
@@ -191,7 +196,7 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
         if isinstance(block, Heading):
             self._marks += 1
             heading = Paragraph(self.fonts.markup(block.text), self.heads[min(block.level, 2)])
-            heading.bookmark = (block.key or f"h{self._marks}", block.text, block.level)
+            heading.bookmark = (f"heading-{self._marks}", block.text, block.level, block.keys)
             return [PageBreak() if block.new_page else CondPageBreak(ROOM), heading]
         if isinstance(block, Mark):
             mark = Spacer(0, 0)
@@ -235,8 +240,9 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
     def afterFlowable(self, flowable: Flowable) -> None:  # noqa: N802
         """Write the bookmark of a heading."""
         if hasattr(flowable, "bookmark"):
-            key, text, level = flowable.bookmark
-            self.canv.bookmarkPage(key)
+            key, text, level, others = flowable.bookmark
+            for one in (key, *others):
+                self.canv.bookmarkPage(one)
             self.canv.addOutlineEntry(text, key, level=level, closed=level > 0)
         if hasattr(flowable, "outline"):
             key, text, level = flowable.outline

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from transforms.study.guide import Assumption, Departure
@@ -50,10 +50,10 @@ def introduction(facts: GuideFacts, kind: str, own: Sequence[str]) -> Iterator[B
     )
 
 
-def conformance(facts: GuideFacts, number: str, own: Sequence[str], names: Sequence[str]) -> Iterator[Block]:
+def conformance(facts: GuideFacts, number: str, own: Sequence[str], is_ours: Callable[[str], bool]) -> Iterator[Block]:
     """Engines, failures with their explanations, findings by rule, and what people decided on them.
 
-    `names` are the datasets, and sources, of the guide.
+    `is_ours` says of the name of a dataset, a source or nothing whether the guide is about it.
     """
     yield Heading(f"{number} Data conformance summary", new_page=True)
     yield from paragraphs(own)
@@ -76,7 +76,7 @@ def conformance(facts: GuideFacts, number: str, own: Sequence[str], names: Seque
     else:
         yield Text("The snapshot holds no table of conformance.")
     yield Heading(f"{number}.2 Conformance issues and their explanation", 1)
-    failures = [row for row in facts.conformance.get("failures", []) if not row["domain"] or row["domain"] in names]
+    failures = [row for row in facts.conformance.get("failures", []) if is_ours(row["domain"] or "")]
     if failures:
         yield Grid(
             ("Rule", "Engine", "Place", "Severity", "Records", "Issue", "Explanation"),
@@ -96,11 +96,11 @@ def conformance(facts: GuideFacts, number: str, own: Sequence[str], names: Seque
         )
     else:
         yield Text("No rule failed.")
-    yield from _findings(facts, number, names)
+    yield from _findings(facts, number, is_ours)
 
 
-def _findings(facts: GuideFacts, number: str, names: Sequence[str]) -> Iterator[Block]:
-    own = [one for one in facts.findings if one["dataset"] in names]
+def _findings(facts: GuideFacts, number: str, is_ours: Callable[[str], bool]) -> Iterator[Block]:
+    own = [one for one in facts.findings if is_ours(one["dataset"])]
     yield Heading(f"{number}.3 Findings of the run", 1)
     yield Text(
         "A critical finding is cured, or answered or waived by name, before a snapshot is locked. Places are forms, "
