@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import pandas as pd
+
 from transforms.submission import guides_shared as shared
 from transforms.submission.acrf import acrf
 from transforms.submission.acrf_fields import forms
@@ -138,16 +140,14 @@ def _trial_design(facts: GuideFacts) -> Iterator[Block]:
         if not len(frame):
             continue
         yield Heading(f"2.{number} {title}", 1)
-        wide = [max(len(one) + 4, min(40, int(frame[one].astype(str).str.len().max()) + 2)) for one in frame]
-        yield Grid(
-            tuple(frame.columns),
-            [tuple(map(_shown, row)) for row in frame.astype(object).itertuples(index=False)],
-            wide,
-        )
+        head = [str(one) for one in frame.columns]
+        rows = [tuple(map(_shown, row)) for row in frame.astype(object).itertuples(index=False)]
+        wide = [max(len(one) + 4, min(40, max(map(len, cells)) + 2)) for one, *cells in zip(head, *rows, strict=True)]
+        yield Grid(head, rows, wide)
 
 
-def _shown(value: object) -> str:
-    if value is None or value != value:  # noqa: PLR0124
+def _shown(value: Any) -> str:
+    if pd.isna(value):
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
