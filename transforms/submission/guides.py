@@ -6,7 +6,7 @@ conformance, and for analysis datasets the programs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,10 +15,13 @@ from transforms.submission import guides_shared as shared
 from transforms.submission.acrf import acrf
 from transforms.submission.acrf_fields import forms
 from transforms.submission.checklist import DATASETS, TABULATIONS
-from transforms.submission.guides_facts import GuideFacts
+from transforms.submission.guides_facts import Excluded, GuideFacts
 from transforms.submission.guides_pages import Block, Described, Grid, Heading, Text, written
 
 CSDRG, ADRG, ACRF = f"{TABULATIONS}/csdrg.pdf", f"{DATASETS}/adrg.pdf", f"{TABULATIONS}/acrf.pdf"
+
+
+DERIVATION = "derivation"
 
 
 def guides(facts: GuideFacts) -> dict[str, bytes]:
@@ -95,8 +98,8 @@ def adrg(facts: GuideFacts) -> Iterator[Block]:
     yield Text("Every analysis dataset is made from the SDTM datasets of the same snapshot.")
     yield from shared.paragraphs(own.issues)
     yield from _derived(facts)
-    yield from shared.departures("4.2", "Departures", own.departures)
-    yield from shared.assumptions("4.3", own.assumptions)
+    yield from shared.departures("4.3", "Departures", own.departures)
+    yield from shared.assumptions("4.4", own.assumptions)
     yield Heading("5 Analysis dataset descriptions", new_page=True)
     yield Heading("5.1 Overview", 1)
     yield from _overview(facts, "adam")
@@ -142,8 +145,13 @@ def _trial_design(facts: GuideFacts) -> Iterator[Block]:
         yield Heading(f"2.{number} {title}", 1)
         head = [str(one) for one in frame.columns]
         rows = [tuple(map(_shown, row)) for row in frame.astype(object).itertuples(index=False)]
-        wide = [max(len(one) + 4, min(40, max(map(len, cells)) + 2)) for one, *cells in zip(head, *rows, strict=True)]
-        yield Grid(head, rows, wide)
+        yield Grid(head, rows, [_width(cells) for cells in zip(head, *rows, strict=True)])
+
+
+def _width(cells: Sequence[str]) -> float:
+    """The share of a column: no word of it is broken, and a long text does not take all the room."""
+    word = max(len(word) for cell in cells for word in cell.split() or [""])
+    return max(1.4 * word + 3, min(40, max(map(len, cells))))
 
 
 def _shown(value: Any) -> str:
@@ -225,9 +233,14 @@ def _not_submitted(facts: GuideFacts, own: tuple[str, ...]) -> Iterator[Block]:
 
 def _excluded(facts: GuideFacts) -> Iterator[Block]:
     yield Heading("5.2 Rows that gave no record", 1)
-    rows = facts.excluded()
+    yield from _without_record(
+        [one for one in facts.excluded() if one.stage != DERIVATION], facts, "Every row of every extract gave a record."
+    )
+
+
+def _without_record(rows: Sequence[Excluded], facts: GuideFacts, none: str) -> Iterator[Block]:
     if not rows:
-        yield Text("Every row of every extract gave a record.")
+        yield Text(none)
         return
     yield Grid(
         ("Stage", "Extract", "Dataset", "Outcome", "Rule", "Rows", "Why"),
@@ -294,3 +307,6 @@ def _derived(facts: GuideFacts) -> Iterator[Block]:
         yield Grid(("Dataset", "Kind", "Rule or parameter", "Records"), rows, (25, 25, 60, 15))
     else:
         yield Text("There are none.")
+    yield Heading("4.2 Records of SDTM that are not taken", 1)
+    left_out = [one for one in facts.excluded() if one.stage == DERIVATION]
+    yield from _without_record(left_out, facts, "Every record of the datasets read gave one.")

@@ -124,10 +124,10 @@ class GuideFacts:
         return list(dict.fromkeys(one for one in read if one))
 
     def frame(self, kind: str, name: str, *columns: str) -> pd.DataFrame:
-        """Some columns of a dataset, those that it has; empty where there is no such dataset."""
+        """Some columns of a dataset, those that it has; none where there is no such dataset."""
         path = self.snapshot / kind / f"{name.lower()}.parquet"
         if not path.is_file():
-            return pd.DataFrame(columns=list(columns))
+            return pd.DataFrame()
         known = set(pq.read_schema(path).names)
         frame: pd.DataFrame = pq.read_table(path, columns=[one for one in columns if one in known]).to_pandas()
         return frame
@@ -157,8 +157,9 @@ class GuideFacts:
 
     def rule_says(self, rule: str) -> str:
         """Why a named rule leaves rows out, as the study writes it; empty for a rule of the engine."""
-        for source in self.study.sources.values():
-            for exclusion in source.exclude:
+        analyses = (group for file in self.study.analyses.values() for group in (*file.records, file))
+        for place in (*self.study.sources.values(), *analyses):
+            for exclusion in place.exclude:
                 if exclusion.rule == rule:
                     return exclusion.why
         for file in self.study.datasets.values():
