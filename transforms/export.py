@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from transforms import acts, pipeline
+from transforms import acts, guides, pipeline
 from transforms.core.tables import read_table
 from transforms.errors import UsageError
 from transforms.pipeline import Home
@@ -70,15 +70,22 @@ def export(
     name = f"{based_on}-{agency}{'-preview' if preview else ''}"
     target = folder or where.folder / "exports" / where.study / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    return package.write_package(target, order, lambda contents, submitted: documents(study, contents, submitted))
+
+    return package.write_package(
+        target, order, lambda contents, submitted: documents(where, study, manifest, order, contents, submitted)
+    )
 
 
-def documents(study: Study, contents: Contents, submitted: Path) -> dict[str, bytes]:
-    """What is written of the datasets, by path below the study's folder: what they were made by, and their defines.
+def documents(
+    where: Home, study: Study, manifest: Mapping[str, Any], order: Order, contents: Contents, submitted: Path
+) -> dict[str, bytes]:
+    """What is written of the datasets, by path below the study's folder.
 
-    `submitted` holds the datasets as submitted, laid out as a snapshot.
+    What they were made by, the guides and the annotated CRF, and the defines, which name them. `submitted` holds the
+    datasets as submitted, laid out as a snapshot.
     """
-    written = programs(study, contents)
+    made_by = programs(study, contents)
+    written = {**made_by, **guides.documents(where, study, manifest, order, contents, submitted, made_by)}
     return {**written, **defines(study, contents, submitted, written)}
 
 

@@ -29,6 +29,7 @@ RECORDS = {
     "VS": 29_635,
     "TA": 8,
     "TE": 7,
+    "TS": 56,
     "TV": 21,
 }
 SCREEN_FAILURES = 52
@@ -53,6 +54,14 @@ def plain(values: pd.Series) -> pd.Series:
 @pytest.mark.parametrize(("name", "records"), RECORDS.items())
 def test_record_counts_are_the_published_ones(snapshot: Path, name: str, records: int) -> None:
     assert len(read(snapshot, name)) == records
+
+
+def test_the_study_starts_with_the_first_visit_of_a_randomised_subject(snapshot: Path) -> None:
+    """Subject 716-1024, placebo: Screening 1 on 2012-07-06, read in visits.csv and dm_raw.csv by hand."""
+    ts = read(snapshot, "TS").set_index(["TSPARMCD", "TSSEQ"])["TSVAL"]
+    assert ts["SSTDTC", 1] == "2012-07-06"
+    assert ts["ACTSUB", 1] == "254"
+    assert ts["DCUTDTC", 1] == "2015-12-31"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from transforms.core.tables import Table
 from transforms.core.units import UNIT, Units
 from transforms.errors import Fault
 from transforms.standards import VariableStandard
-from transforms.study import check_analyses, check_results, corrections, gate, graph
+from transforms.study import check_analyses, check_results, corrections, gate, graph, guide
 from transforms.study.models import Column, DatasetFile, Group, Relation, Source, Variable
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def faults_of(study: Study, targets: Targets, unreadable: frozenset[str]) -> lis
         *(fault for dataset in study.datasets.values() for fault in checker.dataset(dataset)),
         *check_analyses.faults_of(study, checker.term, unreadable),
         *gate.faults_of(study),
+        *guide.faults_of(study, unreadable),
         *check_results.faults_of(study, unreadable),
     ]
     return found + list(checker.order()) if not found else found + list(checker.columns())

@@ -19,6 +19,7 @@ from transforms.standards import Standards
 from transforms.study import carriers, check
 from transforms.study.analyses import AnalysisFile
 from transforms.study.gate import GATE, Gate
+from transforms.study.guide import GUIDE, Guide
 from transforms.study.models import FORMATS, DatasetFile, DelimitedSource, Source, StudyFile
 from transforms.study.results import RESULTS, Results, ResultsFile, joined
 from transforms.study.yaml import read_yaml
@@ -52,6 +53,7 @@ class Study:
     extensions: Mapping[str, frozenset[str]]
     files: Mapping[str, str]
     gate: Gate | None
+    guide: Guide
     results: Results | None
     specification_files: Mapping[str, str]
 
@@ -87,6 +89,7 @@ class Study:
         datasets, origins = reader.datasets(profile)
         analyses = reader.analyses(profile, origins)
         gate = reader.model(folder / GATE, Gate) if (folder / GATE).exists() else None
+        guide = reader.model(folder / GUIDE, Guide) if (folder / GUIDE).exists() else None
         results = reader.results()
         published = reader.standards(file, standards or MAPPINGS / "standards")
         if file is None or published is None:
@@ -106,6 +109,7 @@ class Study:
             extensions=extensions,
             files=origins,
             gate=gate,
+            guide=guide or Guide(),
             results=results,
             specification_files=_files(folder),
         )
