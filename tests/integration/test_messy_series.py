@@ -100,6 +100,27 @@ def test_a_comparison_tells_what_is_missing_and_what_nobody_planted(messy: Serie
     assert not compared.holds
 
 
+def test_a_finding_that_may_come_is_accepted_for_the_subjects_of_its_fault_only(
+    planted_series: Mapping[str, Planted],
+) -> None:
+    """labedc.unit_differs may follow a result in another unit; for a subject nobody touched it is unexpected."""
+    one = planted_series["S2"]
+    may = [json.loads(e.keys) for e in one.expected if (e.rule, e.necessity) == ("labedc.unit_differs", "may")]
+    touched = {keys["subj"] for keys in may}
+    assert touched == {"1004", "1008", "1017"} and all(keys.keys() == {"subj"} for keys in may)
+    for file in ("LIS_YHD_20230420_0600.txt", "UCMSC_LABEDC_20230420T0600.csv"):
+        content = (one.landing / file).read_bytes()
+        table = content.decode("gb18030" if file.startswith("LIS") else "utf-8-sig").splitlines()
+        ids = [row.split("|")[5][8:12] if file.startswith("LIS") else row.split(",")[2] for row in table]
+        for own in (True, False):
+            line = next(n for n, subject in enumerate(ids[1:], 2) if (subject in touched) is own)
+            told = {"rule": "labedc.unit_differs", "severity": "answer", "dataset": "labedc", "variable": "lbunit"}
+            places = [{"file": file, "sha256": "", "lines": [line]}]
+            compared = compare(one.landing, one.expected, Found((told | {"places": places},)))
+            stated = f"answer  labedc.unit_differs  labedc lbunit  {file}:{line}"
+            assert compared.unexpected == (() if own else (stated,)), (file, own)
+
+
 def rows_of(content: bytes) -> int:
     """Data rows of a delivered file, counted without the engine and without the generator."""
     try:
