@@ -399,7 +399,8 @@ def _refused(entry: Received, refusal: FileRefusedError) -> Received:
     own = refusal.file == entry.file
     problem = refusal.problem if own else f"its delivery was refused because of {refusal.file}"
     rule = refusal.rule if own else "delivery_refused"
-    return replace(entry, accepted=False, rule=rule, problem=problem, remedy=refusal.remedy)
+    remedy = refusal.remedy if own else "It may come again as it is, together with the file that was refused"
+    return replace(entry, accepted=False, rule=rule, problem=problem, remedy=remedy)
 
 
 def read_extracts(study: Study, sources: Sequence[Source], path: Path, name: str) -> tuple[Mapping[str, Extract], int]:

@@ -1,13 +1,17 @@
-"""docs/specification.md names every algorithm and every rule there is."""
+"""The pages of docs/ name every algorithm, every rule and what the guides of a study say."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+
 from transforms.algorithms.base import REGISTRY
 from transforms.reporting.figures import DRAWINGS
 from transforms.results.methods import METHODS as MADE
+from transforms.study import Study
+from transforms.study.guide import markdown
 from transforms.study.results import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,3 +50,10 @@ def test_links_between_pages_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name} links {target}"
+
+
+@pytest.mark.parametrize("study", ["ucmsc_dac", "cdiscpilot01"])
+def test_the_page_of_a_study_says_what_its_guides_say(study: str) -> None:
+    page = (ROOT / "docs" / f"{study}.md").read_text(encoding="utf-8")
+    said = page.split("<!-- guide.yml begins -->\n")[1].split("<!-- guide.yml ends -->")[0]
+    assert said.strip() == "\n".join(markdown(Study.load(study).guide)).strip(), f"./cairn spec guide {study}"

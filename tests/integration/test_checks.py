@@ -32,6 +32,7 @@ def of_order(day: str, item: str) -> Mapping[str, str]:
 
 STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("ic", {"subj": "1001"}, {"icdat": "2022-06-20"}, "consent.after_procedure"),
+    ("vitals", {"subj": "1001", "visit": "SCREENING"}, {"vsdat": "1922-06-14"}, "consent.after_procedure"),
     ("dm", {"subj": "1001"}, {"age": "40"}, "demographics.age_of_birth"),
     ("dm", {"subj": "1005"}, {"subj": "1099"}, "demographics.number_gap"),
     ("elig", {"subj": "1001", "iecode": "I03"}, {"ieresp": "N"}, "elig.dosed_inclusion_not_met"),
@@ -118,6 +119,13 @@ STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("conmed", {"subj": "1001", "cmcat": "ALBUMIN"}, {"cmstdat": "2022-06-18"}, "lis.albumin_after_support"),
     ("ae", {"subj": "1001"}, {"ctcae_term": "Anemia", "aestdat": "2023-12-24"}, "ae_form.laboratory_missing"),
     ("dose", {"subj": "1001"}, {"infstdtm": "2024-10-05T10:00"}, "dose.after_end"),
+    ("dose", {"subj": "1001"}, {"given": None}, "dose.given_missing"),
+    ("kps", {"kps_score": "80"}, {"kps_txt": "Dead"}, "kps.text"),
+    ("childpugh", {"he_txt": "None"}, {"he_txt": "3-4"}, "childpugh.encephalopathy_unknown"),
+    ("childpugh", {"asc_txt": "Slight"}, {"asc_txt": "Mild"}, "childpugh.ascites_unknown"),
+    ("childpugh", {"bili_txt": "34-51"}, {"bili_txt": "2-3 mg/dL"}, "childpugh.bilirubin_unknown"),
+    ("childpugh", {"alb_txt": "28-35"}, {"alb_txt": "2.8-3.5"}, "childpugh.albumin_unknown"),
+    ("childpugh", {"inr_txt": "<1.7"}, {"inr_txt": "4-6 s"}, "childpugh.inr_unknown"),
     ("lis", of_order(REPEAT, "HGB"), {"结果": "60"}, "lis.low_without_event"),
     ("lis", of_order(REPEAT, "AST"), {"结果": "900"}, "lis.high_without_event"),
 ]

@@ -128,6 +128,21 @@ def test_a_delete_marker_of_an_incremental_source_removes_the_record(small: Smal
     assert list(dataset(small.run(), "ex")["EXDOSE"]) == [5.0, 6.0, 10.0, 10.0]
 
 
+def test_an_unknown_delete_marker_keeps_the_record_and_asks(small: SmallStudy) -> None:
+    contract = "columns:\n  ROW: {}\n"
+    small.change(
+        "sources/dosing.yml", contract, "deleted: {column: GONE, value: Y, otherwise: N}\n" + contract + "  GONE: {}\n"
+    )
+    header, *rows = DOSING.splitlines()
+    marked = [f"{row},{marker}" for row, marker in zip(rows, ("y", "N", "N", ""), strict=True)]
+    small.drop("dosing.csv", "\n".join([header + ",GONE", *marked]) + "\n")
+    report = small.run()
+    assert len(dataset(report, "ex")) == 4
+    told = pq.read_table(report.path / "findings.parquet").to_pandas().query("rule == 'unknown_delete_marker'")
+    (place,) = told["places"].iloc[0]
+    assert list(told["severity"]) == ["critical"] and (place["file"], list(place["lines"])) == ("dosing.csv", [2])
+
+
 def test_a_delete_marker_needs_a_column_and_a_record_id(small: SmallStudy) -> None:
     small.change("sources/dosing.yml", "record_id: [ROW]\n", "deleted: {column: GONE, value: Y}\n")
     with pytest.raises(ConfigurationError) as caught:

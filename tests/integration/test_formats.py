@@ -279,6 +279,10 @@ def test_an_archive_that_breaks_its_manifest_or_holds_an_unknown_file_is_refused
     taken = take(small)
     assert taken.accepted == []
     assert {one.rule for one in taken.refused} == {"unexpected_file", "delivery_refused"}
+    (cause,) = {one.remedy for one in taken.refused if one.rule == "unexpected_file"}
+    assert cause not in {one.remedy for one in taken.refused if one.rule == "delivery_refused"}, (
+        "nothing is wrong there"
+    )
     files = [{"name": "demog.csv", "sha256": "0" * 64}]
     archive(path, {"demog.csv": EXTRACTS["demog.csv"], "manifest.json": json.dumps({"files": files})})
     assert [one.rule for one in take(small).refused] == ["checksum_mismatch"]

@@ -221,6 +221,12 @@ def versions_of(file: Lines) -> dict[str, int]:
     rows["unreadable last: second"] = file.add(rows["unreadable last: first"], {RESULT: "****", REVISION: "2"})
     rows["unknown status: first"] = file.take("CYSC")
     rows["unknown status: second"] = file.add(rows["unknown status: first"], {STATUS: "Z", REVISION: "2"})
+    rows["moved: first"] = file.take("TP")
+    person = file.header.index("病历号")
+    another = next(row[person] for row in file.rows if row[person] != file.rows[rows["moved: first"]][person])
+    rows["moved: second"] = file.add(rows["moved: first"], {"病历号": another, REVISION: "2", STATUS: "C"})
+    rows["no order"] = file.take("TBA")
+    file.write(rows["no order"], {"申请单号": ""})
     rows["duplicate: one"] = file.take("CL")
     rows["duplicate: two"] = file.add(rows["duplicate: one"], {})
     return rows
@@ -294,6 +300,9 @@ VERSIONS = {
     "unreadable last: second": ("quarantined", "unreadable_result"),
     "unknown status: first": ("quarantined", "unreadable_revision"),
     "unknown status: second": ("quarantined", "unreadable_revision"),
+    "moved: first": ("superseded", "earlier_revision"),
+    "moved: second": ("accepted", ""),
+    "no order": ("quarantined", "unreadable_revision"),
     "duplicate: one": ("accepted", ""),
     "duplicate: two": ("duplicate", "equal_row"),
 }
@@ -314,6 +323,10 @@ def test_one_version_of_each_result_stands_and_the_others_are_accounted(messy: M
     assert said["cancelled: cancelled"]["cancelled_result"] == "information"
     assert said["in doubt: one"]["ambiguous_revision"] == said["in doubt: two"]["ambiguous_revision"] == "critical"
     assert said["unknown status: first"]["unreadable_revision"] == "critical"
+    assert said["no order"]["unreadable_revision"] == "critical"
+    moved = {name for name, rules in said.items() if "revision_of_other_person" in rules}
+    assert moved == {"moved: first", "moved: second"}
+    assert said["moved: first"]["revision_of_other_person"] == "critical"
     staged = pq.read_table(messy.report.path / "staged" / "lis.parquet")
     assert staged.num_rows == own.loc[own["outcome"] == "accepted", "rows"].sum()
 
@@ -322,7 +335,8 @@ def test_a_corrected_result_is_flagged_and_leads_to_its_earlier_version(messy: M
     supplemental = pq.read_table(messy.report.path / "sdtm" / "supplb.parquet").to_pandas()
     flagged = supplemental[supplemental["QNAM"] == "LBCORFL"]
     corrected = [
-        messy.record(name) for name in ("corrected: second", "corrected uncounted: second", "second final: second")
+        messy.record(name)
+        for name in ("corrected: second", "corrected uncounted: second", "second final: second", "moved: second")
     ]
     expected = {(one["USUBJID"], str(int(one["LBSEQ"]))) for one in corrected if one is not None}
     assert set(zip(flagged["USUBJID"], flagged["IDVARVAL"], strict=True)) == expected

@@ -15,6 +15,8 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from synthetic.__main__ import main
 from synthetic.delivery import SERIES
 from synthetic.faults import Expected, Faults, expected_bytes
 from synthetic.faults.decide import Decisions
+from synthetic.faults.landing import DelimitedFile, Landing, subject_of
 from synthetic.faults.verify import Comparison, Found, compare
 from tests.reference import Extracts, Planted, Published
 from transforms import acts, operations, pipeline
@@ -100,6 +103,27 @@ def test_a_comparison_tells_what_is_missing_and_what_nobody_planted(messy: Serie
     assert not compared.holds
 
 
+def test_a_finding_that_may_come_is_accepted_for_the_subjects_of_its_fault_only(
+    planted_series: Mapping[str, Planted],
+) -> None:
+    """labedc.unit_differs may follow a result in another unit; for a subject nobody touched it is unexpected."""
+    one = planted_series["S2"]
+    may = [json.loads(e.keys) for e in one.expected if (e.rule, e.necessity) == ("labedc.unit_differs", "may")]
+    touched = {keys["subj"] for keys in may}
+    assert touched == {"1004", "1008", "1017"} and all(keys.keys() == {"subj"} for keys in may)
+    for file in ("LIS_YHD_20230420_0600.txt", "UCMSC_LABEDC_20230420T0600.csv"):
+        content = (one.landing / file).read_bytes()
+        table = content.decode("gb18030" if file.startswith("LIS") else "utf-8-sig").splitlines()
+        ids = [row.split("|")[5][8:12] if file.startswith("LIS") else row.split(",")[2] for row in table]
+        for own in (True, False):
+            line = next(n for n, subject in enumerate(ids[1:], 2) if (subject in touched) is own)
+            told = {"rule": "labedc.unit_differs", "severity": "answer", "dataset": "labedc", "variable": "lbunit"}
+            places = [{"file": file, "sha256": "", "lines": [line]}]
+            compared = compare(one.landing, one.expected, Found((told | {"places": places},)))
+            stated = f"answer  labedc.unit_differs  labedc lbunit  {file}:{line}"
+            assert compared.unexpected == (() if own else (stated,)), (file, own)
+
+
 def rows_of(content: bytes) -> int:
     """Data rows of a delivered file, counted without the engine and without the generator."""
     try:
@@ -132,6 +156,59 @@ def test_every_row_of_every_file_is_accounted_for(messy: Series, cut: str) -> No
 
 def sdtm(one: Cut) -> dict[str, pd.DataFrame]:
     return {path.stem.upper(): pq.read_table(path).to_pandas() for path in (one.report.path / "sdtm").glob("*.parquet")}
+
+
+def raw_rows(landing: Path) -> dict[str, set[tuple[str, ...]]]:
+    """What all readable files of an extract say of each subject, but the state of a page and columns added."""
+    folder = Landing.open(landing)
+    hospital, rows = folder.subjects(), dict[str, set[tuple[str, ...]]]()
+    for name in folder.contents:
+        table = DelimitedFile.parse(folder.contents[name])
+        for row in table.rows if table else ():
+            told = (name.split("_")[1], *(f"{key}={row[key]}" for key in row if row[key] and key != "page_status"))
+            rows.setdefault(subject_of(row, hospital) or "", set()).add(told)
+    return rows
+
+
+def test_subjects_whom_a_later_extract_does_not_touch_keep_every_value_and_number(messy: Series) -> None:
+    """Who is not touched is read from the files; their records are the same, --SEQ included, in all datasets."""
+    told = {cut: raw_rows(one.landing) for cut, one in messy.cuts.items()}
+    compared, numbered = Counter[str](), 0
+    for cut, later in pairwise(SERIES):
+        same = {subject for subject, rows in told[cut].items() if subject and rows == told[later].get(subject)}
+        before, after = (
+            {name: of_subjects(frame, same) for name, frame in sdtm(messy.cuts[one]).items() if "USUBJID" in frame}
+            for one in (cut, later)
+        )
+        for name, records in before.items():
+            assert records == after.get(name, Counter()), (cut, later, name)
+            compared[later] += sum(records.values())
+            numbered += sum(records.values()) if f"{name}SEQ" in sdtm(messy.cuts[cut])[name] else 0
+    assert min(compared.values()) > 500 and numbered > 1000, compared
+
+
+@pytest.mark.parametrize("cut", ["S3", "S4"])
+def test_the_board_is_said_to_have_judged_only_what_began_before_its_data_cut(messy: Series, cut: str) -> None:
+    """Flagged events and the board's cuts as the files have them; one toxicity of S3 is shifted past the cut."""
+    folder = Landing.open(messy.cuts[cut].landing)
+    events, decisions = (folder.table(folder.find(name)).rows for name in ("AE", "DSMB"))
+    cuts = {row["subj"]: row["cutoffdat"] for row in decisions if row["scope"] == "SUBJECT"}
+    flagged = {row["record_id"]: row for row in events if row["aedlt"] == "Y"}
+    known = {
+        one for one, row in flagged.items()
+        if datetime.strptime(row["aestdat"], "%d%b%Y").date().isoformat() <= cuts[row["subj"]]
+    }  # fmt: skip
+    assert len(flagged) - len(known) == {"S3": 1, "S4": 0}[cut]
+    frames = sdtm(messy.cuts[cut])
+    judged = frames["SUPPAE"].query("QNAM == 'AEDLTADJ'").astype(str)
+    records = frames["AE"].astype({"AESEQ": int}).astype(str).set_index(["USUBJID", "AESEQ"])["AESPID"]
+    assert {records[key] for key in zip(judged["USUBJID"], judged["IDVARVAL"], strict=True)} == known
+
+
+def of_subjects(frame: pd.DataFrame, subjects: set[str]) -> Counter[tuple[str, ...]]:
+    """The records of some subjects, whatever their place in the dataset."""
+    own = frame[frame["USUBJID"].astype(str).str[-4:].isin(subjects)].astype(str)
+    return Counter(own.itertuples(index=False, name=None))
 
 
 @pytest.mark.parametrize("cut", SERIES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -69,3 +70,12 @@ def spec_check(study: StudyName, placement: Placement = None, as_json: AsJson = 
         f"{loaded.name}: no fault. Sources {len(loaded.sources)}, datasets {len(loaded.datasets)}, "
         f"tables {len(loaded.tables)}."
     )
+
+
+@spec_app.command("guide")
+def spec_guide(study: StudyName) -> None:
+    """Print what guide.yml says, as Markdown for the page of the study."""
+    from transforms.study import Study
+    from transforms.study.guide import markdown
+
+    sys.stdout.write("\n".join(markdown(Study.load(study).guide)).lstrip("\n") + "\n")

@@ -49,7 +49,8 @@ EPOCH = datetime.date(1970, 1, 1).toordinal()
 def layout_pattern(layout: str) -> re.Pattern[str]:
     """The regular expression of a layout such as `DD-Mon-YYYY` or `YYYY-MM-DDThh:mm`, or of EXCELSERIAL.
 
-    `+hhmm` is an offset from UTC: it is read and not kept, the local time stays as collected.
+    `+hhmm` is an offset from UTC: it is read and not kept, the local time stays as collected. Parts that touch another
+    have two digits each, so that 202207190805 is no YYYYMMDDhhmmss with a day of one digit.
 
     Raises ValueError for a layout without a year (unless it is a time of day) or with a repeated part.
     """
@@ -58,8 +59,14 @@ def layout_pattern(layout: str) -> re.Pattern[str]:
     if not TOKEN.search(layout):
         raise ValueError(f"layout {layout!r} holds no date or time part")
     pattern, position = "", 0
-    for match in TOKEN.finditer(layout):
-        pattern += re.escape(layout[position : match.start()]) + TOKENS[match[0]]
+    found = list(TOKEN.finditer(layout))
+    numeric = [match.span() for match in found if match[0] not in ("Mon", "+hhmm")]
+    starts, ends = {start for start, _ in numeric}, {end for _, end in numeric}
+    for match in found:
+        part = TOKENS[match[0]]
+        if match.start() in ends or match.end() in starts:
+            part = part.replace(r"\d{1,2}", r"\d{2}")
+        pattern += re.escape(layout[position : match.start()]) + part
         position = match.end()
     pattern += re.escape(layout[position:])
     try:

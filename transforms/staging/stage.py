@@ -408,6 +408,18 @@ def _excluded(rows: _Rows) -> None:
     if deleted is not None:
         gone = text.map_flag(rows.frame[deleted.column], lambda value: value == deleted.value)
         rows.settle(rows.open() & gone, "excluded", DELETED)
+        if deleted.otherwise is not None:
+            known = (deleted.value, deleted.otherwise)
+            strange = rows.open() & text.map_flag(rows.frame[deleted.column], lambda value: value not in known)
+            if strange.any():
+                rows.find(
+                    "unknown_delete_marker",
+                    Severity.CRITICAL,
+                    deleted.column,
+                    strange,
+                    "the column says neither that the record was deleted nor that it stands; it is kept",
+                    "Ask the sender what the value means, and have the record deleted at the source if it says so",
+                )
     for exclusion in rows.source.exclude:
         gone = conditions.rows(exclusion.where, lambda name: rows.frame[name], rows.frame.index)
         rows.settle(rows.open() & gone, "excluded", exclusion.rule)
@@ -455,6 +467,7 @@ def _revisions(rows: _Rows) -> None:
     number = text.map_number(here[rule.number], lambda one: numbers.parse_number(text.narrow(one))).to_numpy()
     state = text.map_number(here[rule.status], lambda one: meaning.get(text.narrow(one), revisions.UNKNOWN))
     states = state.fillna(revisions.UNKNOWN).to_numpy().astype(np.int64)
+    states[here[list(rule.key)].isna().any(axis=1).to_numpy()] = revisions.UNKNOWN
     records = text.combination_codes([here[name] for name in rule.key])
     found = revisions.standing(records, number, states, rows.file_codes[open_rows])
     columns = f"{rule.number}, {rule.status}"
@@ -469,6 +482,7 @@ def _revisions(rows: _Rows) -> None:
             rows.find(name, severity, columns, mask, message, remedy, held=outcome == "quarantined")
     linked = np.flatnonzero(found.by >= 0)
     rows.link(open_rows[linked], open_rows[found.by[linked]])
+    _persons_of_versions(rows, open_rows[linked], open_rows[found.by[linked]])
     if rule.flag is not None:
         replaced = found.by[(found.fate == revisions.EARLIER) & (states != revisions.CANCELLED)]
         corrected = text.map_flag(here[rule.status], lambda one: text.narrow(one) in rule.corrected)
@@ -476,6 +490,26 @@ def _revisions(rows: _Rows) -> None:
         codes = np.full(len(rows.frame), text.MISSING)
         codes[open_rows[corrected]] = 0
         rows.frame = rows.frame.assign(**{rule.flag: text.column(codes, ["Y"], rows.frame.index)})
+
+
+def _persons_of_versions(rows: _Rows, earlier: np.ndarray, standing: np.ndarray) -> None:
+    """A version whose person is not that of the one that replaces it: the result moves from one person to another."""
+    column = rows.source.subject
+    if column is None or not len(earlier):
+        return
+    persons = text.map_text(rows.frame[column], text.narrow).cat.codes.to_numpy()
+    moved = persons[earlier] != persons[standing]
+    if moved.any():
+        mask = np.zeros(len(rows.frame), dtype=bool)
+        mask[earlier[moved]] = mask[standing[moved]] = True
+        rows.find(
+            "revision_of_other_person",
+            Severity.CRITICAL,
+            column,
+            mask,
+            "versions of one result name different persons; the last one stands, under the person it names",
+            "Ask the sender whose result it is; if an earlier version named the wrong person, waive this",
+        )
 
 
 REVISION_FINDINGS = {
@@ -496,8 +530,8 @@ REVISION_FINDINGS = {
     ),
     revisions.UNREADABLE: (
         Severity.CRITICAL,
-        "a version without a readable revision and a known status: which version is the last cannot be said",
-        "Ask the sender for revision and status, or add the status to the source contract",
+        "a version lacks its record's key, a readable revision or a known status: which is the last cannot be said",
+        "Ask the sender for key, revision and status, or add the status to the source contract",
     ),
 }
 

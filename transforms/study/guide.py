@@ -62,3 +62,20 @@ def faults_of(study: Study, unreadable: frozenset[str]) -> Iterator[Fault]:
                 yield Fault(
                     GUIDE, f"{part}.datasets.{name}", "there is no such dataset", f"Name one of: {', '.join(known)}"
                 )
+
+
+def markdown(guide: Guide) -> Iterator[str]:
+    """The texts as lines of Markdown, for the page of the study in docs/."""
+    for title, part in (("The tabulations", guide.csdrg), ("The analyses", guide.adrg)):
+        yield from ("", f"### {title}")
+        for text in (*part.introduction, *part.protocol, *part.considerations, *part.issues, *part.conformance):
+            yield from ("", text)
+        if part.datasets:
+            yield ""
+            yield from (f"- **{name}.** {' '.join(texts)}" for name, texts in part.datasets.items())
+        if part.departures:
+            yield from ("", "| departure | what Cairn does | why |", "|---|---|---|")
+            yield from (f"| {one.what} | {one.does} | {one.why} |" for one in part.departures)
+        if part.assumptions:
+            yield from ("", "| assumption [A] | where |", "|---|---|")
+            yield from (f"| {one.says} | {one.where} |" for one in part.assumptions)

@@ -161,10 +161,14 @@ class Exclusion(Rule):
 
 
 class Deleted(Frozen):
-    """The column, and its value, by which a row says that its record was deleted at the source."""
+    """The column, and its value, by which a row says that its record was deleted at the source.
+
+    `otherwise` is what the column says of a record that stands; with it, any other text is a finding.
+    """
 
     column: str
     value: str
+    otherwise: str | None = None
 
 
 class Identity(Frozen):
