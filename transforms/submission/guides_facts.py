@@ -157,11 +157,12 @@ class GuideFacts:
 
     def rule_says(self, rule: str) -> str:
         """Why a named rule leaves rows out, as the study writes it; empty for a rule of the engine."""
-        analyses = (group for file in self.study.analyses.values() for group in (*file.records, file))
-        for place in (*self.study.sources.values(), *analyses):
-            for exclusion in place.exclude:
-                if exclusion.rule == rule:
-                    return exclusion.why
+        exclusions = [one for source in self.study.sources.values() for one in source.exclude]
+        for analysis in self.study.analyses.values():
+            exclusions += [*analysis.exclude, *(one for group in analysis.records for one in group.exclude)]
+        for exclusion in exclusions:
+            if exclusion.rule == rule:
+                return exclusion.why
         for file in self.study.datasets.values():
             for group in file.records:
                 for named in (group.only and group.only.otherwise, group.for_each and group.for_each.none):
