@@ -158,14 +158,14 @@ class GuideFacts:
     def rule_says(self, rule: str) -> str:
         """Why a named rule leaves rows out, as the study writes it; empty for a rule of the engine."""
         exclusions = [one for source in self.study.sources.values() for one in source.exclude]
-        for file in self.study.analyses.values():
-            exclusions += [*file.exclude, *(one for group in file.records for one in group.exclude)]
+        for analysis in self.study.analyses.values():
+            exclusions += [*analysis.exclude, *(one for group in analysis.records for one in group.exclude)]
         for exclusion in exclusions:
             if exclusion.rule == rule:
                 return exclusion.why
-        for dataset in self.study.datasets.values():
-            for mapped in dataset.records:
-                for named in (mapped.only and mapped.only.otherwise, mapped.for_each and mapped.for_each.none):
+        for file in self.study.datasets.values():
+            for group in file.records:
+                for named in (group.only and group.only.otherwise, group.for_each and group.for_each.none):
                     if named and named.rule == rule:
                         return named.why
         return ""

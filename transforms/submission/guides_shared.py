@@ -194,7 +194,7 @@ def described(facts: GuideFacts, number: str, kind: str, texts: Mapping[str, Seq
                     facts.study.files.get(one.name, ""),
                 )
             ],
-            (24, 30, 32, 13, 15, 22, 20),
+            (24, 30, 32, 13, 15, 19, 23),
         )
         comment = _comment(facts, one.name)
         yield from paragraphs([*([comment] if comment else []), *texts.get(one.name, ())])
