@@ -1,6 +1,8 @@
 # Cairn's command line and Airflow's services: one image with every package of the hashed lock.
 FROM python:3.11.14-slim-bookworm
 
+# Chinese characters of guides and figures.
+RUN apt-get update && apt-get install --yes --no-install-recommends fonts-noto-cjk && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home --uid 10001 cairn \
     && install --directory --owner=cairn --group=cairn --mode=0750 /var/lib/cairn /var/lib/airflow-auth
 WORKDIR /opt/cairn

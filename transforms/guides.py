@@ -14,8 +14,8 @@ from transforms.reporting.fonts import chinese_font
 from transforms.safety_package import delivery_label
 from transforms.study import Study
 from transforms.submission.checklist import PROGRAMS, Contents
-from transforms.submission.guides import guides
-from transforms.submission.guides_facts import GuideFacts
+from transforms.submission.guides.facts import GuideFacts
+from transforms.submission.guides.written import guides
 from transforms.submission.package import Order
 from transforms.warehouse.ledger import CLOSED
 

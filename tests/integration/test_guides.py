@@ -16,7 +16,7 @@ from transforms.export import export
 from transforms.pipeline import Home
 from transforms.reporting.fonts import chinese_font
 from transforms.study import Study
-from transforms.submission.acrf_fields import forms
+from transforms.submission.guides.acrf_fields import forms
 
 
 @pytest.fixture(scope="module")

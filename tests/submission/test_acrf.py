@@ -10,7 +10,7 @@ from tests.small_study import EXTRACTS, SmallStudy
 from tests.submission.pdf import bookmarks_of, text_of
 from transforms.export import export
 from transforms.pipeline import Home
-from transforms.submission.acrf_fields import FieldOfForm, Form, forms
+from transforms.submission.guides.acrf_fields import FieldOfForm, Form, forms
 
 FOLDER = Path("m5", "datasets", "small-01", "tabulations", "sdtm")
 

@@ -16,8 +16,8 @@ from transforms.errors import ConfigurationError, UsageError
 from transforms.export import export
 from transforms.pipeline import Home
 from transforms.reporting.fonts import chinese_font
-from transforms.submission.guides_fonts import Fonts
-from transforms.submission.guides_pages import Described, Grid, Heading, Text, written
+from transforms.submission.guides.fonts import Fonts
+from transforms.submission.guides.pages import Described, Grid, Heading, Text, written
 
 GUIDE = """\
 csdrg:

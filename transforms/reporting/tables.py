@@ -7,7 +7,7 @@ from pathlib import Path
 
 import markupsafe
 import polars as pl
-import rtflite as rtf  # type: ignore[import-untyped]
+import rtflite as rtf
 
 from transforms.reporting.delivery import template
 from transforms.reporting.layout import BodyRow, Facts, Page

@@ -118,7 +118,7 @@ def _estimated(design: _Design, weights: dict[int, float], confidence: float) ->
     size = design.matrix.shape[1]
     if len(design.response) <= size or np.linalg.matrix_rank(design.matrix) < size:
         return _Estimate()
-    from statsmodels.regression.linear_model import OLS  # type: ignore[import-untyped]
+    from statsmodels.regression.linear_model import OLS
 
     contrast = np.zeros(size)
     contrast[list(weights)] = list(weights.values())

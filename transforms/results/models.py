@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from transforms.core.conditions import Test
 from transforms.results.levels import combinations
@@ -109,8 +109,8 @@ def _fit(model: pd.DataFrame, visits: list[str], confidence: float) -> Means:
 
 def _estimated(y: np.ndarray, design: np.ndarray, subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Coefficients and their covariance; None where the model cannot be fitted."""
-    from statsmodels.regression.linear_model import OLS  # type: ignore[import-untyped]
-    from statsmodels.regression.mixed_linear_model import MixedLM  # type: ignore[import-untyped]
+    from statsmodels.regression.linear_model import OLS
+    from statsmodels.regression.mixed_linear_model import MixedLM
 
     size = design.shape[1]
     with warnings.catch_warnings():

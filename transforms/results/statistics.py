@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from transforms.core.numbers import round_significant
 from transforms.errors import InputError
@@ -150,7 +150,7 @@ class Survival:
         with warnings.catch_warnings():
             # lifelines 0.30 uses calls that pandas 3 will drop; its results are held against published ones in tests.
             warnings.simplefilter("ignore")
-            from lifelines import KaplanMeierFitter  # type: ignore[import-untyped]
+            from lifelines import KaplanMeierFitter
 
             fitted = KaplanMeierFitter(alpha=1 - confidence)
             self._table = _fitted(fitted, times, observed) if self.n else pd.DataFrame()

@@ -14,12 +14,12 @@ from datetime import datetime
 from io import BytesIO
 from typing import Any, Literal
 
-from reportlab.lib import colors  # type: ignore[import-untyped]
-from reportlab.lib.pagesizes import A4, landscape  # type: ignore[import-untyped]
-from reportlab.lib.styles import ParagraphStyle  # type: ignore[import-untyped]
-from reportlab.lib.units import mm  # type: ignore[import-untyped]
-from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
-from reportlab.platypus import (  # type: ignore[import-untyped]
+from reportlab.lib import colors
+from reportlab.lib.pagesizes import A4, landscape
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.units import mm
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import (
     BaseDocTemplate,
     CondPageBreak,
     Flowable,
@@ -31,7 +31,7 @@ from reportlab.platypus import (  # type: ignore[import-untyped]
     Table,
 )
 
-from transforms.submission.guides_fonts import BOLD, PLAIN, Fonts
+from transforms.submission.guides.fonts import BOLD, PLAIN, Fonts
 
 MARGIN, HEAD, FOOT = 16 * mm, 20 * mm, 14 * mm
 GRID, SHADE, INK = colors.HexColor("#b8bec6"), colors.HexColor("#e9edf2"), colors.HexColor("#1c2733")

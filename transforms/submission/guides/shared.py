@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from transforms.study.guide import Assumption, Departure
-from transforms.submission.guides_facts import GuideFacts
-from transforms.submission.guides_pages import Block, Grid, Heading, Text
+from transforms.submission.guides.facts import GuideFacts
+from transforms.submission.guides.pages import Block, Grid, Heading, Text
 
 
 def paragraphs(texts: Iterable[str]) -> Iterator[Text]:

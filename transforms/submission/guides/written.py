@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from transforms.submission import guides_shared as shared
-from transforms.submission.acrf import acrf
-from transforms.submission.acrf_fields import forms
 from transforms.submission.checklist import DATASETS, TABULATIONS
-from transforms.submission.guides_facts import Excluded, GuideFacts
-from transforms.submission.guides_pages import Block, Described, Grid, Heading, Text, written
+from transforms.submission.guides import shared
+from transforms.submission.guides.acrf import acrf
+from transforms.submission.guides.acrf_fields import forms
+from transforms.submission.guides.facts import Excluded, GuideFacts
+from transforms.submission.guides.pages import Block, Described, Grid, Heading, Text, written
 
 CSDRG, ADRG, ACRF = f"{TABULATIONS}/csdrg.pdf", f"{DATASETS}/adrg.pdf", f"{TABULATIONS}/acrf.pdf"
 

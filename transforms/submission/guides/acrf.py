@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from transforms.submission.acrf_fields import FieldOfForm, Form
-from transforms.submission.guides_pages import Block, Cell, Described, Grid, Heading, Mark, Text, written
+from transforms.submission.guides.acrf_fields import FieldOfForm, Form
+from transforms.submission.guides.pages import Block, Cell, Described, Grid, Heading, Mark, Text, written
 
 BY_FORM, BY_DOMAIN = "by-form", "by-domain"
 COLOURS = ("#dbeafe", "#fef3c7", "#dcfce7", "#fde2e4", "#ede9fe", "#d5f5f0", "#fde8d0", "#e6e6c8")
