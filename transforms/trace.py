@@ -179,13 +179,14 @@ class Tracer:
         rule = self._rule(dataset, variable, [link["part"] for link in links if link["part"] is not None])
         if rule is None:
             return Step(dataset, record, variable, self.value(*here), "nothing fills it in this record", "")
-        leaves = self._leaves(rule, links)
+        leaves, cuts = self._leaves(rule, links), self._cuts
         inputs = []
         if rule["inputs"]:
             own = [link for link in links if link["variable"] == variable and link["kind"] == "record"]
             for reference in rule["inputs"]:
                 inputs.extend(self._inputs(dataset, record, reference, own, seen | {here}))
-        if not leaves and not any(step.ends for step in inputs):
+        # What only goes round in a circle ends where the circle was entered.
+        if not leaves and not any(step.ends for step in inputs) and (self._cuts == cuts or not seen):
             leaves = [Leaf("specification", rule["file"], None)]
         return Step(
             dataset,
