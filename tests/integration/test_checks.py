@@ -88,6 +88,7 @@ STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("visit", {"subj": "1001", "visit": "DAY 8"}, {"svstdat": "2022-07-05"}, "visit.out_of_window"),
     ("visit", {"subj": "1001", "visit": "SCREENING"}, {"svstdat": "2022-05-01"}, "visit.screening_early"),
     ("visit", {"subj": "1001", "visit": "DAY 15"}, {"svstdat": "2022-06-24"}, "visit.order"),
+    ("visit", {"subj": "1001", "visit": "DAY 8"}, {"visit": "UNSCHEDULED"}, "visit.not_in_log"),
     ("visit", {"subj": "1001", "visit": "MONTH 12"}, {"svstdat": "2024-01-01"}, "visit.after_end"),
     ("visit", {"subj": "1001", "visit": "MONTH 12"}, {"visit": "MONTH 6"}, "eos.completed_without_month_12"),
     ("eos", {"subj": "1001"}, {"subj": "0000"}, "visit.overdue"),
