@@ -128,6 +128,19 @@ def test_a_delete_marker_of_an_incremental_source_removes_the_record(small: Smal
     assert list(dataset(small.run(), "ex")["EXDOSE"]) == [5.0, 6.0, 10.0, 10.0]
 
 
+def test_a_time_of_another_zone_than_its_column_is_said(small: SmallStudy) -> None:
+    small.change("sources/dosing.yml", '"DD-Mon-YYYY hh:mm"', "YYYYMMDDhhmm+hhmm")
+    header, *rows = DOSING.splitlines()
+    starts = ("202403030930+0800", "202403100900+0800", "202403050800+0000", "202403060800+08:00")
+    moved = [",".join([*row.split(",")[:-1], start]) for row, start in zip(rows, starts, strict=True)]
+    small.drop("dosing.csv", "\n".join([header, *moved]) + "\n")
+    report = small.run()
+    assert "2024-03-05T08:00" in set(dataset(report, "ex")["EXSTDTC"])
+    told = pq.read_table(report.path / "findings.parquet").to_pandas().query("rule == 'utc_offset_differs'")
+    (place,) = told["places"].iloc[0]
+    assert list(told["severity"]) == ["critical"] and list(place["lines"]) == [4]
+
+
 def test_an_unknown_delete_marker_keeps_the_record_and_asks(small: SmallStudy) -> None:
     contract = "columns:\n  ROW: {}\n"
     small.change(

@@ -72,6 +72,24 @@ def test_a_record_whose_sequence_number_alone_moved_is_renumbered_not_changed() 
     assert line["variables"] == {}
 
 
+def test_a_key_that_ends_with_the_number_of_a_source_record_follows_the_record() -> None:
+    """A record that came in before them moved SRCSEQ; of two scores of one day only the number says which is which."""
+    key = ("USUBJID", "PARAMCD", "ADT", "SRCSEQ")
+
+    def scores(rows: list[tuple[str, str, int, float]]) -> pd.DataFrame:
+        return pd.DataFrame([("S1", *row) for row in rows], columns=[*key, "AVAL"])
+
+    before = scores([("KPS", "D1", 1, 70), ("KPS", "D8", 2, 80), ("MELD", "D1", 3, 9), ("MELD", "D1", 4, 10)])
+    after = scores(
+        [("KPS", "D1", 1, 70), ("KPS", "D4", 2, 90), ("KPS", "D8", 3, 60), ("MELD", "D1", 3, 9), ("MELD", "D1", 4, 12)]
+    )
+    [line] = changes_between({"ADEFF": before}, {"ADEFF": after}, {"ADEFF": key})
+    assert (line["added"], line["removed"], line["changed"], line["renumbered"]) == (1, 0, 2, 0)
+    assert line["variables"] == {"AVAL": 2}
+    [line] = changes_between({"ADEFF": before}, {"ADEFF": after.assign(AVAL=[70.0, 90, 80, 9, 10])}, {"ADEFF": key})
+    assert (line["added"], line["removed"], line["changed"], line["renumbered"]) == (1, 0, 0, 1)
+
+
 def test_qualifiers_follow_the_record_they_point_to() -> None:
     def supp(table: pa.Table) -> pa.Table:
         frame = table.to_pandas()

@@ -91,3 +91,9 @@ def test_a_written_number_reads_back(value: float) -> None:
 def test_a_censored_result_keeps_its_sign(collected: str, result: tuple[str, float] | None) -> None:
     parsed = numbers.parse_result(collected)
     assert (tuple(parsed) if parsed else None) == result
+
+
+@pytest.mark.parametrize("written", ["\u0663", "1\u0660", "<\u0665", "\u00b2", "\uff15"])
+def test_digits_of_another_script_are_no_number_until_they_were_read_as_ordinary_ones(written: str) -> None:
+    assert numbers.parse_result(written) is None
+    assert numbers.canonical_number(written) is None

@@ -70,7 +70,7 @@ def layout_pattern(layout: str) -> re.Pattern[str]:
         position = match.end()
     pattern += re.escape(layout[position:])
     try:
-        return re.compile(pattern)
+        return re.compile(pattern, re.ASCII)
     except re.error as error:
         raise ValueError(f"layout {layout!r} repeats a part ({error})") from error
 

@@ -113,8 +113,9 @@ def compare(before: Tables, after: Tables, keys: Mapping[str, Keys]) -> list[Com
 
     `keys` names the natural key of each dataset, or several (that of each snapshot) in the order in which they are
     tried; datasets that point to records (SUPP--) need none. Key variables that one of the snapshots lacks are left
-    out of the comparison. Records with equal keys are paired first where all their values are equal, then in their
-    order.
+    out of the comparison. Records are paired first where all their values but sequence numbers are equal, then by what
+    of their key is no sequence number where that names one record on each side (a key of an analysis dataset may end
+    with the number of the record it comes from), then by the whole key, in their order.
 
     Raises ValueError for a dataset without keys.
     """
@@ -225,12 +226,26 @@ def _pair(
     total = size + after.num_rows
     pairs = np.full(total, -1, dtype=np.int64)
     if tried:
-        content = [codes[one] for one in shared if one in tried[0] or one not in numbers]
-        for code in (combined(content, total), *(combined([codes[one] for one in key], total) for key in tried)):
-            _match(code, pairs, size)
+        content = [codes[one] for one in shared if one not in numbers]
+        _match(combined(content, total), pairs, size)
+        for key in tried:
+            lasting = [codes[one] for one in key if one not in numbers]
+            if 1 < len(lasting) < len(key):  # the subject alone names no record
+                _match(_once(combined(lasting, total), size), pairs, size)
+        for key in tried:
+            _match(combined([codes[one] for one in key], total), pairs, size)
     single = pairs < 0
     pairs[single] = total + np.arange(int(single.sum()))
     return _Paired(name, before, after, codes, pairs[:size], pairs[size:])
+
+
+def _once(code: np.ndarray, size: int) -> np.ndarray:
+    """The codes, with those that a side has several times replaced by some that nothing else has."""
+    alone = code.copy()
+    for side in (slice(0, size), slice(size, len(code))):
+        again = pd.Series(code[side]).duplicated(keep=False).to_numpy()
+        alone[side][again] = -1 - np.arange(len(code))[side][again]
+    return alone
 
 
 def _match(code: np.ndarray, pairs: np.ndarray, size: int) -> None:

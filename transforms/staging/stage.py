@@ -5,6 +5,7 @@ Every row of every file is accepted, quarantined, superseded, duplicate, or excl
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ LABORATORY = ("result", "unit", "range")
 OUTCOMES = ("accepted", "quarantined", "superseded", "duplicate", "excluded")
 RELEASED = "released_row"
 DELETED = "deleted_in_source"
+OFFSET = re.compile(r"(?:\d{4}|:\d{2})([+-]\d{2}:?\d{2}|Z)$")  # behind a time of day
 
 Released = Mapping[str, Mapping[str, frozenset[int]]]
 
@@ -559,6 +561,8 @@ def _types(rows: _Rows, cut_off: str) -> None:
                     "Have the value corrected at the source, or add its layout to the source contract",
                     held=True,
                 )
+            if any("+hhmm" in layout for layout in column.layouts):
+                _offsets(rows, name, values)
             if column.default_midnight:
                 rows.frame = rows.frame.assign(**{name: _without_midnight(rows, name, canonical)})
             if any("DD" in layout and "YYYY" in layout for layout in column.layouts):
@@ -594,6 +598,25 @@ def _types(rows: _Rows, cut_off: str) -> None:
                     "a value that the contract requires is missing",
                     "Ask the site for the value",
                 )
+
+
+def _offsets(rows: _Rows, name: str, collected: pd.Series) -> None:
+    """Times that carry another offset from UTC than most of their column: as written they are no local times."""
+    offsets = text.map_text(
+        collected, lambda value: found[1].replace(":", "") if (found := OFFSET.search(value)) else None
+    )
+    codes = np.where(rows.open(), offsets.cat.codes.to_numpy(), text.MISSING)
+    counts = np.bincount(codes[codes >= 0])
+    if np.count_nonzero(counts) < 2:
+        return
+    rows.find(
+        "utc_offset_differs",
+        Severity.CRITICAL,
+        name,
+        (codes >= 0) & (codes != counts.argmax()),
+        "the time carries another offset from UTC than most of the column; it is taken as local time as it is written",
+        "Ask the sender for the local time of the site",
+    )
 
 
 def _without_midnight(rows: _Rows, name: str, canonical: pd.Series) -> pd.Series:
