@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 
 from transforms import findings as findings_module
 from transforms import operations, snapshot
-from transforms.adam.engine import derive_study
-from transforms.adam.output import to_arrow
+from transforms.adam import output
+from transforms.adam.engine import derive_each
 from transforms.core import dates, text
 from transforms.core.identifiers import Identifiers
 from transforms.core.tables import read_table
@@ -882,17 +882,20 @@ def derive_datasets(study: Study, building: Building, only: Iterable[str] | None
     wanted = tuple(study.analyses if only is None else only)
     if not wanted:
         return {}
-    frames = {name.upper(): building.frame(f"sdtm/{name}") for name in building.names("sdtm")}
-    derived = derive_study(study, frames, cut_off=building.opening()["cut_off"], only=only)
-    for name in wanted:
-        dataset = derived.datasets[name]
-        building.write(f"adam/{name.lower()}", to_arrow(dataset))
-        building.write(f"parts/adam/{name.lower()}.lineage", snapshot.analysis_lineage(dataset))
-        found = [one for one in derived.findings if one.dataset == name]
-        building.write(f"parts/adam/{name.lower()}.findings", findings_module.to_arrow(found))
-        account = [one for one in derived.account if one.dataset == name]
-        building.write(f"parts/adam/{name.lower()}.accounts", snapshot.derivation_accounts(account))
-    return {name: len(derived.datasets[name].frame) for name in wanted}
+    there = {name.upper() for name in building.names("sdtm")}
+
+    def read(name: str, columns: Collection[str]) -> pd.DataFrame | None:
+        return building.frame(f"sdtm/{name.lower()}", columns) if name in there else None
+
+    for dataset, found, account in derive_each(study, read, cut_off=building.opening()["cut_off"], only=only):
+        name = dataset.name.lower()
+        building.write_parts(f"adam/{name}", output.to_arrow(dataset, parquet.ROW_GROUP), output.schema(dataset))
+        links = parquet.grouped(snapshot.analysis_lineage(dataset))
+        building.write_parts(f"parts/adam/{name}.lineage", links, lineage.SCHEMA)
+        building.write(f"parts/adam/{name}.findings", findings_module.to_arrow(found))
+        building.write(f"parts/adam/{name}.accounts", snapshot.derivation_accounts(account))
+        del dataset
+    return {name: building.rows(f"adam/{name.lower()}") for name in wanted}
 
 
 def finish_adam(study: Study, building: Building) -> None:
