@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from itertools import repeat
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,6 +26,7 @@ from transforms.adam import output
 from transforms.adam.engine import derive_each
 from transforms.core import dates, text
 from transforms.core.identifiers import Identifiers
+from transforms.core.processes import available, counted, in_processes
 from transforms.core.tables import read_table
 from transforms.differences import Difference, Side, source_comparison
 from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
@@ -51,9 +50,10 @@ from transforms.study.analyses import SUPPLEMENTAL
 from transforms.study.models import OdmSource, Source
 from transforms.study.yaml import read_yaml
 from transforms.validation import conformance, core_engine
-from transforms.validation.check import Breach, check, examine, staged_frames
-from transforms.validation.rules import Rule, rule_book
+from transforms.validation.check import Breach, Examined, check, examine, staged_frames, together
+from transforms.validation.outcome import Outcome
 from transforms.validation.rules import explanations as rule_book_explanations
+from transforms.validation.rules import rule_book
 from transforms.warehouse import lineage, parquet, way
 from transforms.warehouse.building import Building
 from transforms.warehouse.decisions import Decision, DecisionLog, DecisionLogError, digest, digests, locked, released
@@ -62,6 +62,7 @@ from transforms.warehouse.publications import Publication, PublicationLog, ancho
 from transforms.warehouse.raw_store import RawStore, Received
 from transforms.warehouse.snapshots import MANIFEST, Snapshots, content_hash, identify, write_json
 
+FrameT = TypeVar("FrameT")
 ROOT = Path(__file__).resolve().parents[1]
 KINDS: tuple[Kind, ...] = ("sdtm", "adam", "results")
 SUPPLEMENTAL_KEYS = ("USUBJID", "IDVAR", "IDVARVAL", "QNAM")
@@ -701,34 +702,12 @@ def bucket_count(study: Study, building: Building) -> int:
 
     The count is not in the bytes of a snapshot. Raises UsageError where CAIRN_BUCKETS is no number from 1.
     """
-    written = os.environ.get("CAIRN_BUCKETS", "")
-    if written:
-        return _counted("CAIRN_BUCKETS", written)
-    return 1 + sum(building.rows(f"staged/{name}") for name in study.sources) // BUCKET_ROWS
+    return counted("CAIRN_BUCKETS") or 1 + sum(building.rows(f"staged/{name}") for name in study.sources) // BUCKET_ROWS
 
 
-def _workers(buckets: int) -> int:
-    """How many processes map buckets: CAIRN_WORKERS, else one for each processor; never more than buckets."""
-    written = os.environ.get("CAIRN_WORKERS", "")
-    most = _counted("CAIRN_WORKERS", written) if written else len(os.sched_getaffinity(0))
-    return min(most, buckets)
-
-
-def _counted(name: str, written: str) -> int:
-    if not written.isascii() or not written.isdigit() or int(written) < 1:
-        raise UsageError(f"{name} is {written!r}. Write a whole number from 1, or leave it away")
-    return int(written)
-
-
-def _mapped_apart(study: Study, building: Building, only: tuple[str, ...] | None, count: int) -> list[Bucket]:
-    """The buckets of subjects, each mapped in a process of its own."""
-    workers = _workers(count)
-    asked = (repeat(study), repeat(building), range(count), repeat(count), repeat(only))
-    if workers == 1:
-        return list(map(_map_bucket, *asked))
-    # A process that forks while Arrow's threads run may hang, so workers begin afresh.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(_map_bucket, *asked))
+def _processes(study: Study, building: Building) -> int:
+    """In how many processes the work of a stage is done: never more than there would be buckets."""
+    return available(bucket_count(study, building))
 
 
 def _map_bucket(study: Study, building: Building, number: int, count: int, only: tuple[str, ...] | None) -> Bucket:
@@ -746,7 +725,8 @@ def map_datasets(
     """
     only = None if only is None else tuple(only)
     wanted = tuple(study.datasets) if only is None else only
-    apart = _mapped_apart(study, building, only, buckets) if buckets > 1 else ()
+    calls = [partial(_map_bucket, study, building, number, buckets, only) for number in range(buckets)]
+    apart = in_processes(calls, available(buckets)) if buckets > 1 else ()
     mapped = map_study(
         study, _StagedSources(study, building), only, cut_off=building.opening()["cut_off"], buckets=apart
     )
@@ -770,7 +750,22 @@ def map_datasets(
 def finish_sdtm(study: Study, building: Building) -> None:
     """Join the links of all SDTM datasets and check the datasets; needs every dataset to be mapped."""
     for name in study.datasets:
-        building.read(f"parts/sdtm/{name.lower()}.findings")
+        building.path(f"parts/sdtm/{name.lower()}.findings")
+    processes = _processes(study, building)
+    # The last joins the links of all datasets, the others look at the datasets; none needs what another finds.
+    calls: list[Callable[[], Any]] = [
+        *_examining(study, building, "sdtm", processes),
+        partial(_engines, study, building),
+        partial(_join_lineage, building),
+    ]
+    *shares, outcomes, _ = in_processes(calls, processes)
+    found = _conforming(study, building, together(shares, rule_book(study).sdtm), outcomes)
+    # Written last: who finds it takes the stage for done.
+    building.write("parts/sdtm.findings", findings_module.to_arrow(found))
+
+
+def _join_lineage(building: Building) -> None:
+    """Join the links of all SDTM datasets, with the numbers of the records."""
     names = building.names("sdtm")
     ids = {
         name.upper(): building.read(f"parts/sdtm/{name}.ids")["record_id"].to_numpy().astype(np.int64) for name in names
@@ -778,47 +773,76 @@ def finish_sdtm(study: Study, building: Building) -> None:
 
     def links() -> Iterator[pa.Table]:
         for name in names:
-            yield building.read(f"parts/sdtm/{name}.records")
-            yield lineage.numbered(building.read(f"parts/sdtm/{name}.values"), ids)
+            yield from building.parts(f"parts/sdtm/{name}.records")
+            values = building.parts(f"parts/sdtm/{name}.values")
+            yield from parquet.grouped(lineage.numbered(part, ids) for part in values)
 
     linked = lineage.with_versions(links(), building.read("versions"))
     building.write_parts("parts/sdtm.lineage", linked, lineage.SCHEMA)
-    found = _conforming(study, building, lineage.Links(building.path("parts/sdtm.lineage")))
-    # Written last: who finds it takes the stage for done.
-    building.write("parts/sdtm.findings", findings_module.to_arrow(found))
 
 
-def _conforming(study: Study, building: Building, links: lineage.Links) -> list[Finding]:
-    """Check the SDTM datasets, write the table of conformance, and return what a person must know or answer."""
+def _examining(study: Study, building: Building, kind: Kind, shares: int) -> list[Callable[[], list[Examined]]]:
+    """What examines the datasets of a kind: some rules of every dataset in each call."""
+    return [partial(_examine, study, building, kind, share, shares) for share in range(shares)]
+
+
+def _examine(study: Study, building: Building, kind: Kind, share: int, shares: int) -> list[Examined]:
+    frames = _Written(building, kind, building.columns)
+    book = rule_book(study)
+    if kind == "adam":
+        return examine(frames, book.adam, share=share, shares=shares)
+    return examine(frames, book.sdtm, building.opening()["cut_off"], share, shares)
+
+
+def _engines(study: Study, building: Building) -> list[Outcome]:
+    """What the engines other than our own say of the SDTM datasets, each dataset read when it is looked at."""
+    opening = building.opening()
+    core = opening["identity"].get("core", core_engine.ABSENT)
+    datasets = _Written(building, "sdtm", building.encoded)
+    return list(conformance.run_engines(study, datasets, cut_off=opening["cut_off"], core=core))
+
+
+class _Written(Mapping[str, FrameT]):
+    """The datasets of a kind that a building holds, each read when it is asked for, and kept by who asks."""
+
+    def __init__(self, building: Building, kind: Kind, read: Callable[[str], FrameT]) -> None:
+        self.kind = kind
+        self.names = {name.upper(): name for name in building.names(kind)}
+        self.read = read
+
+    def __getitem__(self, name: str) -> FrameT:
+        return self.read(f"{self.kind}/{self.names[name]}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def _conforming(
+    study: Study, building: Building, examined: Sequence[Examined], said: Iterable[Outcome]
+) -> list[Finding]:
+    """Write the table of conformance of the SDTM datasets, and return what a person must know or answer."""
     opening, book = building.opening(), rule_book(study)
-    datasets = {name.upper(): building.encoded(f"sdtm/{name}") for name in building.names("sdtm")}
-    frames = {name: parquet.frame_of(table) for name, table in datasets.items()}
-    breaches, reached = examine(frames, book.sdtm, opening["cut_off"])
-    del frames
-    outcomes = [
-        *conformance.own_outcomes(book.sdtm, breaches, reached, opening["identity"]["code"][:12]),
-        *conformance.run_engines(
-            study, datasets, cut_off=opening["cut_off"], core=opening["identity"].get("core", core_engine.ABSENT)
-        ),
-    ]
-    judged = conformance.judge(study, datasets, outcomes, book.explained)
+    links = lineage.Links(building.path("parts/sdtm.lineage"))
+    outcomes = [*conformance.own_outcomes(book.sdtm, examined, opening["identity"]["code"][:12]), *said]
+    judged = conformance.judge(study, _Written(building, "sdtm", building.columns), outcomes, book.explained)
     building.write(f"results/{conformance.TABLE}", conformance.table_of(judged))
     stands = {(one.outcome.domain, one.outcome.rule, one.outcome.variable) for one in judged if one.by}
 
     return [
         *(
             _finding(one, links.places(one.dataset, one.rows + 1))
-            for one in breaches
+            for rule in examined
+            for one in rule.breaches
             if (one.dataset, one.rule.id, one.variable) not in stands
         ),
         *conformance.findings(judged, book.explained, links.places),
     ]
-
-
-def _checked(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], links: lineage.Links) -> pa.Table:
-    """Breaches of datasets as findings, with the raw lines their records are from."""
-    found = [_finding(breach, links.places(breach.dataset, breach.rows + 1)) for breach in check(frames, rules)]
-    return findings_module.to_arrow(found)
 
 
 def assess_gate(study: Study, where: Home, building: Building) -> None:
@@ -900,13 +924,27 @@ def derive_datasets(study: Study, building: Building, only: Iterable[str] | None
 
 def finish_adam(study: Study, building: Building) -> None:
     """Join the links of all datasets and check the analysis datasets; needs every dataset to be derived."""
+    processes = _processes(study, building)
+    calls: list[Callable[[], Any]] = [
+        partial(_join_all_lineage, study, building),
+        *_examining(study, building, "adam", processes),
+    ]
+    _, *shares = in_processes(calls, processes)
+    links = lineage.Links(building.path("lineage"))
+    found = [
+        _finding(breach, links.places(breach.dataset, breach.rows + 1))
+        for one in together(shares, rule_book(study).adam)
+        for breach in one.breaches
+    ]
+    building.write("parts/adam.findings", findings_module.to_arrow(found))
+
+
+def _join_all_lineage(study: Study, building: Building) -> None:
+    """Join the links of the SDTM and the analysis datasets."""
     names = sorted(name.lower() for name in study.analyses)
     gate = ["parts/gate.lineage"] if study.gate is not None else []
     parts = ("parts/sdtm.lineage", *gate, *(f"parts/adam/{name}.lineage" for name in names))
     building.write_parts("lineage", (one for part in parts for one in building.parts(part)), lineage.SCHEMA)
-    links = lineage.Links(building.path("lineage"))
-    frames = {name.upper(): building.frame(f"adam/{name}") for name in names}
-    building.write("parts/adam.findings", _checked(frames, rule_book(study).adam, links))
 
 
 def analyse(study: Study, building: Building) -> int:

@@ -394,7 +394,7 @@ def test_a_planted_fault_fails_its_rule_of_pointblank(
     assert found
     assert rule in {"", *(one.rule for one in found)}
     assert all((one.records, one.numbers) == (count, tuple(row + 1 for row in rows)) for one in found)
-    judged = conformance.judge(clean.study, {name: parquet.table_of(data)}, found, ())
+    judged = conformance.judge(clean.study, {name: data}, found, ())
     assert all(one.unexplained for one in judged)
 
 
@@ -416,7 +416,7 @@ def test_only_terms_of_the_study_are_waived_for_another_version(pilot: Checked) 
 
 def judged_units(pilot: Checked, lb: pd.DataFrame) -> tuple[conformance.Judged, ...]:
     found = [one for one in failures(lb, "LB") if one.rule == "SDTM-094"]
-    return conformance.judge(pilot.study, {"LB": parquet.table_of(lb)}, found, ())
+    return conformance.judge(pilot.study, {"LB": lb}, found, ())
 
 
 def test_a_record_of_a_visit_that_did_not_happen(clean: Checked) -> None:

@@ -47,7 +47,7 @@ class Scope(Protocol):
     def names(self) -> Sequence[str]:
         """The columns of the frame."""
 
-    def frame(self, name: str) -> pd.DataFrame:
+    def frame(self, name: str) -> Frame:
         """Another frame that is checked with this one."""
 
     def datasets(self) -> Sequence[str]:
@@ -56,6 +56,24 @@ class Scope(Protocol):
     @property
     def cut_off(self) -> str:
         """The data cut-off as an ISO 8601 date, or nothing."""
+
+
+class Frame(Protocol):
+    """A data frame, or what reads its columns when they are asked for."""
+
+    @property
+    def columns(self) -> Any:
+        """The names of its columns."""
+
+    @property
+    def index(self) -> Any:
+        """Its row index."""
+
+    def __getitem__(self, name: Any, /) -> Any: ...
+
+    def __contains__(self, name: Any, /) -> bool: ...
+
+    def __len__(self) -> int: ...
 
 
 class Prepared(BaseModel):
@@ -966,7 +984,9 @@ class Related(Prepared):
 def _records(scope: Scope, domain: str, variable: str | None) -> dict[tuple[object, object], int]:
     """Records of a dataset by subject and by the text of a variable; None stands for any."""
     result: dict[tuple[object, object], int] = {}
-    frame = scope.frame(domain) if domain in scope.datasets() else pd.DataFrame()
+    frame = scope.frame(domain) if domain in scope.datasets() else None
+    if frame is None:
+        return result
     if (variable is not None and variable not in frame) or (variable is None and "USUBJID" not in frame):
         return result
     known = [frame[name] for name in ("USUBJID", variable) if name in frame]

@@ -55,6 +55,29 @@ def read_frame(path: Path, columns: Collection[str] | None = None) -> pd.DataFra
     return frame_of(read_encoded(path, columns))
 
 
+class Columns:
+    """A Parquet file as a frame whose columns are read when they are asked for, and kept until the object goes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.columns = pq.read_schema(path).names
+        self.index = pd.RangeIndex(pq.read_metadata(path).num_rows)
+        self._read: dict[str, pd.Series] = {}
+
+    def __getitem__(self, name: str) -> pd.Series:
+        if name not in self.columns:
+            raise KeyError(name)
+        if name not in self._read:
+            self._read[name] = read_frame(self.path, [name])[name]
+        return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
 def write(table: pa.Table, path: Path) -> None:
     """Write a table with fixed settings and page checksums."""
     write_parts([table], path, table.schema)
