@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -50,7 +50,7 @@ from transforms.study.analyses import SUPPLEMENTAL
 from transforms.study.models import OdmSource, Source
 from transforms.study.yaml import read_yaml
 from transforms.validation import conformance, core_engine
-from transforms.validation.check import Breach, Examined, check, examine, staged_frames, together
+from transforms.validation.check import SUBJECT, Breach, Examined, examine, together
 from transforms.validation.outcome import Outcome
 from transforms.validation.rules import explanations as rule_book_explanations
 from transforms.validation.rules import rule_book
@@ -62,6 +62,7 @@ from transforms.warehouse.publications import Publication, PublicationLog, ancho
 from transforms.warehouse.raw_store import RawStore, Received
 from transforms.warehouse.snapshots import MANIFEST, Snapshots, content_hash, identify, write_json
 
+Checked = Literal["staged", "sdtm", "adam"]
 FrameT = TypeVar("FrameT")
 ROOT = Path(__file__).resolve().parents[1]
 KINDS: tuple[Kind, ...] = ("sdtm", "adam", "results")
@@ -69,6 +70,8 @@ SUPPLEMENTAL_KEYS = ("USUBJID", "IDVAR", "IDVARVAL", "QNAM")
 RESULT_KEYS = {conformance.TABLE.upper(): conformance.KEYS} | {
     name.upper(): keys for name, keys in (*gate_assessment.KEYS.items(), *result_records.KEYS.items())
 }
+STAGED_NAMES = {snapshot.SUBJECT: SUBJECT, **dict.fromkeys((snapshot.FILE, snapshot.SHA256, snapshot.LINE), "")}
+"""What rules call the columns that staging adds to those of a source."""
 BUCKET_ROWS = 500_000
 """Rows of a bucket of subjects, where nobody says how many buckets there are."""
 CODE = ("transforms", "sql", "expectations", "requirements.lock")
@@ -297,10 +300,12 @@ def inputs_of(
 
 
 def build(
-    study: Study, where: Home, building: Building, extracts: Mapping[tuple[str, str], Extract] | None = None
+    study: Study, where: Home, building: Building, extracts: dict[tuple[str, str], Extract] | None = None
 ) -> None:
-    """All stages of one snapshot, one after the other; `extracts` are those read already."""
+    """All stages of one snapshot, one after the other; `extracts` are those read already, and are given up."""
     stage_sources(study, where, building, extracts)
+    if extracts is not None:
+        extracts.clear()
     map_datasets(study, building, buckets=bucket_count(study, building))
     finish_sdtm(study, building)
     assess_gate(study, where, building)
@@ -319,15 +324,21 @@ def stage_sources(
     staged, found, account = stage_all(
         study, where.raw, opening["cut_off"], _covered(where, opening), extracts or {}, released(decisions)
     )
-    staged, account, breaches = check_staged(study, staged, account, released(decisions), opening["cut_off"])
-    found.extend(breaches)
     for name, source in staged.items():
         building.write(f"staged/{name}", snapshot.staged_table(study, source))
+    processes = _processes(study, building)
+    shares = in_processes(_examining(study, building, "staged", processes), processes)
+    examined = together(shares, rule_book(study).staged)
+    kept, account, breaches = hold_breaching(staged, account, released(decisions), examined)
+    found.extend(breaches)
+    for name, source in kept.items():
+        if len(source.lines) < len(staged[name].lines):
+            building.write(f"staged/{name}", snapshot.staged_table(study, source))
         if any(file.extract.audit for file in source.files):
             building.write(f"staged/{name}{snapshot.AUDIT_SUFFIX}", snapshot.audit_table(source))
     building.write("parts/staged.findings", findings_module.to_arrow(found))
     building.write("parts/staged.accounts", snapshot.staging_accounts(account))
-    building.write("versions", snapshot.versions_table(staged.values()))
+    building.write("versions", snapshot.versions_table(kept.values()))
 
 
 def _covered(where: Home, opening: Mapping[str, Any]) -> list[Received]:
@@ -640,21 +651,20 @@ def _in_order(source: Source, files: Sequence[RawFile]) -> list[RawFile]:
     return [replace(files[at], extract=extract) for at, extract in apply_transactions(source, odm)]
 
 
-def check_staged(
-    study: Study,
+def hold_breaching(
     staged: Mapping[str, Staged],
     account: Sequence[AccountLine],
     freed: Mapping[str, Mapping[str, Mapping[str, frozenset[int]]]],
-    cut_off: str,
+    examined: Iterable[Examined],
 ) -> tuple[dict[str, Staged], list[AccountLine], list[Finding]]:
-    """Check the staged rows: a breach is a finding, and where its rule says so its rows are held.
+    """What was found in the staged rows: a breach is a finding, and where its rule says so its rows are held.
 
     Returns the sources without the rows held, the whole account, and what was found.
     """
     result = dict(staged)
     standing = {name: np.arange(len(one.lines)) for name, one in staged.items()}
     found: list[Finding] = []
-    for breach in check(staged_frames(staged), rule_book(study).staged, cut_off):
+    for breach in (breach for one in examined for breach in one.breaches):
         source = staged[breach.dataset]
         finding = _finding(breach, source.places(breach.rows))
         if breach.rule.action == "hold":
@@ -781,37 +791,45 @@ def _join_lineage(building: Building) -> None:
     building.write_parts("parts/sdtm.lineage", linked, lineage.SCHEMA)
 
 
-def _examining(study: Study, building: Building, kind: Kind, shares: int) -> list[Callable[[], list[Examined]]]:
-    """What examines the datasets of a kind: some rules of every dataset in each call."""
+def _examining(study: Study, building: Building, kind: Checked, shares: int) -> list[Callable[[], list[Examined]]]:
+    """What examines the datasets or sources of a kind: some rules of each of them in each call."""
     return [partial(_examine, study, building, kind, share, shares) for share in range(shares)]
 
 
-def _examine(study: Study, building: Building, kind: Kind, share: int, shares: int) -> list[Examined]:
-    frames = _Written(building, kind, building.columns)
-    book = rule_book(study)
+def _examine(study: Study, building: Building, kind: Checked, share: int, shares: int) -> list[Examined]:
+    book, cut_off = rule_book(study), building.opening()["cut_off"]
+    if kind == "staged":
+        sources = {name: f"staged/{name}" for name in study.sources}
+        staged = _OneByOne(sources, partial(building.columns, names=STAGED_NAMES))
+        return examine(staged, book.staged, cut_off, share, shares)
+    frames = _OneByOne(_datasets(building, kind), building.columns)
     if kind == "adam":
         return examine(frames, book.adam, share=share, shares=shares)
-    return examine(frames, book.sdtm, building.opening()["cut_off"], share, shares)
+    return examine(frames, book.sdtm, cut_off, share, shares)
 
 
 def _engines(study: Study, building: Building) -> list[Outcome]:
     """What the engines other than our own say of the SDTM datasets, each dataset read when it is looked at."""
     opening = building.opening()
     core = opening["identity"].get("core", core_engine.ABSENT)
-    datasets = _Written(building, "sdtm", building.encoded)
+    datasets = _OneByOne(_datasets(building, "sdtm"), building.encoded)
     return list(conformance.run_engines(study, datasets, cut_off=opening["cut_off"], core=core))
 
 
-class _Written(Mapping[str, FrameT]):
-    """The datasets of a kind that a building holds, each read when it is asked for, and kept by who asks."""
+def _datasets(building: Building, kind: Kind) -> dict[str, str]:
+    """The datasets of a kind that a building holds, and what they are called in it."""
+    return {name.upper(): f"{kind}/{name}" for name in building.names(kind)}
 
-    def __init__(self, building: Building, kind: Kind, read: Callable[[str], FrameT]) -> None:
-        self.kind = kind
-        self.names = {name.upper(): name for name in building.names(kind)}
+
+class _OneByOne(Mapping[str, FrameT]):
+    """Tables of a building by name, each read anew when it is asked for, so that none is held but by who asks."""
+
+    def __init__(self, names: Mapping[str, str], read: Callable[[str], FrameT]) -> None:
+        self.names = names
         self.read = read
 
     def __getitem__(self, name: str) -> FrameT:
-        return self.read(f"{self.kind}/{self.names[name]}")
+        return self.read(self.names[name])
 
     def __contains__(self, name: object) -> bool:
         return name in self.names
@@ -830,7 +848,9 @@ def _conforming(
     opening, book = building.opening(), rule_book(study)
     links = lineage.Links(building.path("parts/sdtm.lineage"))
     outcomes = [*conformance.own_outcomes(book.sdtm, examined, opening["identity"]["code"][:12]), *said]
-    judged = conformance.judge(study, _Written(building, "sdtm", building.columns), outcomes, book.explained)
+    judged = conformance.judge(
+        study, _OneByOne(_datasets(building, "sdtm"), building.columns), outcomes, book.explained
+    )
     building.write(f"results/{conformance.TABLE}", conformance.table_of(judged))
     stands = {(one.outcome.domain, one.outcome.rule, one.outcome.variable) for one in judged if one.by}
 

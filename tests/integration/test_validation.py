@@ -19,7 +19,7 @@ from transforms.core import text
 from transforms.findings import Severity
 from transforms.study import Study
 from transforms.validation import conformance, pointblank_engine
-from transforms.validation.check import Breach, check, reach, staged_frames
+from transforms.validation.check import SUBJECT, Breach, check, reach
 from transforms.validation.outcome import Outcome
 from transforms.validation.rules import RuleBook, rule_book
 from transforms.warehouse import parquet
@@ -39,7 +39,8 @@ class Checked:
     def of(cls, study: Study, path: Path) -> Checked:
         staged = {one.stem: snapshot.staged_source(pq.read_table(one)) for one in sorted((path / "staged").iterdir())}
         sdtm = {one.stem.upper(): parquet.frame_of(pq.read_table(one)) for one in sorted((path / "sdtm").iterdir())}
-        return cls(study, path, rule_book(study), staged_frames(staged), sdtm)
+        frames = {name: one.frame.assign(**{SUBJECT: one.subjects}) for name, one in staged.items()}
+        return cls(study, path, rule_book(study), frames, sdtm)
 
     @cached_property
     def breaches(self) -> list[Breach]:

@@ -58,23 +58,6 @@ class Breach:
     told: str = ""
 
 
-class Attributed(Protocol):
-    """The rows of a staged source and the subject of each."""
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The rows."""
-
-    @property
-    def subjects(self) -> pd.Series:
-        """The subject of each row, missing where there is none."""
-
-
-def staged_frames(staged: Mapping[str, Attributed]) -> dict[str, pd.DataFrame]:
-    """The staged sources as rules see them: with the column SUBJECT, which needs no join through an identifier."""
-    return {name: one.frame.assign(**{SUBJECT: one.subjects}) for name, one in staged.items()}
-
-
 def check(frames: Mapping[str, Frame], rules: Mapping[str, Sequence[Rule]], cut_off: str = "") -> tuple[Breach, ...]:
     """The breaches of the rules of each frame, in the order of the rules.
 

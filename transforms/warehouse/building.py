@@ -95,9 +95,9 @@ class Building:
         """A table written before, as a frame; with `columns`, those of them that it has."""
         return parquet.read_frame(self.path(name), columns)
 
-    def columns(self, name: str) -> parquet.Columns:
-        """A table written before, as a frame that is read column by column."""
-        return parquet.Columns(self.path(name))
+    def columns(self, name: str, names: Mapping[str, str] | None = None) -> parquet.Columns:
+        """A table written before, as a frame that is read column by column; `names` are other names of columns."""
+        return parquet.Columns(self.path(name), names)
 
     def names(self, part: str, ending: str = "") -> list[str]:
         """The tables written in one folder, by name; with `ending`, those of that last part of the name."""

@@ -56,11 +56,15 @@ def read_frame(path: Path, columns: Collection[str] | None = None) -> pd.DataFra
 
 
 class Columns:
-    """A Parquet file as a frame whose columns are read when they are asked for, and kept until the object goes."""
+    """A Parquet file as a frame whose columns are read when they are asked for, and kept until the object goes.
 
-    def __init__(self, path: Path) -> None:
+    `names` gives columns of the file another name; one whose name is empty is not of the frame.
+    """
+
+    def __init__(self, path: Path, names: Mapping[str, str] | None = None) -> None:
         self.path = path
-        self.columns = pq.read_schema(path).names
+        own = {(names or {}).get(one, one): one for one in pq.read_schema(path).names}
+        self.columns = {name: one for name, one in own.items() if name}
         self.index = pd.RangeIndex(pq.read_metadata(path).num_rows)
         self._read: dict[str, pd.Series] = {}
 
@@ -68,7 +72,8 @@ class Columns:
         if name not in self.columns:
             raise KeyError(name)
         if name not in self._read:
-            self._read[name] = read_frame(self.path, [name])[name]
+            stored = self.columns[name]
+            self._read[name] = read_frame(self.path, [stored])[stored]
         return self._read[name]
 
     def __contains__(self, name: object) -> bool:
