@@ -27,7 +27,8 @@ from typing import Any
 from benchmarks.measure import ROOT
 
 STUDY = "ucmsc_dac"
-STAGES = ("ingest", "stage_sources", "map_datasets", "finish_sdtm", "derive_datasets", "finish_adam", "close")
+TO_SDTM = ("ingest", "stage_sources", "map_datasets", "finish_sdtm")
+STAGES = (*TO_SDTM, "assess_gate", "derive_datasets", "finish_adam", "analyse", "close")
 
 
 def main(arguments: list[str]) -> None:

@@ -48,7 +48,7 @@ def main(name: str, landing: Path, home: Path) -> None:
     stages = {
         "ingest": "ingest",
         "stage_all": "stage",
-        "check": "Great Expectations",
+        "_examine": "Great Expectations",
         "rule_book": "Great Expectations",
         "stage_sources": "write staged",
         "map_datasets": "map",

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from itertools import repeat
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,10 +22,11 @@ import pyarrow.parquet as pq
 
 from transforms import findings as findings_module
 from transforms import operations, snapshot
-from transforms.adam.engine import derive_study
-from transforms.adam.output import to_arrow
+from transforms.adam import output
+from transforms.adam.engine import derive_each
 from transforms.core import dates, text
 from transforms.core.identifiers import Identifiers
+from transforms.core.processes import available, counted, in_processes
 from transforms.core.tables import read_table
 from transforms.differences import Difference, Side, source_comparison
 from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
@@ -51,9 +50,10 @@ from transforms.study.analyses import SUPPLEMENTAL
 from transforms.study.models import OdmSource, Source
 from transforms.study.yaml import read_yaml
 from transforms.validation import conformance, core_engine
-from transforms.validation.check import Breach, check, examine, staged_frames
-from transforms.validation.rules import Rule, rule_book
+from transforms.validation.check import SUBJECT, Breach, Examined, examine, together
+from transforms.validation.outcome import Outcome
 from transforms.validation.rules import explanations as rule_book_explanations
+from transforms.validation.rules import rule_book
 from transforms.warehouse import lineage, parquet, way
 from transforms.warehouse.building import Building
 from transforms.warehouse.decisions import Decision, DecisionLog, DecisionLogError, digest, digests, locked, released
@@ -62,12 +62,16 @@ from transforms.warehouse.publications import Publication, PublicationLog, ancho
 from transforms.warehouse.raw_store import RawStore, Received
 from transforms.warehouse.snapshots import MANIFEST, Snapshots, content_hash, identify, write_json
 
+Checked = Literal["staged", "sdtm", "adam"]
+FrameT = TypeVar("FrameT")
 ROOT = Path(__file__).resolve().parents[1]
 KINDS: tuple[Kind, ...] = ("sdtm", "adam", "results")
 SUPPLEMENTAL_KEYS = ("USUBJID", "IDVAR", "IDVARVAL", "QNAM")
 RESULT_KEYS = {conformance.TABLE.upper(): conformance.KEYS} | {
     name.upper(): keys for name, keys in (*gate_assessment.KEYS.items(), *result_records.KEYS.items())
 }
+STAGED_NAMES = {snapshot.SUBJECT: SUBJECT, **dict.fromkeys((snapshot.FILE, snapshot.SHA256, snapshot.LINE), "")}
+"""What rules call the columns that staging adds to those of a source."""
 BUCKET_ROWS = 500_000
 """Rows of a bucket of subjects, where nobody says how many buckets there are."""
 CODE = ("transforms", "sql", "expectations", "requirements.lock")
@@ -296,10 +300,12 @@ def inputs_of(
 
 
 def build(
-    study: Study, where: Home, building: Building, extracts: Mapping[tuple[str, str], Extract] | None = None
+    study: Study, where: Home, building: Building, extracts: dict[tuple[str, str], Extract] | None = None
 ) -> None:
-    """All stages of one snapshot, one after the other; `extracts` are those read already."""
+    """All stages of one snapshot, one after the other; `extracts` are those read already, and are given up."""
     stage_sources(study, where, building, extracts)
+    if extracts is not None:
+        extracts.clear()
     map_datasets(study, building, buckets=bucket_count(study, building))
     finish_sdtm(study, building)
     assess_gate(study, where, building)
@@ -318,15 +324,21 @@ def stage_sources(
     staged, found, account = stage_all(
         study, where.raw, opening["cut_off"], _covered(where, opening), extracts or {}, released(decisions)
     )
-    staged, account, breaches = check_staged(study, staged, account, released(decisions), opening["cut_off"])
-    found.extend(breaches)
     for name, source in staged.items():
         building.write(f"staged/{name}", snapshot.staged_table(study, source))
+    processes = _processes(study, building)
+    shares = in_processes(_examining(study, building, "staged", processes), processes)
+    examined = together(shares, rule_book(study).staged)
+    kept, account, breaches = hold_breaching(staged, account, released(decisions), examined)
+    found.extend(breaches)
+    for name, source in kept.items():
+        if len(source.lines) < len(staged[name].lines):
+            building.write(f"staged/{name}", snapshot.staged_table(study, source))
         if any(file.extract.audit for file in source.files):
             building.write(f"staged/{name}{snapshot.AUDIT_SUFFIX}", snapshot.audit_table(source))
     building.write("parts/staged.findings", findings_module.to_arrow(found))
     building.write("parts/staged.accounts", snapshot.staging_accounts(account))
-    building.write("versions", snapshot.versions_table(staged.values()))
+    building.write("versions", snapshot.versions_table(kept.values()))
 
 
 def _covered(where: Home, opening: Mapping[str, Any]) -> list[Received]:
@@ -639,21 +651,20 @@ def _in_order(source: Source, files: Sequence[RawFile]) -> list[RawFile]:
     return [replace(files[at], extract=extract) for at, extract in apply_transactions(source, odm)]
 
 
-def check_staged(
-    study: Study,
+def hold_breaching(
     staged: Mapping[str, Staged],
     account: Sequence[AccountLine],
     freed: Mapping[str, Mapping[str, Mapping[str, frozenset[int]]]],
-    cut_off: str,
+    examined: Iterable[Examined],
 ) -> tuple[dict[str, Staged], list[AccountLine], list[Finding]]:
-    """Check the staged rows: a breach is a finding, and where its rule says so its rows are held.
+    """What was found in the staged rows: a breach is a finding, and where its rule says so its rows are held.
 
     Returns the sources without the rows held, the whole account, and what was found.
     """
     result = dict(staged)
     standing = {name: np.arange(len(one.lines)) for name, one in staged.items()}
     found: list[Finding] = []
-    for breach in check(staged_frames(staged), rule_book(study).staged, cut_off):
+    for breach in (breach for one in examined for breach in one.breaches):
         source = staged[breach.dataset]
         finding = _finding(breach, source.places(breach.rows))
         if breach.rule.action == "hold":
@@ -701,34 +712,12 @@ def bucket_count(study: Study, building: Building) -> int:
 
     The count is not in the bytes of a snapshot. Raises UsageError where CAIRN_BUCKETS is no number from 1.
     """
-    written = os.environ.get("CAIRN_BUCKETS", "")
-    if written:
-        return _counted("CAIRN_BUCKETS", written)
-    return 1 + sum(building.rows(f"staged/{name}") for name in study.sources) // BUCKET_ROWS
+    return counted("CAIRN_BUCKETS") or 1 + sum(building.rows(f"staged/{name}") for name in study.sources) // BUCKET_ROWS
 
 
-def _workers(buckets: int) -> int:
-    """How many processes map buckets: CAIRN_WORKERS, else one for each processor; never more than buckets."""
-    written = os.environ.get("CAIRN_WORKERS", "")
-    most = _counted("CAIRN_WORKERS", written) if written else len(os.sched_getaffinity(0))
-    return min(most, buckets)
-
-
-def _counted(name: str, written: str) -> int:
-    if not written.isascii() or not written.isdigit() or int(written) < 1:
-        raise UsageError(f"{name} is {written!r}. Write a whole number from 1, or leave it away")
-    return int(written)
-
-
-def _mapped_apart(study: Study, building: Building, only: tuple[str, ...] | None, count: int) -> list[Bucket]:
-    """The buckets of subjects, each mapped in a process of its own."""
-    workers = _workers(count)
-    asked = (repeat(study), repeat(building), range(count), repeat(count), repeat(only))
-    if workers == 1:
-        return list(map(_map_bucket, *asked))
-    # A process that forks while Arrow's threads run may hang, so workers begin afresh.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(_map_bucket, *asked))
+def _processes(study: Study, building: Building) -> int:
+    """In how many processes the work of a stage is done: never more than there would be buckets."""
+    return available(bucket_count(study, building))
 
 
 def _map_bucket(study: Study, building: Building, number: int, count: int, only: tuple[str, ...] | None) -> Bucket:
@@ -746,7 +735,8 @@ def map_datasets(
     """
     only = None if only is None else tuple(only)
     wanted = tuple(study.datasets) if only is None else only
-    apart = _mapped_apart(study, building, only, buckets) if buckets > 1 else ()
+    calls = [partial(_map_bucket, study, building, number, buckets, only) for number in range(buckets)]
+    apart = in_processes(calls, available(buckets)) if buckets > 1 else ()
     mapped = map_study(
         study, _StagedSources(study, building), only, cut_off=building.opening()["cut_off"], buckets=apart
     )
@@ -770,7 +760,22 @@ def map_datasets(
 def finish_sdtm(study: Study, building: Building) -> None:
     """Join the links of all SDTM datasets and check the datasets; needs every dataset to be mapped."""
     for name in study.datasets:
-        building.read(f"parts/sdtm/{name.lower()}.findings")
+        building.path(f"parts/sdtm/{name.lower()}.findings")
+    processes = _processes(study, building)
+    # The last joins the links of all datasets, the others look at the datasets; none needs what another finds.
+    calls: list[Callable[[], Any]] = [
+        *_examining(study, building, "sdtm", processes),
+        partial(_engines, study, building),
+        partial(_join_lineage, building),
+    ]
+    *shares, outcomes, _ = in_processes(calls, processes)
+    found = _conforming(study, building, together(shares, rule_book(study).sdtm), outcomes)
+    # Written last: who finds it takes the stage for done.
+    building.write("parts/sdtm.findings", findings_module.to_arrow(found))
+
+
+def _join_lineage(building: Building) -> None:
+    """Join the links of all SDTM datasets, with the numbers of the records."""
     names = building.names("sdtm")
     ids = {
         name.upper(): building.read(f"parts/sdtm/{name}.ids")["record_id"].to_numpy().astype(np.int64) for name in names
@@ -778,47 +783,86 @@ def finish_sdtm(study: Study, building: Building) -> None:
 
     def links() -> Iterator[pa.Table]:
         for name in names:
-            yield building.read(f"parts/sdtm/{name}.records")
-            yield lineage.numbered(building.read(f"parts/sdtm/{name}.values"), ids)
+            yield from building.parts(f"parts/sdtm/{name}.records")
+            values = building.parts(f"parts/sdtm/{name}.values")
+            yield from parquet.grouped(lineage.numbered(part, ids) for part in values)
 
     linked = lineage.with_versions(links(), building.read("versions"))
     building.write_parts("parts/sdtm.lineage", linked, lineage.SCHEMA)
-    found = _conforming(study, building, lineage.Links(building.path("parts/sdtm.lineage")))
-    # Written last: who finds it takes the stage for done.
-    building.write("parts/sdtm.findings", findings_module.to_arrow(found))
 
 
-def _conforming(study: Study, building: Building, links: lineage.Links) -> list[Finding]:
-    """Check the SDTM datasets, write the table of conformance, and return what a person must know or answer."""
+def _examining(study: Study, building: Building, kind: Checked, shares: int) -> list[Callable[[], list[Examined]]]:
+    """What examines the datasets or sources of a kind: some rules of each of them in each call."""
+    return [partial(_examine, study, building, kind, share, shares) for share in range(shares)]
+
+
+def _examine(study: Study, building: Building, kind: Checked, share: int, shares: int) -> list[Examined]:
+    book, cut_off = rule_book(study), building.opening()["cut_off"]
+    if kind == "staged":
+        sources = {name: f"staged/{name}" for name in study.sources}
+        staged = _OneByOne(sources, partial(building.columns, names=STAGED_NAMES))
+        return examine(staged, book.staged, cut_off, share, shares)
+    frames = _OneByOne(_datasets(building, kind), building.columns)
+    if kind == "adam":
+        return examine(frames, book.adam, share=share, shares=shares)
+    return examine(frames, book.sdtm, cut_off, share, shares)
+
+
+def _engines(study: Study, building: Building) -> list[Outcome]:
+    """What the engines other than our own say of the SDTM datasets, each dataset read when it is looked at."""
+    opening = building.opening()
+    core = opening["identity"].get("core", core_engine.ABSENT)
+    datasets = _OneByOne(_datasets(building, "sdtm"), building.encoded)
+    return list(conformance.run_engines(study, datasets, cut_off=opening["cut_off"], core=core))
+
+
+def _datasets(building: Building, kind: Kind) -> dict[str, str]:
+    """The datasets of a kind that a building holds, and what they are called in it."""
+    return {name.upper(): f"{kind}/{name}" for name in building.names(kind)}
+
+
+class _OneByOne(Mapping[str, FrameT]):
+    """Tables of a building by name, each read anew when it is asked for, so that none is held but by who asks."""
+
+    def __init__(self, names: Mapping[str, str], read: Callable[[str], FrameT]) -> None:
+        self.names = names
+        self.read = read
+
+    def __getitem__(self, name: str) -> FrameT:
+        return self.read(self.names[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def _conforming(
+    study: Study, building: Building, examined: Sequence[Examined], said: Iterable[Outcome]
+) -> list[Finding]:
+    """Write the table of conformance of the SDTM datasets, and return what a person must know or answer."""
     opening, book = building.opening(), rule_book(study)
-    datasets = {name.upper(): building.encoded(f"sdtm/{name}") for name in building.names("sdtm")}
-    frames = {name: parquet.frame_of(table) for name, table in datasets.items()}
-    breaches, reached = examine(frames, book.sdtm, opening["cut_off"])
-    del frames
-    outcomes = [
-        *conformance.own_outcomes(book.sdtm, breaches, reached, opening["identity"]["code"][:12]),
-        *conformance.run_engines(
-            study, datasets, cut_off=opening["cut_off"], core=opening["identity"].get("core", core_engine.ABSENT)
-        ),
-    ]
-    judged = conformance.judge(study, datasets, outcomes, book.explained)
+    links = lineage.Links(building.path("parts/sdtm.lineage"))
+    outcomes = [*conformance.own_outcomes(book.sdtm, examined, opening["identity"]["code"][:12]), *said]
+    judged = conformance.judge(
+        study, _OneByOne(_datasets(building, "sdtm"), building.columns), outcomes, book.explained
+    )
     building.write(f"results/{conformance.TABLE}", conformance.table_of(judged))
     stands = {(one.outcome.domain, one.outcome.rule, one.outcome.variable) for one in judged if one.by}
 
     return [
         *(
             _finding(one, links.places(one.dataset, one.rows + 1))
-            for one in breaches
+            for rule in examined
+            for one in rule.breaches
             if (one.dataset, one.rule.id, one.variable) not in stands
         ),
         *conformance.findings(judged, book.explained, links.places),
     ]
-
-
-def _checked(frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], links: lineage.Links) -> pa.Table:
-    """Breaches of datasets as findings, with the raw lines their records are from."""
-    found = [_finding(breach, links.places(breach.dataset, breach.rows + 1)) for breach in check(frames, rules)]
-    return findings_module.to_arrow(found)
 
 
 def assess_gate(study: Study, where: Home, building: Building) -> None:
@@ -882,28 +926,45 @@ def derive_datasets(study: Study, building: Building, only: Iterable[str] | None
     wanted = tuple(study.analyses if only is None else only)
     if not wanted:
         return {}
-    frames = {name.upper(): building.frame(f"sdtm/{name}") for name in building.names("sdtm")}
-    derived = derive_study(study, frames, cut_off=building.opening()["cut_off"], only=only)
-    for name in wanted:
-        dataset = derived.datasets[name]
-        building.write(f"adam/{name.lower()}", to_arrow(dataset))
-        building.write(f"parts/adam/{name.lower()}.lineage", snapshot.analysis_lineage(dataset))
-        found = [one for one in derived.findings if one.dataset == name]
-        building.write(f"parts/adam/{name.lower()}.findings", findings_module.to_arrow(found))
-        account = [one for one in derived.account if one.dataset == name]
-        building.write(f"parts/adam/{name.lower()}.accounts", snapshot.derivation_accounts(account))
-    return {name: len(derived.datasets[name].frame) for name in wanted}
+    there = {name.upper() for name in building.names("sdtm")}
+
+    def read(name: str, columns: Collection[str]) -> pd.DataFrame | None:
+        return building.frame(f"sdtm/{name.lower()}", columns) if name in there else None
+
+    for dataset, found, account in derive_each(study, read, cut_off=building.opening()["cut_off"], only=only):
+        name = dataset.name.lower()
+        building.write_parts(f"adam/{name}", output.to_arrow(dataset, parquet.ROW_GROUP), output.schema(dataset))
+        links = parquet.grouped(snapshot.analysis_lineage(dataset))
+        building.write_parts(f"parts/adam/{name}.lineage", links, lineage.SCHEMA)
+        building.write(f"parts/adam/{name}.findings", findings_module.to_arrow(found))
+        building.write(f"parts/adam/{name}.accounts", snapshot.derivation_accounts(account))
+        del dataset
+    return {name: building.rows(f"adam/{name.lower()}") for name in wanted}
 
 
 def finish_adam(study: Study, building: Building) -> None:
     """Join the links of all datasets and check the analysis datasets; needs every dataset to be derived."""
+    processes = _processes(study, building)
+    calls: list[Callable[[], Any]] = [
+        partial(_join_all_lineage, study, building),
+        *_examining(study, building, "adam", processes),
+    ]
+    _, *shares = in_processes(calls, processes)
+    links = lineage.Links(building.path("lineage"))
+    found = [
+        _finding(breach, links.places(breach.dataset, breach.rows + 1))
+        for one in together(shares, rule_book(study).adam)
+        for breach in one.breaches
+    ]
+    building.write("parts/adam.findings", findings_module.to_arrow(found))
+
+
+def _join_all_lineage(study: Study, building: Building) -> None:
+    """Join the links of the SDTM and the analysis datasets."""
     names = sorted(name.lower() for name in study.analyses)
     gate = ["parts/gate.lineage"] if study.gate is not None else []
     parts = ("parts/sdtm.lineage", *gate, *(f"parts/adam/{name}.lineage" for name in names))
     building.write_parts("lineage", (one for part in parts for one in building.parts(part)), lineage.SCHEMA)
-    links = lineage.Links(building.path("lineage"))
-    frames = {name.upper(): building.frame(f"adam/{name}") for name in names}
-    building.write("parts/adam.findings", _checked(frames, rule_book(study).adam, links))
 
 
 def analyse(study: Study, building: Building) -> int:

@@ -308,13 +308,13 @@ def mapping_accounts(account: Sequence[MappingLine]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=ACCOUNT)
 
 
-def analysis_lineage(dataset: AnalysisDataset) -> pa.Table:
+def analysis_lineage(dataset: AnalysisDataset) -> Iterator[pa.Table]:
     """The links of an analysis dataset: each record to the records it was made of, each value to those it is from.
 
     What a record carries of its subject is linked once, under USUBJID, and not for every variable: the record of DM
     or ADSL is the same for all of them. `part` is, for a copied record, the number of the copy rule, from 1.
     """
-    tables = [_made_of(dataset.name, link) for link in dataset.records]
+    yield from (_made_of(dataset.name, link) for link in dataset.records)
     made_of = {link.dataset for link in dataset.records}
     subject: dict[str, np.ndarray] = {}
     for name in sorted(dataset.links):
@@ -323,15 +323,9 @@ def analysis_lineage(dataset: AnalysisDataset) -> pa.Table:
                 known = subject.get(link.dataset)
                 subject[link.dataset] = link.records if known is None else np.maximum(known, link.records)
             else:
-                tables.append(_record_links(dataset.name, name, link.dataset, link.records, link.variable))
+                yield _record_links(dataset.name, name, link.dataset, link.records, link.variable)
     for other, records in sorted(subject.items()):
-        tables.append(_record_links(dataset.name, "USUBJID", other, records, "USUBJID"))
-    return pa.concat_tables(tables)
-
-
-def lineage_of(datasets: Iterable[AnalysisDataset]) -> pa.Table:
-    """The links of several analysis datasets."""
-    return pa.concat_tables([lineage.SCHEMA.empty_table(), *(analysis_lineage(dataset) for dataset in datasets)])
+        yield _record_links(dataset.name, "USUBJID", other, records, "USUBJID")
 
 
 def _record_links(

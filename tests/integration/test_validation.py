@@ -19,7 +19,7 @@ from transforms.core import text
 from transforms.findings import Severity
 from transforms.study import Study
 from transforms.validation import conformance, pointblank_engine
-from transforms.validation.check import Breach, check, reach, staged_frames
+from transforms.validation.check import SUBJECT, Breach, check, reach
 from transforms.validation.outcome import Outcome
 from transforms.validation.rules import RuleBook, rule_book
 from transforms.warehouse import parquet
@@ -39,7 +39,8 @@ class Checked:
     def of(cls, study: Study, path: Path) -> Checked:
         staged = {one.stem: snapshot.staged_source(pq.read_table(one)) for one in sorted((path / "staged").iterdir())}
         sdtm = {one.stem.upper(): parquet.frame_of(pq.read_table(one)) for one in sorted((path / "sdtm").iterdir())}
-        return cls(study, path, rule_book(study), staged_frames(staged), sdtm)
+        frames = {name: one.frame.assign(**{SUBJECT: one.subjects}) for name, one in staged.items()}
+        return cls(study, path, rule_book(study), frames, sdtm)
 
     @cached_property
     def breaches(self) -> list[Breach]:
@@ -394,7 +395,7 @@ def test_a_planted_fault_fails_its_rule_of_pointblank(
     assert found
     assert rule in {"", *(one.rule for one in found)}
     assert all((one.records, one.numbers) == (count, tuple(row + 1 for row in rows)) for one in found)
-    judged = conformance.judge(clean.study, {name: parquet.table_of(data)}, found, ())
+    judged = conformance.judge(clean.study, {name: data}, found, ())
     assert all(one.unexplained for one in judged)
 
 
@@ -416,7 +417,7 @@ def test_only_terms_of_the_study_are_waived_for_another_version(pilot: Checked) 
 
 def judged_units(pilot: Checked, lb: pd.DataFrame) -> tuple[conformance.Judged, ...]:
     found = [one for one in failures(lb, "LB") if one.rule == "SDTM-094"]
-    return conformance.judge(pilot.study, {"LB": parquet.table_of(lb)}, found, ())
+    return conformance.judge(pilot.study, {"LB": lb}, found, ())
 
 
 def test_a_record_of_a_visit_that_did_not_happen(clean: Checked) -> None:

@@ -473,3 +473,22 @@ def test_distinct_values_give_the_rows_that_a_loop_gives(pairs: list[tuple[str |
         width = len(names)
         assert [pairs[found.first[code]][:width] for code in found.codes] == [pair[:width] for pair in taken]
         assert len(found.first) == len({pair[:width] for pair in taken})
+
+
+def test_rules_examined_in_shares_are_told_in_their_order() -> None:
+    frames = {"X": frame(A=["x", None], B=[None, "1"]), "Y": frame(A=[None], B=["1"])}
+    rules = {
+        name: [
+            rule("expect_column_values_to_not_be_null", {"column": column}, f"test.{column.lower()}")
+            for column in ("B", "A")
+        ]
+        for name in ("Y", "X")
+    }
+    shares = [checking.examine(frames, rules, share=share, shares=2) for share in (1, 0)]
+    found = checking.together(shares, rules)
+    assert [(*one.place, one.reached, [list(breach.rows) for breach in one.breaches]) for one in found] == [
+        ("Y", 0, 1, []),
+        ("Y", 1, 1, [[0]]),
+        ("X", 0, 2, [[0]]),
+        ("X", 1, 2, [[1]]),
+    ]

@@ -89,7 +89,7 @@ def _carried_forward(file: AnalysisFile, added: CarriedForward, records: Records
     longer = _copied(records, described)
     new = np.arange(records.size, longer.size)
     for name in added.values:
-        longer.replace(name, new, take(columns[name], valued, longer.index[new]), [Link("", valued, name)])
+        longer.replace(name, new, take(longer.columns[name], valued, longer.index[new]), [Link("", valued, name)])
     longer.replace(added.window, new, text.column(window, windows.values(rule.value), longer.index[new]))
     longer.overwrite(added.flag, new, "Y")
     return longer
@@ -114,10 +114,10 @@ def _averages(file: AnalysisFile, added: Average, records: Records) -> Records:
     longer = _copied(records, rows[first])
     new = np.arange(records.size, longer.size)
     kept = {*AUTOMATIC, *file.unwritten, *added.by, *_of_subject(file)}
-    for name in columns.keys() - kept:
-        longer.replace(name, new, take(columns[name], np.full(len(new), -1), longer.index[new]))
+    for name in longer.columns.keys() - kept:
+        longer.replace(name, new, take(longer.columns[name], np.full(len(new), -1), longer.index[new]))
     sums = np.add.reduceat(values[rows], first) if len(rows) else np.zeros(0)
-    means = take(columns[added.of], np.full(len(new), -1), longer.index[new])
+    means = take(longer.columns[added.of], np.full(len(new), -1), longer.index[new])
     means[:] = sums / counts
     links = []
     for rank in range(int(counts.max(initial=0))):

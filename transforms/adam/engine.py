@@ -7,9 +7,10 @@ analysis datasets (a baseline score) is filled when these are finished. The engi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -35,10 +36,20 @@ from transforms.study import Study, analyses
 from transforms.study.additions import Added, CarriedForward
 from transforms.study.analyses import AUTOMATIC, CUT_OFF, ONE_PER_SUBJECT, AnalysisFile, Defined, Derivation
 
-__all__ = ["AnalysisDataset", "AnalysisVariable", "Derived", "derive_study"]
+__all__ = ["AnalysisDataset", "AnalysisVariable", "Derived", "One", "derive_each", "derive_study"]
+
+Read = Callable[[str, Collection[str]], pd.DataFrame | None]
 
 SHOWN_KEYS = 5
 LABELS = {"STUDYID": "Study Identifier", "USUBJID": "Unique Subject Identifier"}
+
+
+class One(NamedTuple):
+    """One finished dataset, its findings, and what became of the records of its sources."""
+
+    dataset: AnalysisDataset
+    findings: tuple[Finding, ...]
+    account: tuple[DerivationLine, ...]
 
 
 @dataclass(frozen=True)
@@ -58,35 +69,55 @@ def derive_study(
     `sdtm` holds the finished SDTM datasets by name, `cut_off` is an ISO 8601 date. Raises UsageError for an
     analysis dataset that the study does not have.
     """
+
+    def read(name: str, columns: Collection[str]) -> pd.DataFrame | None:
+        return sdtm[name][[one for one in sdtm[name] if one in columns]] if name in sdtm else None
+
+    made = {one.dataset.name: one for one in derive_each(study, read, cut_off=cut_off, only=only)}
+    asked = [made[name] for name in study.analyses if name in made]
+    return Derived(
+        {one.dataset.name: one.dataset for one in asked},
+        tuple(found for one in asked for found in one.findings),
+        tuple(line for one in asked for line in one.account),
+    )
+
+
+def derive_each(study: Study, read: Read, *, cut_off: str, only: Iterable[str] | None = None) -> Iterator[One]:
+    """The same, each dataset as soon as it is finished, so that who writes it need not hold it.
+
+    `read` gives some columns of a finished SDTM dataset, None for one that the study has no record of. A dataset is
+    read anew, and no more of it than is needed, by each step that needs it.
+    """
     wanted = None if only is None else tuple(only)
     unknown = sorted({*(wanted or ())} - {*study.analyses})
     if unknown:
         known = ", ".join(study.analyses) or "none"
         raise UsageError(f"{study.name} has no analysis dataset {', '.join(unknown)}. It has: {known}")
-    run = _Run(study, dict(sdtm), cut_off)
+    run = _Run(study, read, cut_off)
     order = analyses.dataset_order(study.analyses, wanted)
-    finished: dict[str, AnalysisDataset] = {}
-    for step in order:
+    for place, step in enumerate(order):
         name = analyses.SUBJECT_LEVEL if step == analyses.WHOLE else step
+        run.open(step)
         if name == analyses.SUBJECT_LEVEL and step == name and run.late:
             run.open_subjects(study.analyses[name])
-        elif step == analyses.WHOLE:
-            finished[name] = run.close_subjects(study.analyses[name])
         else:
-            finished[name] = run.build(study.analyses[name])
-    asked = [name for name in study.analyses if wanted is None or name in wanted]
-    return Derived(
-        {name: finished[name] for name in asked},
-        tuple(one for one in run.findings if one.dataset in asked),
-        tuple(one for one in run.account if one.dataset in asked),
-    )
+            made = (run.close_subjects if step == analyses.WHOLE else run.build)(study.analyses[name])
+            run.shut(order[place + 1 :])
+            if wanted is None or name in wanted:
+                yield One(
+                    made,
+                    tuple(one for one in run.findings if one.dataset == name),
+                    tuple(one for one in run.account if one.dataset == name),
+                )
+            del made
 
 
 @dataclass
 class _Run:
     study: Study
-    frames: dict[str, pd.DataFrame]
+    read: Read
     cut_off: str
+    frames: dict[str, pd.DataFrame] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     account: list[DerivationLine] = field(default_factory=list)
 
@@ -97,6 +128,33 @@ class _Run:
     def late(self) -> frozenset[str]:
         """The variables of ADSL that wait for other analysis datasets."""
         return analyses.late(self.study.analyses)
+
+    def open(self, step: str) -> None:
+        """Read what a step needs of SDTM, and forget what the step before it needed."""
+        needed = analyses.columns_read(self.study.analyses, step)
+        self.frames = {name: frame for name, frame in self.frames.items() if name in self.study.analyses}
+        for name, columns in needed.items():
+            if name not in self.study.analyses:
+                read = self.read(name, columns)
+                self.frames[name] = self.empty(name) if read is None else read
+
+    def shut(self, later: Sequence[str]) -> None:
+        """Keep of analysis datasets what later steps read."""
+        files = self.study.analyses
+        needed: dict[str, set[str]] = {}
+        for step in later:
+            for name, columns in analyses.columns_read(files, step).items():
+                needed.setdefault(name, set()).update(columns)
+        self.frames = {
+            name: frame[[one for one in frame if one in needed[name]]]
+            for name, frame in self.frames.items()
+            if name in files and name in needed
+        }
+        traced = set().union(*(analyses.traced(file) for file in files.values()))
+        self.links = {
+            name: {one: links for one, links in own.items() if f"{name}.{one}" in traced}
+            for name, own in self.links.items()
+        }
 
     def build(self, file: AnalysisFile) -> AnalysisDataset:
         """Derive one dataset whose sources are finished."""
@@ -113,9 +171,6 @@ class _Run:
 
     def begin(self, file: AnalysisFile) -> _Records:
         """The records of a dataset with what the engine writes."""
-        for name in sorted(analyses.reads(file)):
-            if name not in self.frames and name not in self.study.analyses:
-                self.frames[name] = self.empty(name)
         records, account = builders.start(file, self.frames)
         self.account.extend(account)
         scope = _Records(self, file, records)
@@ -146,6 +201,7 @@ class _Run:
         for name in analyses.order(file):
             if name in self.late:
                 scope.fill(name, written[name])
+        self.subjects = None
         return self.finish(file, scope.records)
 
     def empty(self, name: str) -> pd.DataFrame:
@@ -181,7 +237,7 @@ class _Run:
             published.name,
             file.structure or published.structure,
             file.keys,
-            pd.DataFrame({name: records.columns[name] for name in names}, index=records.index),
+            pd.DataFrame({name: records.columns[name] for name in names}, index=records.index, copy=False),
             tuple(variables),
             tuple(RecordLink(source, records.of_source(source) + 1, records.copies) for source in records.sources),
             finished_links(records.links, file.name),
@@ -330,7 +386,9 @@ class _Records:
             by_subject = dot and not algorithm.searches and dataset not in self.records.sources
             if by_subject and not any(link.dataset == dataset and link.variable == variable for link in links):
                 links.append(Link(dataset, np.where(present, self.subject_rows(dataset), -1), variable))
-        return Outcome(outcome.values, outcome.problems, tuple(links))
+        # A large dataset has a hundred of these, one number a record.
+        small = (Link(link.dataset, link.records.astype(np.int32), link.variable) for link in links)
+        return Outcome(outcome.values, outcome.problems, tuple(small))
 
     def reference(self, reference: str) -> pd.Series:
         """`DS.VAR` for each record: of the record it is made of, or of its subject."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -18,13 +20,24 @@ ARROW = {
 }
 
 
-def to_arrow(dataset: AnalysisDataset) -> pa.Table:
-    """The dataset as a table: texts plain strings, dates date32, whole numbers int64.
+def to_arrow(dataset: AnalysisDataset, rows: int) -> Iterator[pa.Table]:
+    """The dataset as tables of some rows each: texts plain strings, dates date32, whole numbers int64.
 
+    As plain strings texts take many times the memory, so that the whole of a large dataset is more than it needs.
     Each field carries label, type, origin and codelist in its metadata, the schema name, label, class, structure
     and keys of the dataset.
     """
-    arrays = [_array(dataset.frame[variable.name], variable) for variable in dataset.variables]
+    for start in range(0, max(len(dataset.frame), 1), rows):
+        yield _table(dataset, dataset.frame.iloc[start : start + rows])
+
+
+def schema(dataset: AnalysisDataset) -> pa.Schema:
+    """The schema of these tables."""
+    return _table(dataset, dataset.frame.iloc[:0]).schema
+
+
+def _table(dataset: AnalysisDataset, frame: pd.DataFrame) -> pa.Table:
+    arrays = [_array(frame[variable.name], variable) for variable in dataset.variables]
     fields = [
         pa.field(variable.name, array.type, metadata=_described(variable))
         for variable, array in zip(dataset.variables, arrays, strict=True)

@@ -107,29 +107,23 @@ class Records:
         return np.where(self.codes == self.sources.index(source), self.positions, -1)
 
     def chosen(self, rows: np.ndarray) -> Records:
-        """The records at some rows, in that order."""
+        """The records at some rows, in that order. These are used up, so that no two of all columns are in memory."""
         index = pd.RangeIndex(len(rows))
-        back = np.full(self.size, -1, dtype=np.int64)
+        back = np.full(self.size, -1, dtype=np.int32)
         back[rows[::-1]] = np.arange(len(rows) - 1, -1, -1)
-        links = {
-            name: [
+        links: dict[str, list[Link]] = {}
+        for name in [*self.links]:
+            links[name] = [
                 Link(
                     link.dataset,
                     _own(link.records[rows], back) if not link.dataset else link.records[rows],
                     link.variable,
                 )
-                for link in links
+                for link in self.links.pop(name)
             ]
-            for name, links in self.links.items()
-        }
+        columns = {name: take(self.columns.pop(name), rows, index) for name in [*self.columns]}
         return Records(
-            len(rows),
-            self.sources,
-            self.codes[rows],
-            self.positions[rows],
-            self.copies[rows],
-            {name: take(values, rows, index) for name, values in self.columns.items()},
-            links,
+            len(rows), self.sources, self.codes[rows], self.positions[rows], self.copies[rows], columns, links
         )
 
     def overwrite_with(self, name: str, rows: np.ndarray, values: pd.Series) -> None:
@@ -164,7 +158,7 @@ class Records:
         self.columns[name] = replaced(self.columns[name], rows, values)
         self._forget(name, rows)
         for link in links:
-            records = np.full(self.size, -1, dtype=np.int64)
+            records = np.full(self.size, -1, dtype=np.int32)
             records[rows] = link.records
             self.links[name].append(Link(link.dataset, records, link.variable))
 

@@ -304,6 +304,10 @@ def references(file: AnalysisFile) -> Iterator[str]:
     """What an analysis dataset reads of others, as DATASET.VARIABLE; conditions on its sources are among it."""
     for derivation in file.written().values():
         yield from (one for one in inputs(derivation) if "." in one)
+    yield from _of_records(file)
+
+
+def _of_records(file: AnalysisFile) -> Iterator[str]:
     for group in file.records:
         conditions = (group.only, *(one.where for one in group.exclude))
         yield from (f"{group.source}.{name}" for condition in conditions for name in condition)
@@ -317,6 +321,37 @@ def reads(file: AnalysisFile) -> set[str]:
     if file.observation_class != SUBJECT_LEVEL:
         found.add(SUBJECT_LEVEL)
     return found - {file.name}
+
+
+def columns_read(files: Mapping[str, AnalysisFile], step: str) -> dict[str, set[str]]:
+    """The columns of other datasets that a step of `dataset_order` reads, by dataset."""
+    whole = step == WHOLE
+    file = files[SUBJECT_LEVEL if whole else step]
+    behind = late(files) if file.name == SUBJECT_LEVEL else frozenset()
+    read = [
+        one for name, derivation in file.written().items() if (name in behind) == whole for one in inputs(derivation)
+    ]
+    datasets = () if whole else (*file.sources, SUBJECT_LEVEL)
+    found: dict[str, set[str]] = {name: {*AUTOMATIC} for name in datasets}
+    for reference in (*read, *(() if whole else _of_records(file)), *_sequences(files, file)):
+        dataset, dot, name = reference.partition(".")
+        if dot:
+            found.setdefault(dataset, {*AUTOMATIC}).add(name)
+    return {dataset: names for dataset, names in found.items() if dataset != file.name}
+
+
+def traced(file: AnalysisFile) -> set[str]:
+    """The dates, as DATASET.VARIABLE, of which time to event names the record that they were taken from."""
+    happenings = (one for parameter in file.parameters.values() for one in (*parameter.events, *parameter.censorings))
+    return {f"{one.source}.{one.date}" for one in happenings if one.traced}
+
+
+def _sequences(files: Mapping[str, AnalysisFile], file: AnalysisFile) -> Iterator[str]:
+    """The sequence numbers of the records that dates may have been taken from."""
+    for reference in sorted(traced(file)):
+        source = reference.partition(".")[0]
+        for dataset in sorted(reads(files[source])) if source in files else ():
+            yield f"{dataset}.{dataset}SEQ"
 
 
 def order(file: AnalysisFile) -> list[str]:

@@ -10,7 +10,7 @@ context in memory: no file, no network, no telemetry.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ import pandas as pd
 
 from transforms.core import conditions, numbers, text
 from transforms.errors import CairnError
+from transforms.validation.columns import Frame
 from transforms.validation.expectations import KNOWN
 from transforms.validation.rule import Rule
 
@@ -57,26 +58,7 @@ class Breach:
     told: str = ""
 
 
-class Attributed(Protocol):
-    """The rows of a staged source and the subject of each."""
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The rows."""
-
-    @property
-    def subjects(self) -> pd.Series:
-        """The subject of each row, missing where there is none."""
-
-
-def staged_frames(staged: Mapping[str, Attributed]) -> dict[str, pd.DataFrame]:
-    """The staged sources as rules see them: with the column SUBJECT, which needs no join through an identifier."""
-    return {name: one.frame.assign(**{SUBJECT: one.subjects}) for name, one in staged.items()}
-
-
-def check(
-    frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], cut_off: str = ""
-) -> tuple[Breach, ...]:
+def check(frames: Mapping[str, Frame], rules: Mapping[str, Sequence[Rule]], cut_off: str = "") -> tuple[Breach, ...]:
     """The breaches of the rules of each frame, in the order of the rules.
 
     `frames` may hold more than `rules` asks for: frames that rules look into (DM, SV). A SUPP-- dataset may be
@@ -84,34 +66,58 @@ def check(
     column is missing, where Great Expectations could not run an expectation, or where its answer is not whole.
     `cut_off` is the data cut-off (ISO 8601); without it nothing is overdue.
     """
-    return examine(frames, rules, cut_off)[0]
+    return tuple(breach for one in examine(frames, rules, cut_off) for breach in one.breaches)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """The breaches of one rule of a frame, and on how many rows it had something to look at.
+
+    `place` is the frame's name and the position of the rule among the rules of the frame.
+    """
+
+    place: tuple[str, int]
+    reached: int
+    breaches: tuple[Breach, ...]
 
 
 def examine(
-    frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], cut_off: str = ""
-) -> tuple[tuple[Breach, ...], dict[tuple[str, str, str], int]]:
-    """What `check` returns, and on how many rows each rule had something to look at.
+    frames: Mapping[str, Frame],
+    rules: Mapping[str, Sequence[Rule]],
+    cut_off: str = "",
+    share: int = 0,
+    shares: int = 1,
+) -> list[Examined]:
+    """What `check` looks for, rule by rule; a rule that was left out because the frame lacks its columns is not in it.
 
-    The second is by frame, rule id and what the rule says it is about (`Rule.said`); a rule that was left out because
-    the frame lacks its columns is not in it.
+    Of several `shares` each looks at some rules of every frame, so that they can be examined in processes of their
+    own; `together` joins what they find.
     """
-    parts = [part for name, own in rules.items() for part in _parts(frames, name, own, cut_off)]
+    places = {name: range(share, len(own), shares) for name, own in rules.items()}
+    parts = [
+        (name, number, part)
+        for name, numbers in places.items()
+        for number, part in _parts(frames, name, {number: rules[name][number] for number in numbers}, cut_off)
+    ]
     groups: dict[tuple[Any, ...], list[_Part]] = {}
-    for part in parts:
+    for _, _, part in parts:
         groups.setdefault(part.group, []).append(part)
     if groups:
         expect = _Expect()
         for group in groups.values():
             _settle(expect, group)
-    reached: dict[tuple[str, str, str], int] = {}
-    for part in parts:
-        key = (part.frame.name, part.rule.id, part.rule.said)
-        reached[key] = reached.get(key, 0) + part.reached()
-    return tuple(breach for part in parts for breach in part.breaches()), reached
+    return [Examined((name, number), part.reached(), tuple(part.breaches())) for name, number, part in parts]
+
+
+def together(shares: Iterable[Sequence[Examined]], rules: Mapping[str, Sequence[Rule]]) -> list[Examined]:
+    """What several shares found, in the order of the rules."""
+    order = {name: position for position, name in enumerate(rules)}
+    found = [one for share in shares for one in share]
+    return sorted(found, key=lambda one: (order[one.place[0]], one.place[1]))
 
 
 def reach(
-    frames: Mapping[str, pd.DataFrame], rules: Mapping[str, Sequence[Rule]], cut_off: str = ""
+    frames: Mapping[str, Frame], rules: Mapping[str, Sequence[Rule]], cut_off: str = ""
 ) -> dict[tuple[str, str], int]:
     """How many rows each rule of each frame has something to look at on, by frame and rule id.
 
@@ -119,7 +125,7 @@ def reach(
     """
     result: dict[tuple[str, str], int] = {}
     for name, own in rules.items():
-        for part in _parts(frames, name, own, cut_off):
+        for _, part in _parts(frames, name, dict(enumerate(own)), cut_off):
             key = (name, part.rule.id)
             result[key] = result.get(key, 0) + part.reached()
     return result
@@ -128,27 +134,37 @@ def reach(
 class _Frame:
     """A frame with the columns prepared for the rules that are checked on it."""
 
-    def __init__(self, frames: Mapping[str, pd.DataFrame], name: str, cut_off: str) -> None:
+    def __init__(self, frames: Mapping[str, Frame], name: str, cut_off: str) -> None:
         self.frames = frames
         self.cut_off = cut_off
         self.name = name
         self.data = frames[name]
+        self.others: dict[str, Frame] = {}
         self.made: dict[Any, pd.Series] = {}
         self.seen: dict[Any, _Distinct] = {}
         self.local: dict[str, Any] = {}
         self.roots: dict[Any, str] = {}
 
+    def release(self) -> None:
+        """Give back what was read and prepared; what is asked for again is read and made again."""
+        for one in (self.made, self.seen, self.others):
+            one.clear()
+        self.data = self.frames[self.name]
+
     @property
     def index(self) -> pd.Index:
-        return self.data.index
+        index: pd.Index = self.data.index
+        return index
 
     def names(self) -> Sequence[str]:
         return [str(name) for name in self.data.columns]
 
-    def frame(self, name: str) -> pd.DataFrame:
+    def frame(self, name: str) -> Frame:
         if name not in self.frames:
             raise CheckFailedError(f"{self.name}: a rule looks into {name}, which is not given. Check them together")
-        return self.frames[name]
+        if name not in self.others:
+            self.others[name] = self.frames[name]
+        return self.others[name]
 
     def datasets(self) -> Sequence[str]:
         return list(self.frames)
@@ -158,7 +174,8 @@ class _Frame:
         return self.local.get(name, name)
 
     def column(self, name: str) -> pd.Series:
-        return self.made[self.local[name]] if name in self.local else self.data[name]
+        values: pd.Series = self.made[self.local[name]] if name in self.local else self.data[name]
+        return values
 
     def number(self, name: str) -> pd.Series:
         values = self.column(name)
@@ -295,13 +312,16 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
 
 
-def _parts(frames: Mapping[str, pd.DataFrame], name: str, rules: Sequence[Rule], cut_off: str) -> Iterator[_Part]:
+def _parts(
+    frames: Mapping[str, Frame], name: str, rules: Mapping[int, Rule], cut_off: str
+) -> Iterator[tuple[int, _Part]]:
     if name not in frames:
-        if rules and not name.startswith("SUPP"):
-            raise CheckFailedError(f"{name}: has rules ({rules[0].id}, ...) and no frame. Give the frame, or no rules")
+        first = next(iter(rules.values()), None)
+        if first is not None and not name.startswith("SUPP"):
+            raise CheckFailedError(f"{name}: has rules ({first.id}, ...) and no frame. Give the frame, or no rules")
         return
     frame = _Frame(frames, name, cut_off)
-    for rule in rules:
+    for number, rule in rules.items():
         missing = [one for one in rule.read() if one not in frame.data.columns]
         if missing and rule.lenient:
             continue
@@ -311,12 +331,11 @@ def _parts(frames: Mapping[str, pd.DataFrame], name: str, rules: Sequence[Rule],
                 "Correct the rule, or map the variable"
             )
         try:
-            yield _part(frame, rule)
+            yield number, _part(frame, rule)
         except (TypeError, ValueError, KeyError) as error:
             raise CheckFailedError(f"{name}: the rule {rule.id} cannot be prepared: {error!r}") from error
     # Kept for all frames at once they would be most of the memory; what a breach needs again is made again.
-    frame.made.clear()
-    frame.seen.clear()
+    frame.release()
 
 
 def _part(frame: _Frame, rule: Rule) -> _Part:

@@ -47,7 +47,7 @@ class Scope(Protocol):
     def names(self) -> Sequence[str]:
         """The columns of the frame."""
 
-    def frame(self, name: str) -> pd.DataFrame:
+    def frame(self, name: str) -> Frame:
         """Another frame that is checked with this one."""
 
     def datasets(self) -> Sequence[str]:
@@ -56,6 +56,24 @@ class Scope(Protocol):
     @property
     def cut_off(self) -> str:
         """The data cut-off as an ISO 8601 date, or nothing."""
+
+
+class Frame(Protocol):
+    """A data frame, or what reads its columns when they are asked for."""
+
+    @property
+    def columns(self) -> Any:
+        """The names of its columns."""
+
+    @property
+    def index(self) -> Any:
+        """Its row index."""
+
+    def __getitem__(self, name: Any, /) -> Any: ...
+
+    def __contains__(self, name: Any, /) -> bool: ...
+
+    def __len__(self) -> int: ...
 
 
 class Prepared(BaseModel):
@@ -512,6 +530,10 @@ class Present(Prepared):
                          index=scope.index)  # fmt: skip
 
 
+# More days than any date has before it.
+DAYS = 2**24
+
+
 class Near(BaseModel):
     """A window of days: `there` lies `from` to `to` days after `here` (before it where negative); both are dates."""
 
@@ -603,23 +625,22 @@ class Count(_Rows):
         own = [scope.column(name) for name in names]
         values, rows = self.found(scope)
         there = [values(name).iloc[rows] for name in (*(self.there or self.count), *names[len(self.count) :])]
+        here, found, size = _matched(own, there)
         if self.near is None:
-            here, found, size = _matched(own, there)
             return pd.Series(np.bincount(found, minlength=size)[here].astype(float), index=scope.index)
-        near = self.near
-        codes, keys = text.combinations(there)
-        days = dates.day_numbers(values(near.there)).to_numpy()[rows]
-        by_key = {key: np.sort(days[(codes == code) & ~np.isnan(days)]) for code, key in enumerate(keys)}
+        asked = dates.day_numbers(scope.column(self.near.here)).to_numpy()
+        days = dates.day_numbers(values(self.near.there)).to_numpy()[rows]
+        dated = ~np.isnan(days)
+        # Key and day as one number, so that the rows of a key in a window of days lie together.
+        places = np.sort(found[dated] * DAYS + days[dated].astype(np.int64))
 
-        def within(*key: Any) -> float | None:
-            day = dates.day_number(key[-1]) if key[-1] is not None else None
-            if day is None:
-                return None
-            known_days = by_key.get(key[:-1], np.empty(0))
-            return float(np.searchsorted(known_days, day + near.last, "right")
-                         - np.searchsorted(known_days, day + near.first, "left"))  # fmt: skip
+        def before(day: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
+            return np.searchsorted(
+                places, here * DAYS + np.clip(np.nan_to_num(day), 0, DAYS - 1).astype(np.int64), side
+            )
 
-        return text.map_rows_number([*own, scope.column(near.here)], within)
+        counts = before(asked + self.near.last, "right") - before(asked + self.near.first, "left")
+        return pd.Series(np.where(np.isnan(asked), np.nan, counts), index=scope.index)
 
 
 class Fetch(_Rows):
@@ -966,7 +987,9 @@ class Related(Prepared):
 def _records(scope: Scope, domain: str, variable: str | None) -> dict[tuple[object, object], int]:
     """Records of a dataset by subject and by the text of a variable; None stands for any."""
     result: dict[tuple[object, object], int] = {}
-    frame = scope.frame(domain) if domain in scope.datasets() else pd.DataFrame()
+    frame = scope.frame(domain) if domain in scope.datasets() else None
+    if frame is None:
+        return result
     if (variable is not None and variable not in frame) or (variable is None and "USUBJID" not in frame):
         return result
     known = [frame[name] for name in ("USUBJID", variable) if name in frame]

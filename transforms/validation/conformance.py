@@ -14,14 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from transforms.core import text
 from transforms.findings import Finding, RawPlace, Severity
 from transforms.study import Study
 from transforms.study.check import define
 from transforms.study.yaml import read_yaml
 from transforms.validation import core_engine, pointblank_engine
-from transforms.validation.check import Breach
+from transforms.validation.check import Examined
+from transforms.validation.columns import Frame
 from transforms.validation.explained import OWN, ExplainedFailure
 from transforms.validation.outcome import NAMED, Level, Outcome, Result, ranges
 from transforms.validation.rule import Rule
@@ -75,21 +76,25 @@ def _counts(outcome: Outcome) -> bool:
 
 def own_outcomes(
     rules: Mapping[str, Sequence[Rule]],
-    breaches: Iterable[Breach],
-    reached: Mapping[tuple[str, str, str], int],
+    examined: Iterable[Examined],
     version: str,
 ) -> Iterator[Outcome]:
-    """What the rules that follow from the specification say; `reached` is what `check.examine` returns."""
+    """What the rules that follow from the specification say."""
+    reached: dict[tuple[str, str, str], int] = {}
     failed: dict[tuple[str, str, str], set[int]] = {}
     said: dict[tuple[str, str, str], Rule] = {}
     for dataset, own in rules.items():
         for rule in own:
             if rule.id.startswith("structure."):
                 said.setdefault((dataset, rule.id, rule.said), rule)
-    for breach in breaches:
-        key = (breach.dataset, breach.rule.id, breach.variable)
-        if breach.rule.id.startswith("structure."):
-            said.setdefault(key, breach.rule)
+    for one in examined:
+        dataset, number = one.place
+        rule = rules[dataset][number]
+        key = (dataset, rule.id, rule.said)
+        reached[key] = reached.get(key, 0) + one.reached
+        for breach in one.breaches if rule.id.startswith("structure.") else ():
+            key = (dataset, rule.id, breach.variable)
+            said.setdefault(key, rule)
             failed.setdefault(key, set()).update(int(row) + 1 for row in breach.rows)
     for key, rule in said.items():
         dataset, _, variable = key
@@ -102,7 +107,7 @@ def own_outcomes(
 
 def judge(
     study: Study,
-    datasets: Mapping[str, pa.Table],
+    datasets: Mapping[str, Frame],
     outcomes: Iterable[Outcome],
     explained: Sequence[ExplainedFailure],
 ) -> tuple[Judged, ...]:
@@ -121,18 +126,17 @@ def judge(
     return tuple(result)
 
 
-def _other_terminology(study: Study, datasets: Mapping[str, pa.Table], outcome: Outcome) -> bool:
+def _other_terminology(study: Study, datasets: Mapping[str, Frame], outcome: Outcome) -> bool:
     """True if a term pointblank does not know is right: every value is a term of the study's terminology."""
     if outcome.engine != pointblank_engine.ENGINE or outcome.domain not in study.datasets:
         return False
     rule = pointblank_engine.catalogue(study.file.standards.sdtmig)[outcome.rule]
-    table = datasets[outcome.domain]
-    if not rule.codelist or len(rule.variables) != 1 or rule.variables[0] not in table.column_names:
+    frame = datasets[outcome.domain]
+    if not rule.codelist or len(rule.variables) != 1 or rule.variables[0] not in frame:
         return False
     variable = define(study, study.datasets[outcome.domain], rule.variables[0])
     codes = [one.code for one in study.standards.codelists_of(variable)] if variable is not None else []
-    values = {one for one in pc.unique(table[rule.variables[0]]).to_pylist() if one is not None}
-    return bool(codes) and values <= terms(study, codes)
+    return bool(codes) and set(text.used_texts(frame[rule.variables[0]])) <= terms(study, codes)
 
 
 def table_of(judged: Sequence[Judged]) -> pa.Table:

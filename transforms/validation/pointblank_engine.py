@@ -109,17 +109,21 @@ def run(datasets: Mapping[str, pa.Table], sdtmig: str) -> Iterator[Outcome]:
         yield Outcome(ENGINE, _version(), "", "", "", "information", "not_run", message)
         return
     told: set[str] = set()
-    for one in _validate({name: _plain(table.slice(0, 0)) for name, table in datasets.items()}, sdtmig):
-        rule = rules[one.rule_id]
-        if rule.about_datasets:
-            told.add(rule.id)
-            yield _outcome(rule, one.dataset, one)
-    for name, table in datasets.items():
-        for one in _validate({name: _plain(table)}, sdtmig):
+    empty: dict[str, pa.Table] = {}
+    for name in datasets:
+        table = _plain(datasets[name])
+        empty[name] = table.slice(0, 0)
+        for one in _validate({name: table}, sdtmig):
             rule = rules[one.rule_id]
             if rule.reads(name):
                 told.add(rule.id)
                 yield _outcome(rule, name, one, set(table.column_names))
+        del table
+    for one in _validate(empty, sdtmig):
+        rule = rules[one.rule_id]
+        if rule.about_datasets:
+            told.add(rule.id)
+            yield _outcome(rule, one.dataset, one)
     for rule in rules.values():
         if rule.id not in told:
             domain = rule.domains[0] if len(rule.domains) == 1 else ""

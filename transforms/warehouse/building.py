@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,9 @@ class Building:
         """A table written before."""
         return pq.read_table(self.path(name))
 
-    def encoded(self, name: str) -> pa.Table:
-        """A table written before, its texts dictionary-encoded."""
-        return parquet.read_encoded(self.path(name))
+    def encoded(self, name: str, columns: Collection[str] | None = None) -> pa.Table:
+        """A table written before, its texts dictionary-encoded; with `columns`, those of them that it has."""
+        return parquet.read_encoded(self.path(name), columns)
 
     def parts(self, name: str) -> Iterator[pa.Table]:
         """A table written before, in parts that fit into memory."""
@@ -91,9 +91,13 @@ class Building:
         """How many rows a table written before has."""
         return int(pq.read_metadata(self.path(name)).num_rows)
 
-    def frame(self, name: str) -> pd.DataFrame:
-        """A table written before, as a frame."""
-        return parquet.read_frame(self.path(name))
+    def frame(self, name: str, columns: Collection[str] | None = None) -> pd.DataFrame:
+        """A table written before, as a frame; with `columns`, those of them that it has."""
+        return parquet.read_frame(self.path(name), columns)
+
+    def columns(self, name: str, names: Mapping[str, str] | None = None) -> parquet.Columns:
+        """A table written before, as a frame that is read column by column; `names` are other names of columns."""
+        return parquet.Columns(self.path(name), names)
 
     def names(self, part: str, ending: str = "") -> list[str]:
         """The tables written in one folder, by name; with `ending`, those of that last part of the name."""

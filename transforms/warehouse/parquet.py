@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +50,37 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
     return pd.DataFrame(columns, index=index)
 
 
-def read_frame(path: Path) -> pd.DataFrame:
-    """A Parquet file written by `write` as a frame."""
-    return frame_of(read_encoded(path))
+def read_frame(path: Path, columns: Collection[str] | None = None) -> pd.DataFrame:
+    """A Parquet file written by `write` as a frame; with `columns`, those of them that it has."""
+    return frame_of(read_encoded(path, columns))
+
+
+class Columns:
+    """A Parquet file as a frame whose columns are read when they are asked for, and kept until the object goes.
+
+    `names` gives columns of the file another name; one whose name is empty is not of the frame.
+    """
+
+    def __init__(self, path: Path, names: Mapping[str, str] | None = None) -> None:
+        self.path = path
+        own = {(names or {}).get(one, one): one for one in pq.read_schema(path).names}
+        self.columns = {name: one for name, one in own.items() if name}
+        self.index = pd.RangeIndex(pq.read_metadata(path).num_rows)
+        self._read: dict[str, pd.Series] = {}
+
+    def __getitem__(self, name: str) -> pd.Series:
+        if name not in self.columns:
+            raise KeyError(name)
+        if name not in self._read:
+            stored = self.columns[name]
+            self._read[name] = read_frame(self.path, [stored])[stored]
+        return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def __len__(self) -> int:
+        return len(self.index)
 
 
 def write(table: pa.Table, path: Path) -> None:
@@ -69,10 +97,29 @@ def write_parts(tables: Iterable[pa.Table], path: Path, schema: pa.Schema) -> No
             writer.write_table(table, row_group_size=ROW_GROUP)
 
 
-def read_encoded(path: Path) -> pa.Table:
-    """A Parquet file with its texts dictionary-encoded, which is a tenth of the memory and of the work."""
-    texts = [field.name for field in pq.read_schema(path) if pa.types.is_string(field.type)]
-    return pq.read_table(path, read_dictionary=texts)
+def grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Tables joined and cut into row groups: what is written is what all tables at once would give."""
+    waiting: list[pa.Table] = []
+    size, groups = 0, 0
+    for table in tables:
+        waiting.append(table)
+        size += table.num_rows
+        while size >= ROW_GROUP:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, ROW_GROUP)
+            waiting, size, groups = [joined.slice(ROW_GROUP)], size - ROW_GROUP, groups + 1
+    if size or (waiting and not groups):
+        yield pa.concat_tables(waiting)
+
+
+def read_encoded(path: Path, columns: Collection[str] | None = None) -> pa.Table:
+    """A Parquet file with its texts dictionary-encoded, which is a tenth of the memory and of the work.
+
+    With `columns`, those of them that the file has, in the order of the file.
+    """
+    asked = [field for field in pq.read_schema(path) if columns is None or field.name in columns]
+    texts = [field.name for field in asked if pa.types.is_string(field.type)]
+    return pq.read_table(path, columns=[field.name for field in asked], read_dictionary=texts)
 
 
 def encoded(codes: np.ndarray, texts: Sequence[str | None]) -> pa.Array:

@@ -1,0 +1,55 @@
+"""Work in one process and in several."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from transforms.core.processes import available, counted, in_processes
+from transforms.errors import UsageError
+from transforms.warehouse import parquet
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_results_stand_in_the_order_of_the_calls(processes: int) -> None:
+    calls = [partial(divmod, number, 3) for number in (7, 1, 5)]
+    assert in_processes(calls, processes) == [(2, 1), (0, 1), (1, 2)]
+
+
+def test_one_process_is_this_one_and_several_are_others() -> None:
+    assert in_processes([os.getpid] * 2, 1) == [os.getpid()] * 2
+    assert os.getpid() not in in_processes([os.getpid] * 2, 2)
+
+
+def test_what_a_call_raises_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAIRN_WORKERS", "0")
+    with pytest.raises(UsageError, match="CAIRN_WORKERS is '0'"):
+        in_processes([partial(counted, "CAIRN_WORKERS")] * 2, 2)
+
+
+def test_there_are_never_more_processes_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAIRN_WORKERS", "3")
+    assert [available(most) for most in (1, 3, 5)] == [1, 3, 3]
+
+
+def test_tables_are_joined_and_cut_into_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "ROW_GROUP", 4)
+    several = [pa.table({"a": pa.array(one, pa.int64())}) for one in ([], [0, 1, 2], [3, 4, 5, 6, 7, 8], [9])]
+    assert [one["a"].to_pylist() for one in parquet.grouped(several)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert [one["a"].to_pylist() for one in parquet.grouped(several[:1])] == [[]]
+
+
+def test_a_file_read_column_by_column_has_the_columns_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "one.parquet"
+    parquet.write(pa.table({"A": ["x", None], "_subject": ["1", "2"], "_line": [7, 8]}), path)
+    frame = parquet.Columns(path, {"_subject": "SUBJECT", "_line": ""})
+    assert list(frame.columns) == ["A", "SUBJECT"]
+    assert frame["SUBJECT"].tolist() == ["1", "2"]
+    assert len(frame) == 2
+    assert "_line" not in frame
+    with pytest.raises(KeyError):
+        frame["_line"]
