@@ -309,6 +309,8 @@ def build(
     map_datasets(study, building, buckets=bucket_count(study, building))
     finish_sdtm(study, building)
     assess_gate(study, where, building)
+    # Arrow keeps what its readers gave back; deriving needs that memory.
+    pa.default_memory_pool().release_unused()
     derive_datasets(study, building)
     finish_adam(study, building)
     analyse(study, building)
