@@ -306,13 +306,19 @@ def build(
     stage_sources(study, where, building, extracts)
     if extracts is not None:
         extracts.clear()
-    map_datasets(study, building, buckets=bucket_count(study, building))
-    finish_sdtm(study, building)
-    assess_gate(study, where, building)
-    derive_datasets(study, building)
-    finish_adam(study, building)
-    analyse(study, building)
-    close(study, where, building)
+    stages: list[Callable[[], Any]] = [
+        lambda: map_datasets(study, building, buckets=bucket_count(study, building)),
+        lambda: finish_sdtm(study, building),
+        lambda: assess_gate(study, where, building),
+        lambda: derive_datasets(study, building),
+        lambda: finish_adam(study, building),
+        lambda: analyse(study, building),
+        lambda: close(study, where, building),
+    ]
+    for one in stages:
+        # Arrow keeps what a stage gave back, and the next one needs the memory.
+        pa.default_memory_pool().release_unused()
+        one()
 
 
 def stage_sources(

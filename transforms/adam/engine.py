@@ -162,11 +162,14 @@ class _Run:
         written = file.written()
         for name in analyses.order(file):
             scope.fill(name, written[name])
+        scope.forget()
         for complete in (builders.without_excluded, builders.with_copies):
             scope.records, account = complete(file, scope.records)
             self.account.extend(account)
         for number, added in enumerate(file.additions, start=len(file.copies) + 1):
             self.account.append(scope.add(number, added))
+            scope.forget()
+        self.frames = {name: frame for name, frame in self.frames.items() if name in self.study.analyses}
         return self.finish(file, scope.records)
 
     def begin(self, file: AnalysisFile) -> _Records:
@@ -331,6 +334,10 @@ class _Records:
     def sort(self, keys: list[pd.Series]) -> None:
         """Bring the records into the order of some columns."""
         self.records = self.records.chosen(text.sort_order(keys))
+        self.forget()
+
+    def forget(self) -> None:
+        """What was read of other datasets for these records is read again when it is asked for."""
         self.taken.clear()
         self.rows.clear()
 
@@ -340,8 +347,7 @@ class _Records:
         window = written[added.window].algorithm if isinstance(added, CarriedForward) else None
         table = self.run.study.tables[window.table] if isinstance(window, InWindow) else None
         self.records, first, account = additions.extend(self.file, number, added, self.records, table)
-        self.taken.clear()
-        self.rows.clear()
+        self.forget()
         if account.rows:
             new = np.arange(first, self.records.size)
             for name in analyses.dependents(self.file, added.given()):

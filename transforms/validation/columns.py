@@ -635,9 +635,9 @@ class Count(_Rows):
         places = np.sort(found[dated] * DAYS + days[dated].astype(np.int64))
 
         def before(day: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
-            wanted = here * DAYS + np.clip(np.nan_to_num(day), 0, DAYS - 1).astype(np.int64)
-            at: np.ndarray = np.searchsorted(places, wanted, side)
-            return at
+            whole = np.clip(np.nan_to_num(day), 0, DAYS - 1).astype(np.int64)
+            position: np.ndarray = np.searchsorted(places, here * DAYS + whole, side)
+            return position
 
         counts = before(asked + self.near.last, "right") - before(asked + self.near.first, "left")
         return pd.Series(np.where(np.isnan(asked), np.nan, counts), index=scope.index)
