@@ -86,13 +86,13 @@ def agree(one: Route, other: Route) -> None:
 
 
 def closes(route: Route) -> None:
-    counted: Counter[tuple[str, str]] = Counter()
+    counted: Counter[tuple[str, str, str]] = Counter()
     for line in route.account:
         if line.rule != "blank_line":
-            counted[line.source, line.sha256] += line.rows
+            counted[line.source, line.file, line.sha256] += line.rows
     assert route.received
     assert {key: rows for key, rows in counted.items() if rows} == {
-        (one.source, one.sha256): one.rows for one in route.received if one.rows
+        (one.source, one.file, one.sha256): one.rows for one in route.received if one.rows
     }
 
 
