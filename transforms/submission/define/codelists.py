@@ -48,23 +48,26 @@ class Codelists:
         place: str,
         decodes: Mapping[str, str] | None = None,
         name: str | None = None,
+        outside: Sequence[str] = (),
     ) -> str | None:
         """The OID of the list of those values, whose terms CDISC publishes under one or several codes.
 
         One list that has them all is preferred. A value that no list publishes is an extended one. None without values
-        or without a list at hand. `name` is that of a list whose terms are of several.
+        or without a list at hand. `name` is that of a list whose terms are of several, or not all published: those
+        written on purpose `outside` of the terminology.
         """
         lists = self.published(codes)
         if not lists or not values:
             return None
         lists = next(([one] for one in lists if self.allowed([one.code], values)), lists)
         terms = tuple(_term(value, lists, decodes) for value in values)
-        if len(lists) == 1:
+        beside = [one for one in values if one in outside]
+        if len(lists) == 1 and not beside:
             one = lists[0]
             own = Codelist("", one.name, "text", terms, one.code, self.terminology(one.code))
             return self._add(own, f"CL.{one.short_name}", place)
         names = ", ".join(f"{one.short_name} ({one.code})" for one in lists)
-        said = f"Terms of several published codelists: {names}"
+        said = f"Terms of published codelists: {names}" + "".join(f"; {one} is of none of them" for one in beside)
         return self._add(Codelist("", name or place, "text", terms, comment=said), f"CL.{place}", place)
 
     def of_sponsor(

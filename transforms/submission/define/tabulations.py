@@ -122,7 +122,7 @@ class Tabulations:
         if published.codelists and texts:
             if variable.endswith(OPEN_RESULTS) and not lists.allowed(published.codelists, texts):
                 return None
-            found = lists.of_terminology(published.codelists, texts, place, decodes, published.label)
+            found = lists.of_terminology(published.codelists, texts, place, decodes, published.label, published.outside)
             if found is not None:
                 return found
         return lists.of_sponsor(published.label, values, profile.type, place, decodes) if decodes else None
