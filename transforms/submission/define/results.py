@@ -38,7 +38,7 @@ METHODS: Mapping[str, str] = {
     "time_to_event": "Kaplan-Meier estimates; intervals of log(-log S) with Greenwood's variance",
     "survival_at": "Kaplan-Meier estimates at given times, and the rate among subjects whose status is known there",
     "survival_curve": "The Kaplan-Meier curve with its interval",
-    "covariance": "Analysis of covariance by ordinary least squares: least-squares means, their differences, dose response",
+    "covariance": "Analysis of covariance by ordinary least squares: means, their differences, dose response",
     "signed_rank": "Wilcoxon's signed-rank test, descriptive",
     "repeated_measures": "Adjusted means by visit of a linear model for repeated measures",
     "extreme": "The extreme value of each subject",
