@@ -8,22 +8,20 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from transforms import acts, guides, pipeline
-from transforms.core.tables import read_table
 from transforms.errors import UsageError
 from transforms.pipeline import Home
 from transforms.safety_package import delivery_label
 from transforms.study import Study
-from transforms.study.load import MAPPINGS
 from transforms.submission import agencies, package
 from transforms.submission.checklist import PROGRAMS, Contents
 from transforms.submission.dataset_json import Form
 from transforms.submission.define.package import defines
+from transforms.submission.labels import Labels
 from transforms.submission.package import Order, Package, Source
 from transforms.warehouse.decisions import Decision, locked
 
 Kind = Literal["sdtm", "adam"]
 LOCK_FILE = "requirements.lock"
-LABELS = MAPPINGS / "standards" / f"{agencies.LABELS}.csv"
 
 
 def export(
@@ -61,7 +59,7 @@ def export(
         own=agencies.read(study.folder),
         created=datetime.fromisoformat(manifest["cut_off"]),
         sources=list(_sources(source, manifest)),
-        labels=_labels(study) if whose.chinese else {},
+        labels=Labels.load(study.folder).chinese if whose.chinese else {},
         facts=_facts(where, manifest, lock, findings),
         not_ready=not_ready,
         preview=preview,
@@ -128,18 +126,6 @@ def _sources(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Source]:
         for path in sorted((folder / kind).glob("*.parquet")):
             described = manifest["records"].get(path.stem.upper(), {})
             yield Source(kind, path, tuple(described.get("keys", ())))
-
-
-def _labels(study: Study) -> dict[str, str]:
-    """Chinese labels by English ones: those of the standards, over which those of the study's own table go."""
-    tables = [read_table(LABELS, LABELS.name)] if LABELS.is_file() else []
-    if agencies.LABELS in study.tables:
-        tables.append(study.tables[agencies.LABELS])
-    return {
-        label: chinese
-        for table in tables
-        for label, chinese in zip(table.values("label"), table.values("label_zh"), strict=True)
-    }
 
 
 def _facts(

@@ -15,6 +15,7 @@ from transforms.errors import UsageError
 from transforms.pipeline import Home
 from transforms.reporting.layout import Facts, Page, pages_of
 from transforms.results.records import OUTPUTS, TABLE
+from transforms.safety_package import delivery_label
 from transforms.study import Study
 
 INDEX = "index.html"
@@ -87,8 +88,7 @@ def read_results(where: Home, snapshot_id: str | None, only: Sequence[str]) -> t
 def facts_of(where: Home, study: Study, snapshot_id: str) -> Facts:
     """What every page of a snapshot says of where it is from."""
     manifest = where.snapshots.manifest(snapshot_id)
-    used = {one["sha256"] for one in manifest["files"]}
-    label = "; ".join(sorted({one.label for one in where.raw.received() if one.label and one.sha256 in used}))
+    label = delivery_label(where, manifest)
     return Facts(study.name, study.file.title, snapshot_id, manifest["cut_off"], label)
 
 

@@ -24,6 +24,7 @@ STATUSES = ("current", "open", "answered", "waived", "closed", "all")
 By = Annotated[str, typer.Option("--by", help="Who decides: the person's name.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why.")]
 FindingId = Annotated[str, typer.Argument(help="As ./cairn findings shows it.")]
+SnapshotId = Annotated[str, typer.Argument(help="As ./cairn snapshots shows it.")]
 
 
 @app.command()
@@ -260,7 +261,7 @@ def _show_gate(rows: list[dict[str, Any]], members: list[dict[str, Any]], manife
 @app.command()
 def lock(
     study: StudyName,
-    snapshot_id: Annotated[str, typer.Argument(help="As ./cairn snapshots shows it.")],
+    snapshot_id: SnapshotId,
     by: By,
     reason: Reason,
     as_json: AsJson = False,
@@ -274,7 +275,7 @@ def lock(
 @app.command()
 def unlock(
     study: StudyName,
-    snapshot_id: Annotated[str, typer.Argument(help="As ./cairn snapshots shows it.")],
+    snapshot_id: SnapshotId,
     by: By,
     reason: Reason,
     as_json: AsJson = False,
