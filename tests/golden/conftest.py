@@ -1,4 +1,4 @@
-"""One run of the pilot for all tests that judge it."""
+"""The pilot's datasets for all tests that judge them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from transforms import pipeline
-from transforms.study import Study
+from tests.reference import Published
 
 
 @pytest.fixture(scope="session")
-def snapshot(pilot_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pipeline.run(Study.load("cdiscpilot01"), landing=pilot_raw, home=tmp_path_factory.mktemp("home")).path
+def snapshot(pilot_run: Published) -> Path:
+    return pilot_run.report.path
 
 
 @pytest.fixture(scope="session")

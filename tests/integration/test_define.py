@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-import synthetic
+from tests.reference import Published
 from transforms import pipeline
 from transforms.export import export
 from transforms.study import Study
@@ -58,11 +58,11 @@ class Package:
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+def package(reference: Published, tmp_path_factory: pytest.TempPathFactory) -> Package:
     root = tmp_path_factory.mktemp("define")
-    synthetic.generate(root / "landing")
     study = Study.load("ucmsc_dac")
-    snapshot = pipeline.run(study, landing=root / "landing", home=root / "home").path
+    home = pipeline.Home(reference.home_in(root / "home"), study.name)
+    snapshot = home.snapshots.path(reference.report.snapshot_id)
     folders, defines, data = {}, {}, {}
     for kind in KINDS:
         folders[kind] = root / kind
@@ -72,7 +72,6 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
         files = [document.href for document in defines[kind].documents]
         for name in (*files, *(group.file for group in defines[kind].groups)):
             (folders[kind] / name).touch()
-    home = pipeline.Home(root / "home", study.name)
     return Package(study, home, snapshot, folders, defines, data, submitted_lengths(snapshot, "ascii"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-import synthetic
+from tests.conftest import Served
 from tests.integration.second_route import SecondRoute, mean_and_deviation, product_limit
 from transforms import pipeline
 from transforms.cli import app
@@ -22,7 +21,6 @@ from transforms.pipeline import Home
 from transforms.reporting.layout import pages_of
 from transforms.study import Study
 from transforms.trace import Tracer, cell_origins
-from transforms.warehouse.postgres import Database
 
 Row = dict[str, Any]
 
@@ -48,14 +46,9 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    folder = tmp_path_factory.mktemp("results")
-    synthetic.generate(folder / "landing")
-    home = folder / "home"
-    with Database.open(home) as database:
-        report = pipeline.run(Study.load("ucmsc_dac"), landing=folder / "landing", home=home, database=database)
-        rows = pq.read_table(report.path / "results" / "analysis_results.parquet").to_pylist()
-        yield Run(home, report.path, rows, database.server.urls["reader"])
+def run(served_reference: Served) -> Run:
+    rows = pq.read_table(served_reference.snapshot / "results" / "analysis_results.parquet").to_pylist()
+    return Run(served_reference.home, served_reference.snapshot, rows, served_reference.reader)
 
 
 @pytest.fixture(scope="module")
