@@ -168,6 +168,21 @@ def test_a_snapshot_of_another_study_is_refused(tmp_path: Path) -> None:
         describe(Study.load("ucmsc_dac"), tmp_path, "sdtm")
 
 
+def test_prose_of_the_study_goes_before_prose_made_of_the_rule(small: SmallStudy) -> None:
+    """A method for a derived variable, a comment for an assigned one; every other one keeps its sentence."""
+    small.change("sdtm/ex.yml", "{study_day: EXSTDTC}", "{study_day: EXSTDTC, method: Days of treatment.}")
+    small.change("sdtm/ex.yml", "{hardcode_ct: mg}", "{hardcode_ct: mg, comment: The label of the vial.}")
+    small.run()
+    define = describe(small.load(), (small.home / "warehouse" / "small" / "current").resolve(), "sdtm")
+    methods = {one.oid: one.text for one in define.methods}
+    comments = {one.oid: one.text for one in define.comments}
+    assert methods["MT.EX.EXSTDY"] == "Days of treatment."
+    assert methods["MT.VS.VSDY"].startswith("Days from ")
+    assert comments["COM.EX.EXDOSU"] == "The label of the vial."
+    assert comments["COM.DM.AGEU"] == "Set to YEARS."
+    assert problems_of(to_xml(define), study=small.load()) == []
+
+
 def test_a_snapshot_without_datasets_is_refused(small: SmallStudy, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"study": "small"}), encoding="utf-8")
     with pytest.raises(UsageError, match="holds no dataset"):

@@ -43,7 +43,8 @@ class Derivation(Frozen):
     """How an analysis variable is filled, and what is said of it beyond the standard.
 
     `label` and `type` are for variables that neither ADaM nor the SDTM dataset behind the records defines.
-    `required` makes a missing value a finding, always or where a condition holds.
+    `required` makes a missing value a finding, always or where a condition holds. `method` is the prose of the
+    derivation that reviewers read in place of the sentence made of the rule.
     """
 
     algorithm: Algorithm
@@ -51,6 +52,7 @@ class Derivation(Frozen):
     type: Type | None = None
     codelist: str | None = None
     origin: str | None = None
+    method: str | None = Field(default=None, min_length=1)
     comment: str | None = None
     required: bool | dict[str, Test] = False
 

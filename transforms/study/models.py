@@ -514,12 +514,14 @@ class Variable(Frozen):
     """How a variable is filled, and what is said of it beyond the standard.
 
     `codelists` replaces the standard's CT lists where they depend on another variable (RSTESTCD on RSCAT).
-    `type` is for qualifiers and working variables, which no standard defines.
+    `type` is for qualifiers and working variables, which no standard defines. `method` is the prose of the derivation
+    that reviewers read in place of the sentence made of the rule.
     """
 
     algorithm: Algorithm
     label: str | None = None
     origin: str | None = None
+    method: str | None = Field(default=None, min_length=1)
     comment: str | None = None
     evaluator: str | None = None
     type: Literal["Char", "Num"] | None = None

@@ -95,13 +95,13 @@ class Analyses:
             return replace(item, method=shared.method(place, " ".join(said)), comment=shared.comment(place, comment))
         if origin.type == "Predecessor":
             said = self._added(file, variable)
-        return replace(item, comment=shared.comment(place, comment, *said))
+        return replace(item, comment=shared.comment(place, *([comment] if comment else said)))
 
     def _rule(self, file: AnalysisFile, variable: str) -> list[str]:
         """What fills a variable: its algorithm, or what the engine does by the parameters of the dataset."""
         derivation = file.written().get(variable)
         if derivation is not None:
-            return [prose.method(self.shared.study, file.name, derivation.algorithm)]
+            return [prose.method(self.shared.study, file.name, derivation)]
         rows = self.rules.get((file.name, variable), [])
         if variable in NAMING:
             return []

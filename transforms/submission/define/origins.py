@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal
 
-from transforms.algorithms.base import Algorithm
 from transforms.study import analyses, graph
 from transforms.study.analyses import AnalysisFile
 from transforms.study.models import DatasetFile, Group, Variable
@@ -116,7 +115,7 @@ def of_analysis_variable(study: Study, file: AnalysisFile, name: str) -> Origin:
     return ASSIGNED if kind == "Assigned" or algorithm.word in ASSIGNING else DERIVED
 
 
-def rules_of(dataset: DatasetFile, name: str) -> Iterator[tuple[int | None, Algorithm]]:
+def rules_of(dataset: DatasetFile, name: str) -> Iterator[tuple[int | None, Variable]]:
     """The rules that fill an SDTM variable, each with the position of its record group (None: all groups)."""
     for group, variable in graph.definitions(dataset).get(name, []):
-        yield (None if group is None else dataset.records.index(group)), variable.algorithm
+        yield (None if group is None else dataset.records.index(group)), variable

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from transforms.algorithms.base import Algorithm
 from transforms.core.conditions import Test
 from transforms.study import graph
-from transforms.study.analyses import CUT_OFF, AnalysisFile
-from transforms.study.models import DatasetFile
+from transforms.study.analyses import CUT_OFF, AnalysisFile, Derivation
+from transforms.study.models import DatasetFile, Variable
 
 if TYPE_CHECKING:
     from transforms.study import Study
@@ -167,8 +167,14 @@ SENTENCES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 NEAR = ("nearest_value", "flag_near")
 
 
-def method(study: Study, dataset: str, algorithm: Algorithm) -> str:
-    """The sentence of an algorithm, and behind it what each working variable is that it reads."""
+def method(study: Study, dataset: str, rule: Variable | Derivation) -> str:
+    """What the study says of a rule, else the sentence of its algorithm.
+
+    Behind this sentence stands what each working variable is that the algorithm reads.
+    """
+    if rule.method is not None:
+        return rule.method
+    algorithm = rule.algorithm
     parts = [f"{sentence(algorithm)}."]
     seen: set[tuple[str, str]] = set()
     todo = list(algorithm.variable_inputs()) if algorithm.derived else []

@@ -88,7 +88,7 @@ class Tabulations:
             method = shared.method(place, " ".join(rules) or self._automatic(file, variable))
             return replace(item, method=method, comment=shared.comment(place, *said))
         assigned = rules if found == (origins.ASSIGNED,) else []
-        return replace(item, comment=shared.comment(place, *said, *assigned))
+        return replace(item, comment=shared.comment(place, *(said or assigned)))
 
     def _rules(self, file: DatasetFile, variable: str, parts: frozenset[int] = frozenset()) -> list[str]:
         """The prose of the rules that fill a variable, in some record groups or in all; each once."""
@@ -155,7 +155,7 @@ class Tabulations:
         rules = [
             rule for part, rule in origins.rules_of(file, item.name) if not one.parts or part in {None, *one.parts}
         ]
-        for name in dict.fromkeys(name for rule in rules for name in rule.study_codelists()):
+        for name in dict.fromkeys(name for rule in rules for name in rule.algorithm.study_codelists()):
             code = study.codelists[name].codelist
             if lists.allowed([code], one.texts):
                 return lists.of_terminology([code], one.texts, place)
