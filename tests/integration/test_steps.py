@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.reference import Published
 from tests.small_study import EXTRACTS, SmallStudy
 from transforms import ingest, pipeline, steps
 from transforms.errors import FileRefusedError
 from transforms.pipeline import Home
-from transforms.study import Study
 from transforms.warehouse.building import NotBuildingError
 from transforms.warehouse.snapshots import RunInProgressError
 
@@ -55,15 +55,11 @@ def test_steps_give_what_one_process_gives(at_home: SmallStudy, tmp_path: Path) 
     assert contents(Home(at_home.home, "small").snapshots.path(snapshot_id)) == contents(whole.path)
 
 
-def test_steps_of_the_reference_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import synthetic
-
-    synthetic.generate(tmp_path / "landing", subjects=12)
-    whole = pipeline.run(Study.load("ucmsc_dac"), landing=tmp_path / "landing", home=tmp_path / "one")
-    monkeypatch.setenv("CAIRN_HOME", str(tmp_path / "many"))
-    snapshot_id = build("ucmsc_dac", tmp_path / "landing")
-    assert snapshot_id == whole.snapshot_id
-    assert contents(Home(tmp_path / "many", "ucmsc_dac").snapshots.path(snapshot_id)) == contents(whole.path)
+def test_steps_of_the_reference_study(first_cut: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAIRN_HOME", str(tmp_path))
+    snapshot_id = build("ucmsc_dac", first_cut.landing)
+    assert snapshot_id == first_cut.report.snapshot_id
+    assert contents(Home(tmp_path, "ucmsc_dac").snapshots.path(snapshot_id)) == contents(first_cut.report.path)
 
 
 def test_nothing_is_begun_twice(at_home: SmallStudy) -> None:
