@@ -172,8 +172,12 @@ def events(study: Study, *rows: dict[str, Any], **other: list[dict[str, Any]]) -
         ("2022-06", None, "2022-06-20", "D", None),  # never before consent
         ("2022", None, "2022-07-01", "M", "Y"),  # the year of the first dose
         ("2023", None, "2023-01-01", "M", "Y"),
-        ("2021", None, "2022-06-20", "M", None),
-        ("2022-07", "2022-06-28", "2022-06-28", "D", None),  # never after the end
+        ("2022-05", None, "2022-05-31", "D", None),  # nor out of the month collected
+        ("2021", None, "2021-12-31", "M", None),
+        ("2022---15", None, "2022-07-01", "M", "Y"),  # a day without its month says no more than the year
+        ("2022-07", "2022-06-28", "2022-07-01", "D", "Y"),  # an end before it, and a month that is kept
+        ("2022-08", "2022-08-20", "2022-08-01", "D", "Y"),
+        ("2023", "2022-12-20", "2023-01-01", "M", "Y"),
         (None, None, None, None, "Y"),  # no year: it counts
         ("2022-07-01", None, "2022-07-01", None, "Y"),  # no time: the day decides
         ("2022-07-01T08:59", None, "2022-07-01", None, None),
@@ -197,6 +201,8 @@ def test_ends_are_imputed_to_the_last_day_and_not_past_death_or_cut_off(study: S
     assert rows["AENDTF"].tolist() == ["D", "M", "M", None]
     died = events(study, event(start="2022-08-01", AEENDTC="2022-09"), DM=[subject(DTHFL="Y", DTHDTC="2022-09-10")])
     assert str(died.loc[1, "AENDT"])[:10] == "2022-09-10"
+    later = events(study, event(start="2022-08-01", AEENDTC="2022-10"), DM=[subject(DTHFL="Y", DTHDTC="2022-09-10")])
+    assert str(later.loc[1, "AENDT"])[:10] == "2022-10-01", "the month collected is kept, whatever contradicts it"
 
 
 def test_emergence_ends_with_the_study_and_not_after_thirty_days(study: Study) -> None:

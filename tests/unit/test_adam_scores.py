@@ -394,3 +394,11 @@ def test_hepatic_signals(study: Study) -> None:
         "H9": "NOT MET",
     }
     assert set(rows.index[rows["MCRIT2ML"] == "MET"]) == {"H6", "H9"}
+
+
+def test_a_result_that_is_no_number_is_of_the_parameter_of_those_that_are(study: Study) -> None:
+    negative = result("BILI", None, day(9), LBSTRESC="NEGATIVE", LBSTRESU=None)
+    samples = [result("BILI", 20, day(7)), negative, result("INR", 1.2, day(7))]
+    adlb = plain(derive(study, {"DM": [subject()], "EX": [infusion()], "LB": samples}, "ADLB"), "ADLB")
+    names = adlb.groupby("PARAMCD", observed=True)["PARAM"].unique().map(list).to_dict()
+    assert names == {"BILI": ["Bili (umol/L)"], "INR": ["Inr"]}

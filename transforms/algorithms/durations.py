@@ -74,7 +74,7 @@ class ImputeDay(Derived):
     def apply(self, scope: Scope) -> Outcome:
         collected = scope.variable(self.date)
         known = dates.to_dates(collected)
-        first = dates.to_dates(text.map_text(collected, lambda one: f"{one}-01" if len(one) == 7 else None))
+        first = dates.to_dates(text.map_text(collected, lambda one: f"{one}-01" if _monthly(one) else None))
         month = first.to_numpy().astype("datetime64[M]")
         guess = first.to_numpy().copy()
         if self.after is not None:
@@ -102,7 +102,8 @@ class ImputeStart(Derived):
     `impute_start: AE.AESTDTC, treatment: TRTSDT, not_before: [RFICDT], not_after: [AENDT]`. Where the known part agrees
     with that of `treatment`, an unknown day or month is taken from there, so that an event cannot fall before treatment
     by imputation alone; else the first day is taken. An imputed date is moved to the latest of `not_before` and then
-    to the earliest of `not_after`. A date without year stays missing.
+    to the earliest of `not_after`, but never out of the month or year that was collected. A date without year stays
+    missing.
     """
 
     word: ClassVar[str] = "impute_start"
@@ -120,26 +121,25 @@ class ImputeStart(Derived):
 
     def apply(self, scope: Scope) -> Outcome:
         collected = scope.variable(self.date)
-        known = dates.to_dates(collected).to_numpy()
         imputed = dates.to_dates(text.map_text(collected, _first_day)).to_numpy()
         if self.treatment is not None:
             treated = scope.variable(self.treatment).to_numpy().astype("datetime64[s]")
-            monthly = text.map_flag(collected, lambda one: len(one) == 7)
+            monthly = text.map_flag(collected, _monthly)
             same = np.where(
                 monthly,
                 imputed.astype("datetime64[M]") == treated.astype("datetime64[M]"),
                 imputed.astype("datetime64[Y]") == treated.astype("datetime64[Y]"),
             )
             imputed = np.where(same & ~np.isnat(treated), treated, imputed)
-        return Outcome(_within(scope, known, imputed, self.not_before, self.not_after))
+        return Outcome(_within(scope, collected, imputed, self.not_before, self.not_after))
 
 
 @register
 class ImputeEnd(Derived):
     """The date of an end; a partial one ends with the last day of what is known of it.
 
-    `impute_end: AE.AEENDTC, not_after: [DTHDT, DCUTDT]`. An imputed date is moved to the earliest of `not_after`. A
-    date without year stays missing.
+    `impute_end: AE.AEENDTC, not_after: [DTHDT, DCUTDT]`. An imputed date is moved to the earliest of `not_after`, but
+    never out of the month or year that was collected. A date without year stays missing.
     """
 
     word: ClassVar[str] = "impute_end"
@@ -154,30 +154,42 @@ class ImputeEnd(Derived):
 
     def apply(self, scope: Scope) -> Outcome:
         collected = scope.variable(self.date)
-        known = dates.to_dates(collected).to_numpy()
-        first = dates.to_dates(text.map_text(collected, _first_day)).to_numpy()
-        monthly = text.map_flag(collected, lambda one: len(one) == 7)
-        month = (first.astype("datetime64[M]") + 1).astype("datetime64[D]") - 1
-        year = (first.astype("datetime64[Y]") + 1).astype("datetime64[D]") - 1
-        imputed = np.where(monthly, month, year).astype("datetime64[s]")
-        return Outcome(_within(scope, known, imputed, (), self.not_after))
+        return Outcome(_within(scope, collected, _last_days(collected), (), self.not_after))
+
+
+def _monthly(iso: str) -> bool:
+    """Whether a date lacks no more than its day."""
+    return len(iso) == 7 and "--" not in iso
 
 
 def _first_day(iso: str) -> str | None:
-    """The first day of what a partial date knows; an unknown month makes a known day useless."""
-    return f"{iso}-01" if len(iso) == 7 else f"{iso[:4]}-01-01" if len(iso) < 10 or iso[4:7] == "---" else None
+    """The first day of what a partial date knows; an unknown month makes a known day useless, an unknown year all."""
+    if iso.startswith("-") or dates.date_part(iso) is not None:
+        return None
+    return f"{iso}-01" if _monthly(iso) else f"{iso[:4]}-01-01"
+
+
+def _last_days(collected: pd.Series) -> np.ndarray:
+    """The last day of what each partial date knows."""
+    first = dates.to_dates(text.map_text(collected, _first_day)).to_numpy()
+    month = (first.astype("datetime64[M]") + 1).astype("datetime64[D]") - 1
+    year = (first.astype("datetime64[Y]") + 1).astype("datetime64[D]") - 1
+    return np.where(text.map_flag(collected, _monthly), month, year).astype("datetime64[s]")
 
 
 def _within(
-    scope: Scope, known: np.ndarray, imputed: np.ndarray, not_before: Sequence[str], not_after: Sequence[str]
+    scope: Scope, collected: pd.Series, imputed: np.ndarray, not_before: Sequence[str], not_after: Sequence[str]
 ) -> pd.Series:
-    """Known dates, and imputed ones inside their bounds."""
+    """Known dates, and imputed ones inside their bounds as far as what was collected of them allows."""
+    known = dates.to_dates(collected).to_numpy()
+    first = dates.to_dates(text.map_text(collected, _first_day)).to_numpy()
     for name in not_before:
         bound = scope.variable(name).to_numpy().astype("datetime64[s]")
         imputed = np.where(~np.isnat(bound) & (imputed < bound), bound, imputed)
     for name in not_after:
         bound = scope.variable(name).to_numpy().astype("datetime64[s]")
         imputed = np.where(~np.isnat(bound) & (imputed > bound), bound, imputed)
+    imputed = np.clip(imputed, first, _last_days(collected))
     return pd.Series(np.where(np.isnat(known), imputed, known).astype("datetime64[s]"), index=scope.index)
 
 
@@ -201,8 +213,8 @@ class DateImputed(Derived):
     def apply(self, scope: Scope) -> Outcome:
         date, collected = (scope.variable(name) for name in self.inputs)
         there = date.notna().to_numpy()
-        day = text.map_flag(collected, lambda one: len(one) == 7) & there
-        month = text.map_flag(collected, lambda one: len(one) < 7 or one[4:7] == "---") & there
+        day = text.map_flag(collected, _monthly) & there
+        month = text.map_flag(collected, lambda one: dates.date_part(one) is None and not _monthly(one)) & there
         return Outcome(text.column(np.where(day, 0, np.where(month, 1, -1)), ["D", "M"], scope.index))
 
 

@@ -158,8 +158,8 @@ def join(date: str | None, time: str | None) -> str | None:
 
 
 def date_part(value: str) -> str | None:
-    """The complete date of an ISO text; None when the day is unknown."""
-    return value[:10] if len(value) >= 10 else None
+    """The complete date of an ISO text; None when a part of it is unknown."""
+    return value[:10] if len(value) >= 10 and "--" not in value[:10] else None
 
 
 def later(value: str, days: int) -> str:
