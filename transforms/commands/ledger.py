@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,7 +48,7 @@ def findings(
     for name, value, known in (("severity", severity, SEVERITIES), ("status", status, STATUSES)):
         if value is not None and value not in known:
             raise UsageError(f"no {name} {value!r}. One of: {', '.join(known)}")
-    home, _ = current_snapshot(study)
+    home, current = current_snapshot(study)
     rows = operations.finding_list(home.publications.entries(), home.decisions.entries(), home.snapshots.summary)
     rows = [
         row
@@ -60,7 +61,8 @@ def findings(
     if csv is not None:
         csv.write_text(listing.to_csv(rows), encoding="utf-8-sig")
     if excel is not None:
-        listing.write_excel(rows, excel)
+        cut_off = datetime.fromisoformat(home.snapshots.manifest(current.name)["cut_off"])
+        excel.write_bytes(listing.to_excel(rows, cut_off))
     refused = [one for one in home.raw.received() if not one.accepted]
     if as_json:
         print_json({"findings": rows, "refused": [one.__dict__ for one in refused]})

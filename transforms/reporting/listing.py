@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
-from openpyxl import Workbook
-from openpyxl.styles import Alignment, Font
-from openpyxl.utils import get_column_letter
+from transforms.core.workbooks import Sheet, workbook
 
 COLUMNS = {
     "finding_id": 18,
@@ -48,26 +46,10 @@ def to_csv(rows: Iterable[Mapping[str, Any]], columns: Iterable[str] = tuple(COL
     return stream.getvalue()
 
 
-def write_excel(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Findings as a workbook whose cells are all texts and numbers."""
-    book = Workbook()
-    sheet = book.active
-    sheet.title = "Findings"
-    sheet.append(list(COLUMNS))
-    for number, row in enumerate(rows, start=2):
-        for position, name in enumerate(COLUMNS, start=1):
-            cell = sheet.cell(number, position)
-            value = _cell(row, name)
-            cell.value = value
-            if isinstance(value, str):
-                cell.data_type = "s"
-            cell.alignment = Alignment(wrap_text=True, vertical="top")
-    for position, width in enumerate(COLUMNS.values(), start=1):
-        sheet.column_dimensions[get_column_letter(position)].width = width
-        sheet.cell(1, position).font = Font(bold=True)
-    sheet.freeze_panes = "A2"
-    sheet.auto_filter.ref = sheet.dimensions
-    book.save(path)
+def to_excel(rows: Iterable[Mapping[str, Any]], created: datetime) -> bytes:
+    """Findings as a workbook; raises WorkbookRefusedError for a text that no cell can hold whole."""
+    cells = [[_cell(row, name) for name in COLUMNS] for row in rows]
+    return workbook([Sheet("Findings", COLUMNS, cells)], created=created)
 
 
 def _cell(row: Mapping[str, Any], name: str) -> str | int | None:

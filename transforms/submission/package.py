@@ -28,6 +28,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms.core import zips
 from transforms.errors import UsageError
 from transforms.submission import checklist, dataset_json, xpt
 from transforms.submission.agencies import Agency, Kept, SubmissionFile, chinese_labels
@@ -297,12 +298,10 @@ def _sha256(path: Path) -> str:
 
 def _zip(folder: Path, target: Path, created: datetime) -> None:
     """Every file of a folder, in the order of their paths, with the same time and rights."""
-    stamp = (max(created.year, 1980), created.month, created.day, created.hour, created.minute, created.second)
     with target.open("wb") as stream:
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        with zipfile.ZipFile(stream, "w") as archive:
             for name, size in _sizes(folder).items():
-                entry = zipfile.ZipInfo(name, stamp)
-                entry.compress_type, entry.create_system, entry.external_attr = zipfile.ZIP_DEFLATED, 3, 0o100644 << 16
+                entry = zips.entry(name, created)
                 entry.file_size = size
                 with (folder / name).open("rb") as content, archive.open(entry, "w") as packed:
                     for chunk in iter(partial(content.read, CHUNK), b""):
