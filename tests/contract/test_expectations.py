@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -73,6 +74,24 @@ def test_expectations_known_are_those_of_great_expectations() -> None:
         if known.nulls:
             assert set(known.nulls) == literals(kind, "ignore_row_if"), name
         assert (known.shape == "table") == (getattr(kind, "map_metric", None) is None), name
+
+
+def test_what_the_engine_finds_is_explained() -> None:
+    """A rule without an explanation would end the run in which it finds something for the first time."""
+    found: dict[str, str] = {}
+    for path in sorted((ROOT / "transforms").rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Name)
+                and call.func.id in {"Problem", "Finding"}
+            ):
+                (rule,) = [*call.args[:1], *(one.value for one in call.keywords if one.arg == "rule")] or [None]
+                if isinstance(rule, ast.Constant):
+                    found[rule.value] = f"{path.relative_to(ROOT)}:{call.lineno}"
+    assert len(found) > 30
+    explained = read_yaml(ROOT / "expectations" / "engine.yml")
+    assert {rule: place for rule, place in found.items() if rule not in explained} == {}
 
 
 @pytest.mark.parametrize("study", STUDIES)

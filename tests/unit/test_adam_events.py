@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.small_sdtm import FIRST_DOSE, day, derive, end_of_treatment, infusion, plain, result, subject
+from transforms.pipeline import explanations
 from transforms.study import Study
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -478,3 +479,19 @@ def test_a_death_without_a_month_is_asked_for_and_not_censored(study: Study) -> 
     assert pd.isna(row["ADT"])
     assert pd.isna(row["CNSR"])
     assert {"event_without_date", "analysis_value_missing"} <= {one.rule for one in derived.findings}
+
+
+def test_a_related_event_without_a_start_counts_and_keeps_the_time_to_the_first_one_open(study: Study) -> None:
+    related = {"AEREL": "POSSIBLY RELATED"}
+    records = {
+        "DM": [subject("1001"), subject("1002")],
+        "EX": [infusion("1001"), infusion("1002")],
+        "AE": [event(start=None, **related), event(start="2022-08-05", number="1002", **related)],
+    }
+    derived = derive(study, records, "ADAE", "ADTTE")
+    assert plain(derived, "ADAE")["TRTEMFL"].tolist() == ["Y", "Y"]
+    rows = plain(derived, "ADTTE").set_index(["USUBJID", "PARAMCD"])
+    assert rows.loc[("1001", "TTRAE"), ["ADT", "CNSR", "AVAL"]].isna().all(), "nobody is censored past an event"
+    assert rows.loc[("1002", "TTRAE"), ["CNSR", "AVAL"]].tolist() == [0, 36]
+    known = explanations(study)
+    assert {"event_without_date", "analysis_value_missing"} <= {one.rule for one in derived.findings} <= set(known)
