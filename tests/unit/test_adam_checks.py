@@ -36,10 +36,8 @@ def frames() -> Frames:
     return {name: one.frame for name, one in derive(Study.load("ucmsc_dac"), records).datasets.items()}
 
 
-def breached(book: RuleBook, frames: Frames) -> set[str]:
-    own = {
-        name: [rule for rule in rules if rule.id.startswith(("adtte.", "adae."))] for name, rules in book.adam.items()
-    }
+def breached(book: RuleBook, frames: Frames, begin: tuple[str, ...] = ("adtte.", "adae.")) -> set[str]:
+    own = {name: [rule for rule in rules if rule.id.startswith(begin)] for name, rules in book.adam.items()}
     return {one.rule.id for one in check(frames, {name: rules for name, rules in own.items() if rules}, CUT_OFF)}
 
 
@@ -68,3 +66,28 @@ def test_each_rule_is_planted(book: RuleBook, frames: Frames) -> None:
     assert set(told) == written
     for rule, changed in told.items():
         assert rule in breached(book, changed), rule
+
+
+def test_a_parameter_has_one_name_one_number_and_one_unit(book: RuleBook, frames: Frames) -> None:
+    """ADaMIG 1.3, 3.3.4: PARAM, PARAMCD and PARAMN are one to one."""
+    rules = ("bds.parameter", "bds.unit")
+    assert breached(book, frames, rules) == set()
+    assert len(frames["ADTTE"]) > 5
+    first = [0]
+
+    def changed(name: str, value: Any) -> Frames:
+        values = frames["ADTTE"][name].astype(object)
+        values.iloc[first] = value
+        return {**frames, "ADTTE": frames["ADTTE"].assign(**{name: text.from_values(list(values), values.index)})}
+
+    def numbered(value: float) -> Frames:
+        adtte = frames["ADTTE"]
+        return {**frames, "ADTTE": adtte.assign(PARAMN=adtte["PARAMN"].where(adtte.index != 0, value))}
+
+    codes = frames["ADTTE"][["PARAMCD", "PARAMN"]].drop_duplicates()
+    other = codes[codes["PARAMN"] != frames["ADTTE"]["PARAMN"].iloc[0]].iloc[0]
+    assert breached(book, changed("PARAM", "Survival (months)"), rules) == {"bds.parameter_name_of_code"}
+    assert breached(book, changed("AVALU", "MONTHS"), rules) == {"bds.unit_of_code"}
+    assert breached(book, numbered(99.0), rules) == {"bds.parameter_number_of_code"}
+    both = {"bds.parameter_number_of_code", "bds.parameter_code_of_number"}
+    assert breached(book, numbered(other["PARAMN"]), rules) == both
