@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -154,11 +154,19 @@ def usable(both: Both, test: str) -> dict[str, list[Row]]:
     return found
 
 
+def seconds_apart(one: str, other: str) -> float:
+    """Seconds between two moments; of a date without time nobody can say."""
+    if min(len(one), len(other)) <= 10:
+        return math.inf
+    return abs((datetime.fromisoformat(one) - datetime.fromisoformat(other)).total_seconds())
+
+
 def melds(both: Both) -> dict[str, list[tuple[str, str, float, float]]]:
-    """MELD(i) at each INR: Kamath's coefficients, bounded inputs, whole numbers from 6 to 40."""
+    """MELD(i) at each INR: Kamath's coefficients, bounded inputs, whole numbers from 6 to 40; one of a moment."""
     inr, bili, creat = (usable(both, test) for test in ("INR", "BILI", "CREAT"))
     found: dict[str, list[tuple[str, str, float, float]]] = {}
     for subject, several in inr.items():
+        of_moment: dict[str, tuple[Any, ...]] = {}
         for one in several:
 
             def component(rows: list[Row], one: Row = one) -> Row | None:
@@ -168,6 +176,7 @@ def melds(both: Both) -> dict[str, list[tuple[str, str, float, float]]]:
                     key=lambda row: (
                         row["LBREFID"] != one["LBREFID"],
                         abs(days(row["LBDTC"], one["LBDTC"])),
+                        seconds_apart(row["LBDTC"], one["LBDTC"]),
                         -days(row["LBDTC"], one["LBDTC"]),
                         [-ord(letter) for letter in row["LBDTC"][:10]],
                         -row["LBSEQ"],
@@ -192,7 +201,11 @@ def melds(both: Both) -> dict[str, list[tuple[str, str, float, float]]]:
             )
             whole = min(max(math.floor(round(raw, 9) + 0.5), 6), 40)
             latest = max((one, b, c), key=lambda row: row["LBDTC"])
-            found.setdefault(subject, []).append((latest["LBDTC"], one["VISIT"], latest["LBSEQ"], float(whole)))
+            score = (latest["LBDTC"], one["VISIT"], latest["LBSEQ"], float(whole))
+            rank = (one["LBREFID"] == b["LBREFID"] and b["LBREFID"] is not None, one["LBDTC"], one["LBSEQ"], score)
+            of_moment[latest["LBDTC"]] = max(of_moment.get(latest["LBDTC"], rank), rank)
+        if of_moment:
+            found[subject] = [rank[-1] for rank in of_moment.values()]
     return found
 
 
@@ -258,6 +271,9 @@ def adverse_events(both: Both) -> list[Event]:
             start = max(start, subject["RFICDTC"][:10])
             if row["AEENDTC"]:
                 start = min(start, row["AEENDTC"][:10])
+            # What was collected is kept, whatever contradicts it.
+            rest = ("-01", "-31") if len(collected) == 7 else ("-01-01", "-12-31")
+            start = min(max(start, collected + rest[0]), collected + rest[1])
         if first is None:
             emergent = False
         elif start is None:

@@ -281,6 +281,73 @@ def test_a_score_takes_its_accession_first_then_the_nearest_within_three_days(st
     assert row["SRCDOM"] == "LB"
 
 
+def test_two_tubes_of_one_draw_make_one_score_before_the_dose(study: Study) -> None:
+    """INR in a tube of its own, minutes after the other; a sample in the afternoon is no part of it."""
+    records = {
+        "DM": [subject()],
+        "EX": [infusion()],
+        "DS": [end_of_treatment()],
+        "LB": [
+            *components("A1", day(0, "T08:00"), 40),
+            result("INR", 1.5, day(0, "T08:03"), accession="A2"),
+            *components("A3", day(0, "T16:00"), 90),
+        ],
+    }
+    rows = baseline(records, study)
+    assert rows[["MBILI", "ABLFL"]].to_numpy().tolist() == [[40, "Y"]]
+    assert str(rows.iloc[0]["ADTM"]) == "2022-07-01 08:03:00"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "inr"),
+    [
+        (("T08:00", "A1"), ("T08:03", "A2"), 1.5),  # bilirubin of 08:05 completes both; that of its accession stands
+        (("T08:00", "A8"), ("T08:03", "A9"), 1.9),  # of other accessions the later
+        (("T08:02", "A8"), ("T08:02", "A9"), 1.9),  # of the same minute the later record
+        (("", "A8"), ("", "A9"), 1.9),
+    ],
+)
+def test_of_several_scores_of_one_moment_one_stands(
+    study: Study, first: tuple[str, str], second: tuple[str, str], inr: float
+) -> None:
+    at = "" if first[0] == "" else "T08:05"
+    samples = [
+        *components("A1", day(-1, at)),
+        result("INR", 1.5, day(-1, first[0]), accession=first[1]),
+        result("INR", 1.9, day(-1, second[0]), accession=second[1]),
+    ]
+    derived = derive(study, {"DM": [subject()], "EX": [infusion()], "LB": samples}, "ADEFF", "ADLB")
+    rows = plain(derived, "ADEFF")
+    rows = rows[rows["PARAMCD"] == "MELD"]
+    assert rows[["MINR", "ABLFL"]].to_numpy().tolist() == [[inr, "Y"]]
+    assert {one.rule for one in derived.findings} == set()
+    left_out = sum(line.rows for line in derived.account if line.rule == "same_moment")
+    assert left_out == 3, "MELD, MELDRAW and MELDETI; the others have no component"
+    adlb = plain(derived, "ADLB")
+    flagged = adlb[(adlb["PARAMCD"] == "INR") & (adlb["ABLFL"] == "Y")]
+    assert flagged["AVAL"].tolist() == [1.9], "of samples the later, of one minute the later record"
+
+
+def test_a_form_of_day_1_takes_what_was_measured_before_the_infusion(study: Study) -> None:
+    form = {"USUBJID": "1001", "RSDTC": day(0, ""), "VISIT": "DAY 1", "VISITNUM": 2, "RSGRPID": "G"}
+    records = {
+        "DM": [subject()],
+        "EX": [infusion()],
+        "LB": [
+            result(test, value, day(0, time), accession=time)
+            for time, factor in (("T07:30", 1.0), ("T09:40", 2.0))
+            for test, value in (("BILI", 30 * factor), ("ALB", 36), ("INR", 1.2 * factor))
+        ],
+        "RS": [
+            form | {"RSTESTCD": "CPS0102", "RSORRES": "Absent", "RSSTRESC": "1", "RSSTRESN": 1},
+            form | {"RSTESTCD": "CPS0106", "RSORRES": "5", "RSSTRESC": "5", "RSSTRESN": 5},
+            form | {"RSTESTCD": "WHEG0101", "RSORRES": "GRADE 0", "RSSTRESC": "GRADE 0"},
+        ],
+    }
+    rows = baseline(records, study, "CPTOTD")
+    assert rows[["AVAL", "MBILI", "MINR", "ABLFL"]].to_numpy().tolist() == [[5, 30, 1.2, "Y"]]
+
+
 def test_an_unusable_specimen_is_no_component_and_no_baseline(study: Study) -> None:
     records = {
         "DM": [subject()],

@@ -154,8 +154,9 @@ class FlagNear(Near):
 class NearestValue(Near):
     """A value of the subject's nearest record: `nearest_value: ADLB.AVAL, date: ADT, start: ADT, from: -3, to: 3`.
 
-    Records that agree in `prefer` (here: there) come first, then the nearest, then the later, then the last in the
-    dataset's order.
+    Records that agree in `prefer` (here: there; the first pair decides before the second) come first, then the nearest;
+    of those equally near in whole days the nearest in time, where `moments` names a datetime here and one there, those
+    without a time last; then the later, then the last in the dataset's order.
     """
 
     word: ClassVar[str] = "nearest_value"
@@ -163,6 +164,7 @@ class NearestValue(Near):
     value: str
     date: str
     prefer: dict[str, str] = {}
+    moments: tuple[str, str] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -179,22 +181,35 @@ class NearestValue(Near):
         return self.value.rpartition(".")[2]
 
     def variable_inputs(self) -> Sequence[str]:
-        return (*self._inputs(self.date, self._variable, *self.prefer.values()), *self.prefer)
+        own, other = ((self.moments[0],), (self.moments[1],)) if self.moments else ((), ())
+        return (*self._inputs(self.date, self._variable, *self.prefer.values(), *other), *self.prefer, *own)
 
     def apply(self, scope: Scope) -> Outcome:
         pairs = self._pairs(scope, self.date)
-        agree = np.ones(len(pairs.here), dtype=bool)
+        preferred = []
         for own, other in self.prefer.items():
             both = _below(scope.variable(own).iloc[pairs.here], self._frame(scope, other).iloc[pairs.there])
             codes, _ = text.codes_of(both)
             left, right = codes[: len(pairs.here)], codes[len(pairs.here) :]
-            agree &= (left == right) & (left >= 0)
-        order = np.lexsort((-pairs.there, pairs.distance, np.abs(pairs.distance), ~agree, pairs.here))
+            preferred.append((left != right) | (left < 0))
+        distance = np.abs(pairs.distance)
+        order = np.lexsort(
+            (-pairs.there, pairs.distance, self._apart(scope, pairs), distance, *reversed(preferred), pairs.here)
+        )
         places, first = np.unique(pairs.here[order], return_index=True)
         records = np.full(len(scope.index), -1, dtype=np.int64)
         records[places] = pairs.there[order][first]
         values = take(self._frame(scope, self._variable), records, scope.index)
         return Outcome(values, links=self._link(records, self._variable))
+
+    def _apart(self, scope: Scope, pairs: _Pairs) -> np.ndarray:
+        """Seconds between the moments of each pair, infinite where one is not known."""
+        if self.moments is None:
+            return np.zeros(len(pairs.here))
+        own, other = self.moments
+        ours, theirs = dates.seconds_of(scope.variable(own)), dates.seconds_of(self._frame(scope, other))
+        apart = np.abs(ours[pairs.here] - theirs[pairs.there])
+        return np.where(np.isnan(apart), np.inf, apart)
 
 
 @register
