@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,13 @@ NORMAL_975 = 1.959963984540054
 def day(iso: str) -> date:
     """The day of a complete ISO 8601 date or datetime."""
     return date.fromisoformat(iso[:10])
+
+
+def apart(one: str, other: str) -> float:
+    """Seconds between two moments; infinite where one has no time."""
+    if min(len(one), len(other)) <= 10:
+        return math.inf
+    return abs((datetime.fromisoformat(one) - datetime.fromisoformat(other)).total_seconds())
 
 
 class SecondRoute:
@@ -105,6 +112,67 @@ class SecondRoute:
                 found[row["USUBJID"]].append((row["RSDTC"], row["VISIT"], row["RSSTRESN"]))
         return found
 
+    def usable(self, code: str) -> dict[str, list[Row]]:
+        """Results of a test of each dosed subject that may be analysed, `value` being the number.
+
+        One below its limit counts as half of it; of an unusable specimen nothing is taken.
+        """
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in self.rows["LB"]:
+            value = row["LBSTRESN"]
+            if value is None and (row["LBSTRESC"] or "").startswith("<"):
+                value = float(row["LBSTRESC"][1:]) / 2
+            if row["LBTESTCD"] == code and value is not None and row["LBSPCUFL"] != "N":
+                found[row["USUBJID"]].append({**row, "value": value})
+        return {subject: rows for subject, rows in found.items() if subject in self.first}
+
+    def liver(self, code: str) -> dict[str, list[tuple[str, str, float]]]:
+        """Results of a test of each subject in the order of their numbers: moment, visit, value."""
+        return {
+            subject: [(row["LBDTC"], row["VISIT"], row["value"]) for row in sorted(rows, key=lambda one: one["LBSEQ"])]
+            for subject, rows in self.usable(code).items()
+        }
+
+    def albi(self) -> dict[str, list[tuple[str, str, float]]]:
+        """Johnson's ALBI at each bilirubin, with the albumin of its sample or the nearest in 3 days."""
+        bilirubin, albumin = self.usable("BILI"), self.usable("ALB")
+        found: dict[str, list[tuple[str, str, float]]] = defaultdict(list)
+        for subject, rows in bilirubin.items():
+            for row in rows:
+                other = self._nearest(albumin.get(subject, []), row)
+                if other is not None:
+                    score = 0.66 * math.log10(row["value"]) - 0.085 * other["value"]
+                    found[subject].append((max(row["LBDTC"], other["LBDTC"]), row["VISIT"], score))
+        return found
+
+    def full(self) -> set[str]:
+        """Dosed subjects with a Child-Pugh, Karnofsky or MELD score after the first dose."""
+        return {
+            subject
+            for name in ("MELD", "CPTOT", "KPS")
+            for subject, values in self.scores(name).items()
+            if subject in self.first and any(not self._is_before(one, self.first[subject]) for one in values)
+        }
+
+    def at_visits(
+        self, values: dict[str, list[tuple[str, str, float]]], change: bool
+    ) -> dict[tuple[str, str], list[float]]:
+        """Values, or their change from baseline, by column and visit, of the full set and before any transplant."""
+        found: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for subject in self.full():
+            own = values.get(subject, [])
+            before = [one for one in own if self._is_before(one, self.first[subject])]
+            baseline = max(enumerate(before), key=lambda one: (one[1][0], one[0]))[1][2] if before else None
+            after = [one for one in own if one not in before]
+            at = {month: self._at(subject, after, month, *window) for month, window in MONTHS.items()}
+            if not change:
+                at["Baseline"] = baseline
+            for visit, value in at.items():
+                if value is not None and not (change and baseline is None):
+                    for arm in self.arms(subject):
+                        found[arm, visit].append(value - baseline if change and baseline is not None else value)
+        return found
+
     def _meld(self) -> Iterator[tuple[str, str, str, float]]:
         """MELD(i) of UNOS/OPTN at each INR, with bilirubin and creatinine of its sample or the nearest in 3 days."""
         results: dict[tuple[str, str], list[Row]] = defaultdict(list)
@@ -133,12 +201,18 @@ class SecondRoute:
 
     @staticmethod
     def _nearest(rows: list[Row], sample: Row) -> Row | None:
+        """The result of the same accession, else of the nearest day up to 3 off, of one day the nearest in time."""
         days = [
-            (row["LBREFID"] != sample["LBREFID"], abs((day(row["LBDTC"]) - day(sample["LBDTC"])).days), place)
+            (
+                row["LBREFID"] != sample["LBREFID"],
+                abs((day(row["LBDTC"]) - day(sample["LBDTC"])).days),
+                apart(row["LBDTC"], sample["LBDTC"]),
+                place,
+            )
             for place, row in enumerate(rows)
         ]
         fitting = [one for one in days if one[1] <= 3]
-        return rows[min(fitting)[2]] if fitting else None
+        return rows[min(fitting)[-1]] if fitting else None
 
     def changes(self, name: str) -> dict[tuple[str, str], list[float]]:
         """Changes from baseline by column and month, before any transplant: one value for each subject and month."""
@@ -218,9 +292,54 @@ def product_limit(data: list[tuple[int, bool]], at: int) -> tuple[float, float |
     return estimate, estimate ** math.exp(width), estimate ** math.exp(-width)
 
 
-def mean_and_deviation(values: list[float]) -> tuple[float, float | None]:
-    """The mean and the standard deviation of a sample."""
-    mean = math.fsum(values) / len(values)
-    if len(values) == 1:
-        return mean, None
-    return mean, math.sqrt(math.fsum((one - mean) ** 2 for one in values) / (len(values) - 1))
+def described(values: list[float]) -> dict[str, float | None]:
+    """What a summary says of a sample; the interval is Student's, of the mean. Empty without values."""
+    n = len(values)
+    if not n:
+        return {"n": 0}
+    ordered = sorted(values)
+    mean = math.fsum(values) / n
+    deviation = math.sqrt(math.fsum((one - mean) ** 2 for one in values) / (n - 1)) if n > 1 else None
+
+    def quantile(quarters: int) -> float:
+        """The value at a rank, the mean of two where the rank is whole (definition 5 of SAS)."""
+        whole, rest = divmod(n * quarters, 4)
+        return ordered[whole] if rest else (ordered[whole - 1] + ordered[whole]) / 2
+
+    half = None if deviation is None else student_975(n - 1) * deviation / math.sqrt(n)
+    return {
+        "n": n,
+        "mean": mean,
+        "sd": deviation,
+        "median": quantile(2),
+        "q1": quantile(1),
+        "q3": quantile(3),
+        "min": ordered[0],
+        "max": ordered[-1],
+        "ci_low": None if half is None else mean - half,
+        "ci_high": None if half is None else mean + half,
+    }
+
+
+def student_975(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t, by bisection of its finite series.
+
+    Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
+    """
+
+    def within(t: float) -> float:
+        angle = math.atan(t / math.sqrt(freedom))
+        first = 1 if freedom % 2 == 0 else 2
+        term, total = (1.0, 1.0) if first == 1 else (math.cos(angle), math.cos(angle))
+        for step in range(first, freedom - 2, 2):
+            term *= step / (step + 1) * math.cos(angle) ** 2
+            total += term
+        if freedom % 2 == 0:
+            return math.sin(angle) * total
+        return 2 / math.pi * (angle + (math.sin(angle) * total if freedom > 1 else 0.0))
+
+    low, high = 0.0, 13.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if within(middle) < 0.95 else (low, middle)
+    return low

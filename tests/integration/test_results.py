@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import Served
-from tests.integration.second_route import SecondRoute, mean_and_deviation, product_limit
+from tests.integration.second_route import SecondRoute, described, product_limit, student_975
 from transforms import pipeline
 from transforms.cli import app
 from transforms.pages import write_pages
@@ -81,6 +81,28 @@ def test_the_primary_table_agrees_with_the_second_route(run: Run, second: Second
         assert (overview[group, "n"], overview[group, "events"]) == theirs[group, "", "", ""]
 
 
+STATISTICS = ("n", "mean", "sd", "median", "q1", "q3", "min", "max", "ci_low", "ci_high")
+
+
+def test_student_quantiles_are_the_published_ones() -> None:
+    """Fisher and Yates, Statistical Tables, III."""
+    published = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 7: 2.365, 10: 2.228, 11: 2.201, 30: 2.042, 35: 2.030}
+    assert {freedom: round(student_975(freedom), 3) for freedom in published} == published
+
+
+def compared(rows: list[Row], found: dict[tuple[str, str], list[float]]) -> int:
+    """How many cells of an analysis were compared with the values of each column and visit."""
+    for row in rows:
+        at = row["group_id"], levels(row)["AVISIT"]
+        expected = described(found.get(at, [])).get(row["statistic"])
+        place = (*at, row["statistic"], row["level_1"])
+        if expected is None:
+            assert row["value"] is None, place
+        else:
+            assert row["value"] == pytest.approx(expected, abs=1e-9, rel=1e-12), place
+    return len(rows)
+
+
 @pytest.mark.parametrize(
     ("output", "score", "param"),
     [("T14.2.1", "MELD", "MELD Score (MELD(i), UNOS/OPTN)"), ("T14.2.3.1", "CPTOT", ""), ("T14.2.4", "KPS", "")],
@@ -88,21 +110,37 @@ def test_the_primary_table_agrees_with_the_second_route(run: Run, second: Second
 def test_the_changes_agree_with_the_second_route(
     run: Run, second: SecondRoute, output: str, score: str, param: str
 ) -> None:
-    changes, compared = second.changes(score), 0
-    for row in run.of(output, "change", "n", "mean", "sd", "median", "min", "max"):
-        at = levels(row)
-        if at.get("PARAM", param) != param:
-            continue
-        values = sorted(changes[row["group_id"], at["AVISIT"]])
-        mean, deviation = mean_and_deviation(values)
-        half = len(values) // 2
-        median = values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
-        expected = {
-            "n": len(values), "mean": mean, "sd": deviation, "median": median, "min": values[0], "max": values[-1],
-        }[row["statistic"]]  # fmt: skip
-        assert row["value"] == pytest.approx(expected, abs=1e-9), (row["group_id"], at, row["statistic"])
-        compared += 1
-    assert compared == 4 * 4 * 6
+    rows = [row for row in run.of(output, "change", *STATISTICS) if levels(row).get("PARAM", param) == param]
+    assert compared(rows, second.changes(score)) == 4 * 4 * 10
+
+
+LIVER = {
+    "Bilirubin (umol/L)": "BILI",
+    "Albumin (g/L)": "ALB",
+    "Prothrombin Intl. Normalized Ratio": "INR",
+    "Prothrombin Time (s)": "PT",
+    "Prothrombin Activity (%)": "PTA",
+    "Alanine Aminotransferase (U/L)": "ALT",
+    "Aspartate Aminotransferase (U/L)": "AST",
+    "Cholinesterase (U/L)": "CHOLINES",
+    "Platelets (10^9/L)": "PLAT",
+    "Creatinine (umol/L)": "CREAT",
+}
+
+
+def test_liver_function_agrees_with_the_second_route(run: Run, second: SecondRoute) -> None:
+    assert sum(row["value"] for row in run.of("T14.2.2", "population", "n")) == 2 * len(second.full())
+    cells = 0
+    for analysis, change in (("value", False), ("change", True)):
+        rows = run.of("T14.2.2", analysis, *STATISTICS)
+        assert {row["level_1"] for row in rows} == set(LIVER)
+        for param, code in LIVER.items():
+            own = [row for row in rows if row["level_1"] == param]
+            cells += compared(own, second.at_visits(second.liver(code), change))
+    for analysis, change in (("albi", False), ("albi_change", True)):
+        cells += compared(run.of("T14.2.2", analysis, *STATISTICS), second.at_visits(second.albi(), change))
+    assert cells == len([row for row in run.rows if row["output_id"] == "T14.2.2"]) - 4
+    assert cells == (10 + 1) * (5 + 4) * 4 * 10
 
 
 def test_survival_agrees_with_the_second_route(run: Run, second: SecondRoute) -> None:
