@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,18 +10,21 @@ from typing import Any, Literal, get_args
 from transforms import acts, guides, pipeline
 from transforms.errors import UsageError
 from transforms.pipeline import Home
+from transforms.reporting import conformance, conformance_report
 from transforms.safety_package import delivery_label
 from transforms.study import Study
-from transforms.submission import agencies, package
+from transforms.submission import agencies, checklist, package
 from transforms.submission.checklist import PROGRAMS, Contents
 from transforms.submission.dataset_json import Form
 from transforms.submission.define.package import defines
 from transforms.submission.labels import Labels
-from transforms.submission.package import Order, Package, Source
+from transforms.submission.package import Documents, Order, Package, Source
 from transforms.warehouse.decisions import Decision, locked
 
 Kind = Literal["sdtm", "adam"]
 LOCK_FILE = "requirements.lock"
+REPORT = "conformance"
+STANDARDS = {"sdtmig": "SDTMIG", "sdtm": "SDTM", "adamig": "ADaMIG", "ct": "Terminology"}
 
 
 def export(
@@ -70,21 +73,63 @@ def export(
     target.parent.mkdir(parents=True, exist_ok=True)
 
     return package.write_package(
-        target, order, lambda contents, submitted: documents(where, study, manifest, order, contents, submitted)
+        target,
+        order,
+        lambda contents, submitted: documents(where, study, manifest, order, contents, submitted),
+        lambda submitted, results: reports(where, study, manifest, order, submitted, results),
     )
 
 
 def documents(
     where: Home, study: Study, manifest: Mapping[str, Any], order: Order, contents: Contents, submitted: Path
-) -> dict[str, bytes]:
-    """What is written of the datasets, by path below the study's folder.
+) -> Documents:
+    """What is written of the datasets, by path below the study's folder, and what is wrong with it.
 
     What they were made by, the guides and the annotated CRF, and the defines, which name them. `submitted` holds the
     datasets as submitted, laid out as a snapshot.
     """
     made_by = programs(study, contents)
     written = {**made_by, **guides.documents(where, study, manifest, order, contents, submitted, made_by)}
-    return {**written, **defines(study, contents, submitted, written)}
+    described = defines(study, contents, submitted, written)
+    return Documents({**written, **described.files}, described.found)
+
+
+def reports(
+    where: Home,
+    study: Study,
+    manifest: Mapping[str, Any],
+    order: Order,
+    submitted: Path,
+    results: Sequence[checklist.Result],
+) -> dict[str, bytes]:
+    """The conformance report of the package, as a page and as a workbook.
+
+    Conformance is that of the whole snapshot, also of records that the agency does not get.
+    """
+    findings = guides.findings(where, manifest["snapshot_id"])
+    facts = conformance_report.ConformanceFacts(
+        study=study.name,
+        studyid=order.studyid,
+        title=study.file.title,
+        snapshot_id=manifest["snapshot_id"],
+        cut_off=order.created,
+        agency=order.agency.name,
+        standards={
+            title: manifest["standards"][name] for name, title in STANDARDS.items() if name in manifest["standards"]
+        },
+        conformance=conformance.with_reasons(conformance.read(submitted), findings),
+        outcomes=conformance.outcomes(submitted),
+        findings=findings,
+        checklist=[checklist.as_json(one) for one in results],
+        label=order.facts["label"],
+        locked=order.facts["locked"],
+        preview=order.preview,
+        not_ready=order.not_ready,
+    )
+    return {
+        f"{REPORT}.html": conformance_report.page(facts).encode(),
+        f"{REPORT}.xlsx": conformance_report.book(facts),
+    }
 
 
 def programs(study: Study, contents: Contents) -> dict[str, bytes]:

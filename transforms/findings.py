@@ -49,13 +49,25 @@ class Finding:
     @property
     def finding_id(self) -> str:
         """A stable id from rule, place and cause; the same cause has the same id in every run."""
-        key = "\x1f".join((self.rule, self.dataset, self.variable, self.cause))
-        return hashlib.sha256(key.encode()).hexdigest()[:16]
+        return finding_id(self.rule, self.dataset, self.variable, self.cause)
 
     @property
     def n_records(self) -> int:
         """Raw lines concerned."""
         return sum(len(place.lines) for place in self.places)
+
+
+def finding_id(rule: str, dataset: str, variable: str, cause: str) -> str:
+    """The id of the finding of a rule at a place with a cause."""
+    return hashlib.sha256("\x1f".join((rule, dataset, variable, cause)).encode()).hexdigest()[:16]
+
+
+CONFORMANCE_FAILED = "conformance_failed"
+
+
+def conformance_cause(engine: str, rule: str) -> str:
+    """What tells the failures of conformance rules at one place apart."""
+    return f"{engine}\x1f{rule}"
 
 
 SCHEMA = pa.schema(

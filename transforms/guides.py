@@ -36,6 +36,7 @@ def documents(
     of the machine has a character of a guide.
     """
     snapshot_id = manifest["snapshot_id"]
+    found = findings(where, snapshot_id)
     facts = GuideFacts(
         study=study,
         snapshot_id=snapshot_id,
@@ -45,8 +46,8 @@ def documents(
         agency=order.agency,
         own=order.own,
         contents=contents,
-        findings=findings(where, snapshot_id),
-        conformance=conformance.read(submitted),
+        findings=found,
+        conformance=conformance.with_reasons(conformance.read(submitted), found),
         programs={path: len(content) for path, content in programs.items() if path.startswith(PROGRAMS)},
         font=chinese_font(),
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 
+import openpyxl
 import pyarrow.parquet as pq
 import pytest
 
@@ -68,6 +71,48 @@ def test_a_preview_holds_the_records_of_the_snapshot(small: SmallStudy) -> None:
         datasets = [name for name in one.namelist() if name.endswith(".xpt")]
         assert len(datasets) == 3
         assert all(one.read(name) == other.read(name) for name in datasets)
+
+
+def test_the_conformance_report_of_a_package(small: SmallStudy) -> None:
+    """A waiver is there by name, what was not run is never among what passed, and the workbook has every rule."""
+    small.change("conformance.csv", "pointblank,SDTM-121,TS,,A small study has no trial summary.\n", "")
+    report = small.run()
+    found = pq.read_table(report.path / "findings.parquet").to_pylist()
+    (finding,) = [one for one in found if one["rule"] == "conformance_failed"]
+    where = home(small)
+    before = export(where, small.folder, preview=True)
+    assert ">Not explained<" in (before.folder / "conformance.html").read_text(encoding="utf-8")
+    acts.waive(where, finding["finding_id"], by="Dr A. Monitor", reason="A small study")
+    written = export(where, small.folder, preview=True)
+    page = (written.folder / "conformance.html").read_text(encoding="utf-8")
+    assert "PREVIEW" in page and "Not explained" not in page
+    assert "A small study.<small>Dr A. Monitor, 20" in page
+    assert "A small study plans no arms.<small>conformance.csv line 2, of the study</small>" in page
+    assert page.count("CAIRN_CORE is not set") == 2 and "no study start date" in page
+
+    book = openpyxl.load_workbook(written.folder / "conformance.xlsx")
+    rows = {sheet.title: list(sheet.iter_rows(min_row=2, values_only=True)) for sheet in book}
+    outcomes = Counter(one["outcome"] for one in pq.read_table(report.path / "results/conformance.parquet").to_pylist())
+    words = {"passed": "pass", "failed": "fail", "not run": "not_run", "nothing to check": "not_applicable"}
+    assert Counter(words[row[5]] for row in rows["Every rule"]) == outcomes
+    engines = {row[0]: row[2:] for row in rows["Engines"]}
+    assert engines["CORE"] == ("no", *[None] * 6, "CDISC CORE was not run: CAIRN_CORE is not set")
+    assert sum(engines[name][1] for name in ("cairn", "pointblank")) == outcomes["pass"]
+    assert engines["pointblank"][2:5] == (2, 2, 0)
+    assert {row[0]: (row[5], row[9].split(",")[0]) for row in rows["Failed rules"]} == {
+        "SDTM-121": (0, "Dr A. Monitor"),
+        "SDTM-122": (0, "conformance.csv line 2"),
+    }
+    assert {row[0]: row[1] for row in rows["Package"]}.items() >= {
+        ("FDA-1789", "not run"),
+        ("FDA-1734", "failed"),
+        ("CAIRN-READ-BACK", "passed"),
+        ("DEFINE-SCHEMA", "passed"),
+    }
+    manifest = json.loads((written.folder / "manifest.json").read_text())
+    named = {one["path"]: one["sha256"] for one in manifest["files"]}
+    for name in ("conformance.html", "conformance.xlsx"):
+        assert named[name] == hashlib.sha256((written.folder / name).read_bytes()).hexdigest()
 
 
 def test_an_open_critical_finding_refuses(small: SmallStudy) -> None:

@@ -59,7 +59,7 @@ def test_a_guide_says_what_specification_snapshot_and_people_say(small: SmallStu
         "one arm only sdtm/dm.yml",
         "C71620 Unit stone The sites weigh so",
         "SDTM-121 pointblank TS error 0",
-        "conformance.csv line 2: A small",
+        "(conformance.csv line 2, of",
         "staging vitals excluded deleted_in_source 1 Deleted in the EDC",
         f"{critical['finding_id']} {critical['rule']}",
         "waived Dr A. Monitor",

@@ -23,9 +23,10 @@ from transforms.study.yaml import read_yaml
 from transforms.submission import agencies, checklist
 from transforms.submission.agencies import AGENCIES, AgencyFile, LeaveOut, SubmissionFile
 from transforms.submission.checklist import CHECKLIST, CHECKS, Contents, tag_of
+from transforms.submission.define import package as define
 from transforms.submission.faults import ExportRefusedError
 from transforms.submission.layout import Layout
-from transforms.submission.package import Order, Package, Source, study_folder, write_package
+from transforms.submission.package import Documents, Order, Package, Source, study_folder, write_package
 
 DEFINE = b"<ODM/>"
 SUBJECTS = ["S-001", "S-002"]
@@ -101,7 +102,7 @@ def order(folder: Path, changed: Mapping[str, Mapping[str, list[object]] | None]
 
 
 def write(folder: Path, what: Order, documents: Mapping[str, bytes] = DOCUMENTS) -> Package:
-    return write_package(folder / "package", what, lambda *_: documents)
+    return write_package(folder / "package", what, lambda *_: Documents(documents))
 
 
 def test_what_a_package_holds(tmp_path: Path) -> None:
@@ -160,21 +161,21 @@ def test_lengths_in_the_files(tmp_path: Path) -> None:
 
 def test_two_packages_are_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     what = order(tmp_path / "in")
-    first = write_package(tmp_path / "1" / "package", what, lambda *_: DOCUMENTS)
+    first = write_package(tmp_path / "1" / "package", what, lambda *_: Documents(DOCUMENTS))
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     monkeypatch.setattr(time, "time", lambda now=time.time: now() + 400 * 86_400)
     time.tzset()
     earlier = os.umask(0o077)
     try:
         reversed_documents = dict(reversed(DOCUMENTS.items()))
-        second = write_package(tmp_path / "2" / "package", what, lambda *_: reversed_documents)
+        second = write_package(tmp_path / "2" / "package", what, lambda *_: Documents(reversed_documents))
     finally:
         os.umask(earlier)
         monkeypatch.undo()
         time.tzset()
     for path in second.folder.rglob("*"):
         os.utime(path, (0, 0))
-    again = write_package(tmp_path / "2" / "package", what, lambda *_: DOCUMENTS)
+    again = write_package(tmp_path / "2" / "package", what, lambda *_: Documents(DOCUMENTS))
     assert first.archive.read_bytes() == second.archive.read_bytes() == again.archive.read_bytes()
 
 
@@ -378,13 +379,13 @@ def test_documents_are_written_of_what_is_submitted(tmp_path: Path) -> None:
     (tmp_path / "in" / "manifest.json").write_text("{}")
     seen: dict[str, pa.Table] = {}
 
-    def documents(contents: Contents, folder: Path) -> Mapping[str, bytes]:
+    def documents(contents: Contents, folder: Path) -> Documents:
         assert (folder / "manifest.json").read_text() == "{}"
         seen.update({path.stem.upper(): pq.read_table(path) for path in folder.glob("*/*.parquet")})
         assert {one.layout.name: one.records for one in contents.datasets} == {
             name: one.num_rows for name, one in seen.items()
         }
-        return DOCUMENTS
+        return Documents(DOCUMENTS)
 
     write_package(tmp_path / "out" / "package", what, documents)
     assert set(seen) == {"DM", "TS", "AE", "SUPPAE", "ADSL"}
@@ -396,8 +397,9 @@ def test_documents_are_written_of_what_is_submitted(tmp_path: Path) -> None:
 def test_the_checklist_and_its_checks_agree() -> None:
     lines = read_yaml(CHECKLIST)
     assert {one["check"] for one in lines if "check" in one} == set(CHECKS)
+    assert {one["found_by"] for one in lines if "found_by" in one} == set(define.CHECKS)
     assert len({one["id"] for one in lines}) == len(lines)
-    assert all(("check" in one) != ("not_run" in one) and one["says"] and one["source"] for one in lines)
+    assert all(len({"check", "found_by", "not_run"} & set(one)) == 1 and one["says"] and one["source"] for one in lines)
     assert {name for one in lines for name in one["agencies"]} == set(AGENCIES)
 
 

@@ -8,8 +8,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from transforms.findings import CONFORMANCE_FAILED, conformance_cause, finding_id
+
 PATH = Path("results", "conformance.parquet")
 UNUSED = "conformance_explanation_unused"
+EXPLANATIONS = "conformance.csv"
+SETTLED = ("answered", "waived")
 
 
 def read(snapshot: Path) -> dict[str, Any]:
@@ -29,6 +33,43 @@ def read(snapshot: Path) -> dict[str, Any]:
         "failures": [row for row in rows if _failed(row)],
         "unused": [one["message"] for one in found if one["rule"] == UNUSED],
     }
+
+
+def outcomes(snapshot: Path) -> list[dict[str, Any]]:
+    """Every row of the table, in its order; none where the snapshot holds no table."""
+    return list(pq.read_table(snapshot / PATH).to_pylist()) if (snapshot / PATH).is_file() else []
+
+
+def with_reasons(listed: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What `read` returned, each failure with `why` it may stand and `by` whom; both empty where nobody says so.
+
+    Either a row of the study's conformance.csv or a rule that studies share explains it, or it is a finding that a
+    person answered or waived. `findings` are rows with status, decided_by, decided_on and decision.
+    """
+    if not listed:
+        return {}
+    told = [(row, _settled(row, findings)) for row in listed["failures"]]
+    return {**listed, "failures": [{**row, "why": why, "by": by} for row, (why, by) in told]}
+
+
+def _settled(row: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    if row["explained_by"]:
+        whose = "the study" if row["explained_by"].startswith(EXPLANATIONS) else "every study"
+        return row["explanation"], f"{row['explained_by']}, of {whose}"
+    named = finding_id(
+        CONFORMANCE_FAILED, row["domain"], row["variable"], conformance_cause(row["engine"], row["rule"])
+    )
+    place = (row["rule"], row["domain"], row["variable"])
+    # A rule of our own is a finding under its own name, one for each cause.
+    about = [
+        one for one in findings if one["finding_id"] == named or (one["rule"], one["dataset"], one["variable"]) == place
+    ]
+    if not about or not all(one["status"] in SETTLED for one in about):
+        return "", ""
+    return (
+        "; ".join(dict.fromkeys(one["decision"] for one in about)),
+        "; ".join(dict.fromkeys(f"{one['decided_by']}, {one['decided_on']}" for one in about)),
+    )
 
 
 def _failed(row: Mapping[str, Any]) -> bool:

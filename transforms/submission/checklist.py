@@ -1,10 +1,13 @@
-"""The technical checklist of a package: what is checked is data (checklist.yml), how is here, by name."""
+"""The technical checklist of a package: what is checked is data (checklist.yml), how is here, by name.
+
+A line has a `check`, or is `found_by` those who wrote the files, or is `not_run`, with the reason.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -31,13 +34,17 @@ Outcome = Literal["pass", "fail", "not run"]
 
 @dataclass(frozen=True)
 class Submitted:
-    """A dataset of the package: its layout, the bytes its texts use, its records, and the file, as in the package."""
+    """A dataset of the package: its layout, the bytes its texts use, its records, the file, as in the package.
+
+    `readers` are those that read the file back and found the dataset in it.
+    """
 
     layout: Layout
     lengths: Mapping[str, int]
     records: int
     file: str
     batches: Callable[[], Iterable[pa.RecordBatch]]
+    readers: tuple[str, ...] = ()
 
     def columns(self, *names: str) -> pa.Table:
         """Some of its variables, as a table."""
@@ -51,13 +58,18 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a package holds: its datasets, and the size of every file below `m5/datasets/<study>/`, by path."""
+    """What a package holds: its datasets, and the size of every file below `m5/datasets/<study>/`, by path.
+
+    `found` has what those who wrote the files found wrong with them, by the name of the check; a check that nobody made
+    is not in it.
+    """
 
     studyid: str
     study_folder: str
     agency: Agency
     datasets: Sequence[Submitted]
     files: Mapping[str, int]
+    found: Mapping[str, Sequence[Fault]] = field(default_factory=dict)
 
     def dataset(self, name: str) -> Submitted | None:
         """The dataset of that name."""
@@ -81,10 +93,20 @@ def results(contents: Contents) -> list[Result]:
     found = []
     for line in read_yaml(CHECKLIST):
         if contents.agency.name in line["agencies"]:
-            faults = tuple(CHECKS[line["check"]](contents)) if "check" in line else ()
-            outcome: Outcome = "not run" if "check" not in line else "fail" if faults else "pass"
-            found.append(Result(line["id"], line["says"], line["source"], outcome, line.get("not_run", ""), faults))
+            faults, reason = _found(contents, line)
+            outcome: Outcome = "not run" if reason else "fail" if faults else "pass"
+            found.append(Result(line["id"], line["says"], line["source"], outcome, reason, faults))
     return found
+
+
+def _found(contents: Contents, line: Mapping[str, Any]) -> tuple[tuple[Fault, ...], str]:
+    """What a line finds, and why it was not run; one of both is empty."""
+    if "check" in line:
+        return tuple(CHECKS[line["check"]](contents)), ""
+    if "not_run" in line:
+        return (), line["not_run"]
+    told = contents.found.get(line["found_by"])
+    return tuple(told or ()), "" if told is not None else "Nobody who wrote the package made this check"
 
 
 def tag_of(file: str) -> str | None:
@@ -147,6 +169,12 @@ def _path_names(contents: Contents) -> Iterator[Fault]:
         for part in PurePosixPath(path).parts:
             if not PATH.fullmatch(part) or len(part) > LONGEST_NAME:
                 yield Fault(path, "", f"{part} is no name an eCTD takes", remedy)
+
+
+def _read_back(contents: Contents) -> Iterator[Fault]:
+    for one in contents.datasets:
+        if not one.readers:
+            yield Fault(one.file, "", "was not read back", "Do not send it")
 
 
 def _file_names(contents: Contents) -> Iterator[Fault]:
@@ -249,6 +277,7 @@ CHECKS: Mapping[str, Callable[[Contents], Iterable[Fault]]] = {
     "required_files": _required_files,
     "path_names": _path_names,
     "file_names": _file_names,
+    "read_back": _read_back,
     "labels": _labels,
     "lengths": _lengths,
     "sizes": _sizes,

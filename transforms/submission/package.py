@@ -4,6 +4,7 @@
     m5/datasets/<study>/analysis/adam/datasets/  *.xpt and what describes them
     m5/datasets/<study>/analysis/adam/programs/  what the analysis datasets were made by
     dataset-json/                                the same datasets as Dataset-JSON, where asked for
+    conformance.html, conformance.xlsx           what was checked, by whom, and what came of it
     manifest.json, checksums.sha256
 
 Nothing in it comes from a clock: two packages of a snapshot are the same bytes. It is made beside its place and moved
@@ -19,7 +20,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,18 @@ MANIFEST, CHECKSUMS = "manifest.json", "checksums.sha256"
 FOLDERS = {"sdtm": TABULATIONS, "adam": DATASETS}
 SUPPLEMENTAL_KEYS = ("USUBJID", "RDOMAIN", "IDVAR", "IDVARVAL", "QNAM")
 CHUNK = 1 << 20
-Documents = Callable[[Contents, Path], Mapping[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What others write of the datasets, by path below the study's folder, and what they found wrong, by check."""
+
+    files: Mapping[str, bytes]
+    found: Mapping[str, Sequence[Fault]] = field(default_factory=dict)
+
+
+Writer = Callable[[Contents, Path], Documents]
+Reporter = Callable[[Path, Sequence[Result]], Mapping[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -102,11 +114,12 @@ def study_folder(studyid: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", studyid.lower()).strip("-")
 
 
-def write_package(target: Path, order: Order, documents: Documents) -> Package:
+def write_package(target: Path, order: Order, documents: Writer, reports: Reporter | None = None) -> Package:
     """Write a package into a folder and a zip beside it; what was there before is replaced.
 
     `documents` gives what others write of the datasets (definitions, guides, programs), by path below the study's
-    folder; it is called with what is in the package and with a folder that holds the datasets as submitted.
+    folder; it is called with what is in the package and with a folder that holds the datasets as submitted. `reports`
+    gives what is said of the package, by path in it, and is called with that folder and the checklist.
 
     Raises ExportRefusedError with every fault of the data, of a file read back and of the checklist; a preview is
     written in spite of the checklist, which says what fails.
@@ -124,16 +137,16 @@ def write_package(target: Path, order: Order, documents: Documents) -> Package:
         contents = Contents(order.studyid, study.name, order.agency, datasets, _sizes(study))
         shutil.rmtree(submitted, ignore_errors=True)
         _as_submitted(submitted, prepared)
-        for path, content in documents(contents, submitted).items():
-            (study / path).parent.mkdir(parents=True, exist_ok=True)
-            (study / path).write_bytes(content)
-        contents = replace(contents, files=_sizes(study))
+        written = documents(contents, submitted)
+        _write_all(study, written.files)
+        contents = replace(contents, files=_sizes(study), found=written.found)
         results = checklist.results(contents)
         failed = [fault for result in results for fault in result.faults]
         if not order.preview:
             xpt.refuse(failed)
         if order.dataset_json is not None:
             _write_json(building / "dataset-json", datasets, order, order.dataset_json)
+        _write_all(building, reports(submitted, results) if reports is not None else {})
         hashes = {path: _sha256(building / path) for path in _sizes(building)}
         manifest = _manifest(order, prepared, datasets, results, building, hashes)
         (building / MANIFEST).write_text(manifest, encoding="utf-8")
@@ -151,6 +164,12 @@ def write_package(target: Path, order: Order, documents: Documents) -> Package:
         growing.unlink(missing_ok=True)
     counts = {one.layout.name: one.records for one in datasets}
     return Package(target, archive, digest, counts, tuple(results), order.preview)
+
+
+def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
 
 
 def _prepare(order: Order) -> list[_Prepared]:
@@ -200,8 +219,9 @@ def _write(study: Path, one: _Prepared, order: Order) -> Submitted:
     path.parent.mkdir(parents=True, exist_ok=True)
     encoding = order.agency.encoding
     written = xpt.write(path, one.layout, one.batches(), encoding=encoding, created=order.created)
-    xpt.refuse(read_back(path, one.layout, one.batches(), encoding, written.records).faults)
-    return Submitted(one.layout, one.measured.lengths, written.records, file, one.batches)
+    read = read_back(path, one.layout, one.batches(), encoding, written.records)
+    xpt.refuse(read.faults)
+    return Submitted(one.layout, one.measured.lengths, written.records, file, one.batches, read.readers)
 
 
 def _as_submitted(folder: Path, prepared: Sequence[_Prepared]) -> None:
@@ -247,17 +267,19 @@ def _manifest(
     folder: Path,
     hashes: Mapping[str, str],
 ) -> str:
-    records = {one.file: one.records for one in datasets}
     below = f"m5/datasets/{study_folder(order.studyid)}/"
+    submitted = {f"{below}{one.file}": one for one in datasets}
     files = [
         {
             "path": path,
             "sha256": digest,
             "bytes": (folder / path).stat().st_size,
-            "records": records.get(path.removeprefix(below)),
+            "records": one.records if one is not None else None,
+            "read_by": list(one.readers) if one is not None else None,
             "file_tag": checklist.tag_of(path.removeprefix(below)) if path.startswith(below) else None,
         }
         for path, digest in hashes.items()
+        for one in [submitted.get(path)]
     ]
     left_out = [
         {"dataset": rule.dataset, "where": dict(rule.where), "why": rule.why, "records": count}

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.core import text
-from transforms.findings import Finding, RawPlace, Severity
+from transforms.findings import CONFORMANCE_FAILED, Finding, RawPlace, Severity, conformance_cause
 from transforms.study import Study
 from transforms.study.check import define
 from transforms.study.yaml import read_yaml
@@ -178,14 +178,14 @@ def findings(judged: Sequence[Judged], explained: Sequence[ExplainedFailure], li
         where = f" on {said.records:,} record(s)" if said.numbers else ""
         does = "fails" if said.result == "fail" else "could not be evaluated"
         yield Finding(
-            "conformance_failed",
+            CONFORMANCE_FAILED,
             SEVERITIES[said.severity],
             said.domain,
             said.variable,
             f"{said.rule} of {said.engine} {said.version} {does}{where}: {said.message}",
             "Correct the mapping, or say in conformance.csv why it stands",
             lineage(said.domain, np.array(said.numbers, dtype=np.int64)) if said.numbers else (),
-            f"{said.engine}\x1f{said.rule}",
+            conformance_cause(said.engine, said.rule),
         )
     ran = {one.outcome.engine for one in judged if one.outcome.rule}
     used = {one.by for one in judged}
@@ -199,7 +199,7 @@ def findings(judged: Sequence[Judged], explained: Sequence[ExplainedFailure], li
                 f"{row.place} explains {row.rule} of {row.engine}, which does not fail there any more",
                 "Remove the row, so that the reviewer's guide does not say it",
                 (),
-                f"{row.engine}\x1f{row.rule}",
+                conformance_cause(row.engine, row.rule),
             )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import odmlib.arm_loader
@@ -25,14 +24,16 @@ if TYPE_CHECKING:
 SCHEMAS = {"define": ("define", "2.1"), "arm": ("arm", "1.0-define2.1")}
 
 
-def problems_of(content: bytes, *, study: Study | None = None, folder: Path | None = None) -> list[DefineFault]:
+def problems_of(
+    content: bytes, *, study: Study | None = None, beside: Collection[str] | None = None
+) -> list[DefineFault]:
     """Everything wrong with a define.xml: rules `not_xml`, `xsd`, `odmlib`, `oid` and those of our own.
 
-    With `folder` its links must lead to files there; with `study` its codelists are compared with the terminology and
-    the extensions of the study.
+    With `beside`, the files of its folder and below, its links must lead to these; with `study` its codelists are
+    compared with the terminology and the extensions of the study.
     """
     try:
-        document = Document.parse(content, folder)
+        document = Document.parse(content, beside)
     except etree.XMLSyntaxError as error:
         return [DefineFault("not_xml", "", str(error))]
     found = [*schema_problems(document), *odmlib_problems(content, document)]

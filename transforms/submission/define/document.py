@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from lxml import etree
 
@@ -25,16 +24,16 @@ class DefineFault:
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    """The tree of a define.xml, and the folder in which it lies (None: its links lead nowhere yet)."""
+    """The tree of a define.xml, and the files of its folder and below (None: not known yet)."""
 
     root: etree._Element
-    folder: Path | None = None
+    beside: Collection[str] | None = None
 
     @classmethod
-    def parse(cls, content: bytes, folder: Path | None = None) -> Document:
+    def parse(cls, content: bytes, beside: Collection[str] | None = None) -> Document:
         """The document of some bytes. Raises lxml.etree.XMLSyntaxError where they are no XML."""
         parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True)
-        return cls(etree.fromstring(content, parser), folder)
+        return cls(etree.fromstring(content, parser), beside)
 
     def find(self, path: str, under: etree._Element | None = None) -> list[etree._Element]:
         """The elements of a path written with the prefixes odm, def and arm."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,25 +14,37 @@ from transforms.submission.define.files import DEFINE, contents_of
 from transforms.submission.define.metadata import DOCUMENTS, Agency, describe
 from transforms.submission.define.model import Kind
 from transforms.submission.define.profile import read
-from transforms.submission.faults import ExportRefusedError, Fault
+from transforms.submission.define.rules import RULES
+from transforms.submission.define.rules_values import TERM_RULES
+from transforms.submission.faults import Fault
+from transforms.submission.package import Documents
 
 if TYPE_CHECKING:
     from transforms.study import Study
 
 PLACES: dict[Kind, str] = {"sdtm": TABULATIONS, "adam": DATASETS}
+DATA = "define_data"
+CHECKS: dict[str, frozenset[str]] = {
+    "define_schema": frozenset({"not_xml", "xsd"}),
+    "define_oids": frozenset({"odmlib", "oid"}),
+    "define_rules": frozenset({*RULES, *TERM_RULES}),
+    DATA: frozenset(),
+}
+"""The checks of the package by the rules that belong to each; what compares with the data belongs to the last."""
+
 REMEDY = "The define does not fit the data: tell who maintains this software"
 
 
-def defines(study: Study, contents: Contents, folder: Path, others: Iterable[str]) -> dict[str, bytes]:
+def defines(study: Study, contents: Contents, folder: Path, others: Iterable[str]) -> Documents:
     """define.xml, its stylesheet and its page for SDTM and for ADaM, by path below the study's folder.
 
     `folder` holds the datasets as submitted, laid out as a snapshot; `others` are the paths of the other documents, of
-    which a define names those that are there. Raises ExportRefusedError with everything that the checks of the define,
-    or its comparison with the transport files, find.
+    which a define names those that are there. With them goes everything that the checks of the define, and its
+    comparison with the datasets, found.
     """
     present = set(others)
     written: dict[str, bytes] = {}
-    faults: list[Fault] = []
+    found: dict[str, list[Fault]] = {check: [] for check in CHECKS}
     for kind, place in PLACES.items():
         if not any(one.file.startswith(f"{place}/") for one in contents.datasets):
             continue
@@ -50,17 +62,24 @@ def defines(study: Study, contents: Contents, folder: Path, others: Iterable[str
         )
         files = contents_of(define)
         written |= {f"{place}/{name}": content for name, content in files.items()}
-        faults += [
-            Fault(f"{place}/{DEFINE}", one.place, f"{one.rule}: {one.message}", REMEDY)
-            for one in _problems(study, contents, folder, kind, files[DEFINE])
-        ]
-    if faults:
-        raise ExportRefusedError(faults)
-    return written
+        inside = {one.file for one in contents.datasets} | present | set(written)
+        beside = {path.removeprefix(f"{place}/") for path in inside if path.startswith(f"{place}/")}
+        for one in _problems(study, contents, folder, kind, files[DEFINE], beside):
+            fault = Fault(f"{place}/{DEFINE}", one.place, f"{one.rule}: {one.message}", REMEDY)
+            found[_check_of(one.rule)].append(fault)
+    return Documents(written, found if written else {})
 
 
-def _problems(study: Study, contents: Contents, folder: Path, kind: Kind, content: bytes) -> Iterator[DefineFault]:
-    yield from problems_of(content, study=study)
+def _check_of(rule: str) -> str:
+    """The check of the package that a rule belongs to."""
+    return next((check for check, rules in CHECKS.items() if rule in rules), DATA)
+
+
+def _problems(
+    study: Study, contents: Contents, folder: Path, kind: Kind, content: bytes, beside: Collection[str]
+) -> Iterator[DefineFault]:
+    """What is wrong with a define; `beside` are the names of the files in its folder."""
+    yield from problems_of(content, study=study, beside=beside)
     data = read(folder, kind)
     delivered = [
         Delivered(

@@ -198,7 +198,7 @@ def href_unresolved(document: Document) -> Iterator[DefineFault]:
         href = leaf.get(f"{{{XLINK}}}href", "")
         if not href or href.startswith("/") or ".." in href.split("/") or ":" in href:
             yield problem(href_unresolved, leaf, f"{href!r} leads out of the folder")
-        elif document.folder is not None and not (document.folder / href).is_file():
+        elif document.beside is not None and href not in document.beside:
             yield problem(href_unresolved, leaf, f"there is no {href}")
 
 

@@ -11,6 +11,7 @@ from transforms.submission.define.rules import problem, rule
 from transforms.submission.define.xml_file import ARM, DEF
 
 NUMBERS = frozenset({"integer", "float"})
+TERM_RULES = ("term_not_allowed", "concept_wrong")
 
 
 @rule
@@ -128,7 +129,7 @@ def analysis_result(document: Document) -> Iterator[DefineFault]:
 def terminology_problems(
     document: Document, published: Mapping[str, Codelist], extensions: Mapping[str, frozenset[str]]
 ) -> Iterator[DefineFault]:
-    """Where codelists and the published terminology differ, rules `term_not_allowed` and `concept_wrong`.
+    """Where codelists and the published terminology differ, by TERM_RULES.
 
     A term is published, or flagged as extended and declared; an extended one is not published; a C-code is that of the
     term. A list of several published ones is checked by its terms' C-codes.

@@ -64,8 +64,8 @@ class GuideFacts:
     """What both guides are written from.
 
     `findings` are those of the snapshot with status, decided_by, decided_on and decision; `conformance` is what
-    `transforms.reporting.conformance.read` returns, `programs` the size of each file of the folder of programs by
-    path, and `font` the file of a font with Chinese characters.
+    `transforms.reporting.conformance.with_reasons` returns, `programs` the size of each file of the folder of programs
+    by path, and `font` the file of a font with Chinese characters.
     """
 
     study: Study

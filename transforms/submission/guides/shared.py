@@ -88,7 +88,7 @@ def conformance(facts: GuideFacts, number: str, own: Sequence[str], is_ours: Cal
                     row["severity"],
                     int(row["records"] or 0),
                     row["message"] if row["outcome"] == "fail" else f"could not be evaluated: {row['message']}",
-                    f"{row['explained_by']}: {row['explanation']}" if row["explained_by"] else "unexplained",
+                    f"{row['why']} ({row['by']})" if row["why"] else "not explained",
                 )
                 for row in failures
             ],
