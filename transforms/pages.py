@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.errors import UsageError
+from transforms.gate import assess as gate
 from transforms.pipeline import Home
 from transforms.reporting.layout import Facts, Page, pages_of
 from transforms.results.records import OUTPUTS, TABLE
@@ -51,7 +53,7 @@ def write_pages(
     if target.is_file():
         raise UsageError(f"{target} is a file. Name a folder with --output")
     target.mkdir(parents=True, exist_ok=True)
-    pages = tuple(pages_of(outputs, results, only))
+    pages = tuple(pages_of(outputs, results, only, read_gate(where, based_on)))
     not_drawn: list[tuple[str, str]] = []
     with TemporaryDirectory(dir=target, prefix=".writing-") as partial:
         made = Path(partial)
@@ -83,6 +85,13 @@ def read_results(where: Home, snapshot_id: str | None, only: Sequence[str]) -> t
         known = ", ".join(outputs["output_id"].to_pylist())
         raise UsageError(f"no output {', '.join(unknown)} in snapshot {based_on}. It has: {known}")
     return based_on, outputs, results
+
+
+def read_gate(where: Home, snapshot_id: str) -> dict[str, list[dict[str, Any]]]:
+    """The rows of the gate's tables of a snapshot by name; empty where its study has no gate."""
+    source = where.snapshots.path(snapshot_id) / "results"
+    there = [name for name in gate.KEYS if (source / f"{name}.parquet").is_file()]
+    return {name: pq.read_table(source / f"{name}.parquet").to_pylist() for name in there}
 
 
 def facts_of(where: Home, study: Study, snapshot_id: str) -> Facts:

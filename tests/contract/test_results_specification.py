@@ -151,3 +151,17 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
     problems = [problem for _, _, problem, _ in found]
     assert "summary gives no statistic 'average'" in problems
     assert any("ADQS.TRTP is text, not a number" in problem for problem in problems)
+
+
+def test_a_timeline_is_of_the_cohorts_of_the_gate(folder: Path) -> None:
+    change(
+        folder,
+        "shared.yml",
+        ('{id: UC20, label: "2.0 x 10^6 cells/kg", where: {TRT01PN: 3}}', "{id: HIGH, label: H, where: {TRT01PN: 3}}"),
+    )
+    (found,) = faults(folder)
+    assert "not the cohorts of gate.yml" in found.problem
+    assert "UC05, UC10, UC20" in found.remedy
+    (folder / "gate.yml").unlink()
+    (found,) = faults(folder)
+    assert "no gate" in found.problem

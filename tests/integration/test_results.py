@@ -244,7 +244,7 @@ def test_main_tables_hold_no_p_value(run: Run) -> None:
 
 def test_pages_are_the_same_bytes_twice(run: Run, tmp_path: Path) -> None:
     study, where = Study.load("ucmsc_dac"), Home(run.home, "ucmsc_dac")
-    only = ["T14.2.5", "T14.3.6.1", "F14.2.1"]
+    only = ["T14.2.5", "T14.3.6.1", "F14.2.1", "F14.3.5"]
     one, two = (write_pages(where, study, folder=tmp_path / name, only=only) for name in ("one", "two"))
     assert one.outputs == two.outputs
     files = sorted(path.name for path in one.path.iterdir())
@@ -259,7 +259,7 @@ def test_every_output_is_laid_out_and_says_what_it_shows(run: Run) -> None:
     pages = {page.output_id: page for page in pages_of(*tables)}
     required = {f"T14.1.{n}" for n in range(1, 7)} | {f"T14.2.{n}" for n in ("1", "2", "3.1", "3.2", "4", "5", "6")}
     required |= {f"T14.3.{n}" for n in ("1", "2", "3", "4", "5.1", "5.2", "6.1", "6.2", "7", "8.1", "8.2", "9.1")}
-    required |= {"F14.2.1", "F14.2.2", "F14.2.3", "F14.3.8", "F14.3.9"} | {f"S14.2.{n}" for n in range(1, 6)}
+    required |= {"F14.2.1", "F14.2.2", "F14.2.3", "F14.3.5", "F14.3.8", "F14.3.9"} | {f"S14.2.{n}" for n in range(1, 6)}
     assert required <= set(pages)
     for page in pages.values():
         assert page.title

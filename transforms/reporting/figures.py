@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.dates
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -60,7 +62,15 @@ def drawn(page: Page, facts: Facts) -> Drawn:
         raise ValueError(f"{page.output_id} is no figure")
     parts = (facts.label, page.output_id, f"cut-off {facts.cut_off}", f"snapshot {facts.snapshot_id}")
     caption = "   ".join(one for one in parts if one)
-    texts = [caption, *_texts(page.figure), *(str(row[name]) for row in page.results for name in _SHOWN if row[name])]
+    gate = [
+        one for rows in page.gate.values() for row in rows for one in (row.get("outcome"), row.get("decision")) if one
+    ]
+    texts = [
+        caption,
+        *map(str, gate),
+        *_texts(page.figure),
+        *(str(row[name]) for row in page.results for name in _SHOWN if row[name]),
+    ]
     settings: Any = {**STYLE, "font.family": families(texts), "svg.hashsalt": page.output_id}
     with mpl.rc_context():
         # What a person has set for figures of their own changes nothing here.
@@ -365,10 +375,94 @@ def _shift(page: Page) -> Figure:
     return figure
 
 
+def _timeline(page: Page) -> Figure:
+    """Lanes of dosed subjects by calendar, cohort below cohort, with the watch of each and the board's decisions.
+
+    Subjects of a cohort stand in the order of their first doses; one whose first dose has no date has no bar.
+    """
+    about = page.figure or {}
+    lanes = [
+        (group, row)
+        for group in _groups(page, total=False)
+        for row in sorted(page.gate["gate_subjects"], key=lambda one: (one["first_dose"] or date.max, one["usubjid"]))
+        if row["cohort"] == group.id and row["dosed"] == "Y"
+    ]
+    short = _short([row["usubjid"] for _, row in lanes]) if lanes else {}
+    figure = _figure(10.2, 1.9 + 0.19 * max(len(lanes), 6))
+    axes = figure.subplots()
+    place = {row["usubjid"]: number for number, (_, row) in enumerate(lanes)}
+    told = set[str]()
+    for number, (group, row) in enumerate(lanes):
+        if row["first_dose"] is None:
+            continue
+        label = None if group.id in told else f"{group.label} (N={group.size})"
+        told.add(group.id)
+        # The watch ends with its last day.
+        days = ((row["observed_until"] or row["first_dose"]) - row["first_dose"]).days + 1
+        axes.barh(number, days, left=_day_number(row["first_dose"]), height=0.62, color=group.colour, alpha=0.35,
+                  linewidth=0, label=label, zorder=1)  # fmt: skip
+    doses = [
+        (_day_number(date.fromisoformat(one[about["day"]]["text"][:10])), place[one[about["day"]]["level_1"]])
+        for _, one in sorted(_records(page, about["doses"]).items())
+        if one[about["day"]]["text"] and one[about["day"]]["level_1"] in place
+    ]
+    axes.plot(*_across(doses), "^", color=INK, markersize=4, linestyle="none", label="Infusion", zorder=3)
+    decided: dict[str, list[tuple[float, float]]] = {}
+    for _, row in lanes:
+        if row["decided_on"] is not None:
+            decided.setdefault(row["decision"], []).append((_day_number(row["decided_on"]), place[row["usubjid"]]))
+    for number, (outcome, points) in enumerate(sorted(decided.items())):
+        axes.plot(*_across(points), "Dsxo"[number % 4], markersize=3.8, color=INK, markerfacecolor="white",
+                  linestyle="none", label=f"Decision on the subject: {outcome}", zorder=3)  # fmt: skip
+    boards: dict[str, list[Row]] = {}
+    for row in page.gate["gate_decisions"]:
+        if row["scope"] == "COHORT" and row["meeting_dt"] is not None:
+            boards.setdefault(row["cohort"], []).append(row)
+    axes.use_sticky_edges = False
+    axes.margins(x=0.03)
+    first, last = axes.get_xlim()
+    label = "Decision on the dose group"
+    for cohort, rows in sorted(boards.items()):
+        own = [number for number, (group, _) in enumerate(lanes) if group.id == cohort] or [0]
+        for step, row in enumerate(sorted(rows, key=lambda one: one["meeting_dt"])):
+            at = _day_number(row["meeting_dt"])
+            axes.plot([at, at], [own[0] - 0.5, own[-1] + 0.5], color=INK, linewidth=1.1, zorder=2, label=label)
+            label = ""
+            # Beside the line, inside the axes, and below the text of an earlier decision.
+            late = at > first + 0.8 * (last - first)
+            axes.annotate(f"{row['outcome']} {row['meeting_dt'].isoformat()}", (at, own[0] - 0.35 + step),
+                          xytext=(-4 if late else 4, 0), textcoords="offset points", fontsize=8, va="top",
+                          ha="right" if late else "left")  # fmt: skip
+    for number in range(1, len(lanes)):
+        if lanes[number][0] != lanes[number - 1][0]:
+            axes.axhline(number - 0.5, color=HAIR, linewidth=0.8, zorder=0)
+    axes.set_yticks(range(len(lanes)), [short[row["usubjid"]] for _, row in lanes], fontsize=7.5)
+    axes.set_ylim(max(len(lanes), 1) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    if lanes:
+        axes.xaxis_date()
+        formatter = mpl.dates.ConciseDateFormatter(axes.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_formatter(formatter)
+    else:
+        axes.set_xticks([])
+    axes.set_xlabel(about["x"]["label"])
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8)
+    return figure
+
+
+def _day_number(day: date) -> float:
+    return float(mpl.dates.date2num(day))  # type: ignore[no-untyped-call]
+
+
+def _across(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
+
+
 DRAWINGS: Mapping[str, Callable[[Page], Figure]] = {
     "survival": _survival,
     "profiles": _profiles,
     "swimmer": _swimmer,
     "peaks": _peaks,
     "shift": _shift,
+    "timeline": _timeline,
 }

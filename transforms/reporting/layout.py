@@ -82,7 +82,8 @@ class BodyRow:
 class Page:
     """One output ready to be written; `widths` of the columns are relative to each other.
 
-    `total` is the id of the column of all subjects, `results` are the rows of a figure.
+    `total` is the id of the column of all subjects, `results` are the rows of a figure, `gate` those of the gate's
+    tables for a figure that draws them.
     """
 
     output_id: str
@@ -98,6 +99,7 @@ class Page:
     total: str = ""
     figure: Mapping[str, Any] | None = None
     results: Sequence[Row] = field(default=(), repr=False)
+    gate: Mapping[str, Sequence[Row]] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -105,18 +107,20 @@ class Page:
         return self.output_id.lower().replace(" ", "_")
 
 
-def pages_of(outputs: pa.Table, results: pa.Table, only: Iterable[str] = ()) -> Iterator[Page]:
-    """The pages of all outputs, or of `only` some, in their order."""
+def pages_of(
+    outputs: pa.Table, results: pa.Table, only: Iterable[str] = (), gate: Mapping[str, Sequence[Row]] | None = None
+) -> Iterator[Page]:
+    """The pages of all outputs, or of `only` some, in their order; `gate` are the rows of the gate's tables by name."""
     wanted = set(only)
     rows: dict[str, list[Row]] = {}
     for row in results.to_pylist():
         rows.setdefault(row["output_id"], []).append(row)
     for output in sorted(outputs.to_pylist(), key=lambda one: one["output_order"]):
         if not wanted or output["output_id"] in wanted:
-            yield _page(output, rows.get(output["output_id"], []))
+            yield _page(output, rows.get(output["output_id"], []), gate or {})
 
 
-def _page(output: Row, rows: list[Row]) -> Page:
+def _page(output: Row, rows: list[Row], gate: Mapping[str, Sequence[Row]]) -> Page:
     display = json.loads(output["display"])
     display["analyses"] = {one["id"]: one for one in display["analyses"]}
     headings: list[tuple[Heading, ...]] = []
@@ -140,6 +144,7 @@ def _page(output: Row, rows: list[Row]) -> Page:
         display["total"],
         display["figure"],
         rows if output["kind"] == "figure" else (),
+        gate if output["kind"] == "figure" else {},
     )
 
 

@@ -25,6 +25,7 @@ from transforms.study.results import (
     ShiftFigure,
     SurvivalFigure,
     SwimmerFigure,
+    TimelineFigure,
 )
 
 if TYPE_CHECKING:
@@ -227,17 +228,32 @@ class _Checker:
         known = {one.id: one for one in output.analyses}
         wanted = {
             SurvivalFigure: "survival_curve", PeakFigure: "extreme", SwimmerFigure: "listing", ShiftFigure: "listing",
-            ProfileFigure: "listing",
+            ProfileFigure: "listing", TimelineFigure: "listing",
         }[type(figure)]  # type: ignore[index]  # fmt: skip
         named = [(getattr(figure, role), "summary" if role == "mean" else wanted) for role in figure.analyses]  # type: ignore[union-attr]
         if isinstance(figure, SwimmerFigure):
             named += [(mark.analysis, "listing") for mark in figure.marks]
+        if isinstance(figure, TimelineFigure):
+            yield from self.timeline(file, place, output)
         for name, method in named:
             if name not in known:
                 yield Fault(file, place, f"no analysis {name!r} in this output", suggest(name, known))
             elif getattr(known[name], "method", "") != method:
                 yield Fault(file, place, f"{name} does not have the method {method}", f"Draw an analysis by {method}")
         yield from self.drawn(file, place, output)
+
+    def timeline(self, file: str, place: str, output: Output) -> Iterator[Fault]:
+        """A timeline is drawn of the gate, whose cohorts are the groups of the output."""
+        if self.study.gate is None:
+            yield Fault(
+                file, place, "the study has no gate, whose watch and decisions a timeline draws", "Write gate.yml"
+            )
+        elif output.columns in self.results.groupings:
+            groups = {one.id for one in self.results.groupings[output.columns].groups}
+            arms = [one.arm for one in self.study.gate.cohorts]
+            if groups != {*arms}:
+                problem = f"the groups of {output.columns} are not the cohorts of gate.yml"
+                yield Fault(file, place, problem, f"Name a grouping with the groups {', '.join(arms)}")
 
     def drawn(self, file: str, place: str, output: Output) -> Iterator[Fault]:
         """Variables that a figure draws are columns of the listing that it draws them from."""
@@ -249,6 +265,8 @@ class _Checker:
         elif isinstance(figure, SwimmerFigure):
             pairs = [(figure.lanes, figure.end), *((mark.analysis, mark.day) for mark in figure.marks)]
             pairs += [(figure.lanes, figure.ongoing.variable)] if figure.ongoing else []
+        elif isinstance(figure, TimelineFigure):
+            pairs = [(figure.doses, figure.day)]
         listings = {
             one.id: [column.variable for column in one.columns] for one in output.analyses if isinstance(one, Listing)
         }

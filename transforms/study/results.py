@@ -732,8 +732,24 @@ class ShiftFigure(Frozen):
     y: Axis
 
 
+class TimelineFigure(Frozen):
+    """Dosing by calendar: a lane for each dosed subject of a cohort with its days of watch, and the board's decisions.
+
+    Watch and decisions are those of the gate (results/gate_subjects, results/gate_decisions); the groups of the output
+    are named as its cohorts. `doses` is a listing, `day` its column with the dates.
+    """
+
+    analyses: ClassVar[tuple[str, ...]] = ("doses",)
+
+    kind: Literal["timeline"]
+    doses: str
+    day: str
+    x: Axis
+
+
 AnyFigure = Annotated[
-    SurvivalFigure | ProfileFigure | SwimmerFigure | PeakFigure | ShiftFigure, Field(discriminator="kind")
+    SurvivalFigure | ProfileFigure | SwimmerFigure | PeakFigure | ShiftFigure | TimelineFigure,
+    Field(discriminator="kind"),
 ]
 
 

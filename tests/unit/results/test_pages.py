@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -199,3 +200,31 @@ def test_the_numbers_at_risk_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     at = {row["level_1"]: row["text"] for row in rows if row["level_1_label"] == "at risk"}
     assert at == {"0": "4", "10": "4", "20": "4", "30": "3"}
     assert json.dumps(at)
+
+
+DOSES = {"id": "doses", "method": "listing", "data": "ADAE", "columns": [{"variable": "ASTDT", "label": "Day"}]}
+WATCH = {"cohort": "A", "dosed": "Y", "decision": None, "decided_on": None}
+
+
+def timeline(subjects: list[dict[str, Any]], decisions: list[dict[str, Any]]) -> str:
+    about = {"kind": "timeline", "doses": "doses", "day": "ASTDT", "x": {"label": "Date"}}
+    found = made(DOSES, kind="figure", figure=about)
+    gate = {"gate_subjects": subjects, "gate_decisions": decisions}
+    return drawn(next(pages_of(found.outputs, found.results, gate=gate)), FACTS).svg
+
+
+def test_a_timeline_shows_watch_and_decisions_and_nothing_where_nobody_was_dosed() -> None:
+    first, until = date(2024, 1, 1), date(2024, 1, 22)
+    dosed = {**WATCH, "usubjid": "X-1", "first_dose": first, "observed_until": until}
+    undated = {**WATCH, "usubjid": "X-2", "first_dose": None, "observed_until": None}
+    board = [
+        {"scope": "COHORT", "cohort": "A", "meeting_dt": date(2024, 2, day), "outcome": outcome}
+        for day, outcome in ((1, "HOLD"), (3, "ESCALATE"))
+    ]
+    nobody = timeline([], [])
+    alone = timeline([{**WATCH, "usubjid": "X-1", "first_dose": first, "observed_until": first}], [])
+    decided = timeline([{**dosed, "decision": "REPEAT", "decided_on": until}, undated], board)
+    assert len({nobody, alone, decided}) == 3
+    assert decided == timeline([undated, {**dosed, "decision": "REPEAT", "decided_on": until}], board[::-1])
+    other = timeline([{**dosed, "cohort": "C"}], [])
+    assert other == nobody, "a cohort that is no group of the output is not drawn"
