@@ -539,6 +539,11 @@ def _visible(value: Any) -> Any:
     )
 
 
+def _breaking(value: str) -> Markup:
+    """A text that may break after the slash of a term such as RECOVERED/RESOLVED, not in a unit."""
+    return Markup("<wbr>").join(re.split(r"(?<=[A-Z]{3}/)(?=[A-Z]{3})", _visible(value)))
+
+
 @cache
 def template(name: str) -> jinja2.Template:
     """A page of this folder, with everything escaped and control characters shown."""
@@ -551,5 +556,12 @@ def template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": _number, "count": _count, "bytes": _bytes, "gap": _gap, "sentence": _sentence}
+    environment.filters |= {
+        "number": _number,
+        "count": _count,
+        "bytes": _bytes,
+        "gap": _gap,
+        "sentence": _sentence,
+        "breaking": _breaking,
+    }
     return environment.get_template(name)

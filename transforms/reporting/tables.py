@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def rtf_page(page: Page, facts: Facts, picture: Path | None = None) -> str:
         ),
     }
     if picture is not None:
-        size = {"fig_width": 9.0, "fig_height": 4.9} if page.landscape else {"fig_width": 6.6, "fig_height": 6.0}
+        width, height = _fitted(picture, (9.0, 4.9) if page.landscape else (6.6, 8.0))
+        size = {"fig_width": width, "fig_height": height}
         return str(rtf.RTFDocument(rtf_figure=rtf.RTFFigure(figures=str(picture), **size), **common).rtf_encode())
     width = len(page.widths)
     rows = page.rows or (BodyRow("", 0),)
@@ -85,6 +87,13 @@ def rtf_page(page: Page, facts: Facts, picture: Path | None = None) -> str:
         **common,
     )
     return str(document.rtf_encode())
+
+
+def _fitted(picture: Path, box: tuple[float, float]) -> tuple[float, float]:
+    """Width and height of a PNG picture as large as a box allows, as it is wide to high."""
+    width, height = struct.unpack(">II", picture.read_bytes()[16:24])
+    scale = min(box[0] / width, box[1] / height)
+    return round(width * scale, 3), round(height * scale, 3)
 
 
 def _header(page: Page, line: Sequence[object], aligned: Sequence[str]) -> rtf.RTFColumnHeader:

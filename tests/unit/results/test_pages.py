@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import struct
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +16,7 @@ from tests.unit.results.hand_made import made
 from transforms.reporting import fonts
 from transforms.reporting.figures import drawn
 from transforms.reporting.fonts import FontMissingError, families
-from transforms.reporting.layout import Facts, Page, filled, pages_of
+from transforms.reporting.layout import BodyRow, Facts, Page, filled, pages_of
 from transforms.reporting.tables import html_page, index_page, rtf_page
 
 FACTS = Facts("x", "A study", "0123456789abcdef0123", "2024-12-31", "SYNTHETIC")
@@ -156,6 +160,31 @@ def test_html_stands_alone_and_says_where_it_is_from() -> None:
     assert "(N=4)" in html
     assert "http" not in html.replace("http-equiv", "")
     assert "t1.html" in index_page([one], FACTS)
+
+
+def test_long_terms_of_a_listing_break_after_the_slash_and_units_do_not() -> None:
+    one = BodyRow("X-1", 0, ("RECOVERED/RESOLVED", "10^9/L", "mL/MIN/1.73 m2", "<b>/NOT RECOVERED"))
+    html = html_page(replace(page(COUNT), kind="listing", rows=(one,)), FACTS)
+    assert "RECOVERED/<wbr>RESOLVED" in html
+    assert "10^9/L<" in html
+    assert "&lt;b&gt;/NOT RECOVERED" in html
+    assert html.count("<wbr>") == 1
+
+
+@pytest.mark.parametrize(("landscape", "box"), [(True, (9.0, 4.9)), (False, (6.6, 8.0))])
+def test_a_figure_in_rtf_is_as_wide_to_high_as_it_was_drawn(
+    landscape: bool, box: tuple[float, float], tmp_path: Path
+) -> None:
+    one = replace(figure(), landscape=landscape)
+    picture = tmp_path / "figure.png"
+    picture.write_bytes(drawn(one, FACTS).png)
+    written = rtf_page(one, FACTS, picture)
+    # Inches in twips, 1440 each.
+    width, height = (int(re.search(rf"\\{word}(\d+)", written)[1]) / 1440 for word in ("picwgoal", "pichgoal"))  # type: ignore[index]
+    drawn_as = struct.unpack(">II", picture.read_bytes()[16:24])
+    assert width / height == pytest.approx(drawn_as[0] / drawn_as[1], rel=0.01)
+    assert width <= box[0] + 0.01
+    assert height <= box[1] + 0.01
 
 
 def test_rtf_is_whole_and_the_same_twice() -> None:
