@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAPPINGS = ROOT / "cdisc_mappings"
 SCHEDULE = "CAIRN_INGEST_SCHEDULE"
 EVERY_FIVE_MINUTES = "*/5 * * * *"
+AGENCIES = ("fda", "nmpa")
 DEFAULTS = {"owner": "data management", "retries": 2, "retry_delay": timedelta(seconds=20)}
 
 
@@ -47,15 +48,16 @@ def asset(study: str, stage: str) -> Asset:
 
 
 def study_dags(study: str) -> Iterator[DAG]:
-    """The four DAGs of a study, given by name or by path."""
+    """The four stages of a study, given by name or by path."""
     yield ingest_dag(study)
     yield sdtm_dag(study)
     yield adam_dag(study)
     yield publish_dag(study)
 
 
-def gate_dags(study: str) -> Iterator[DAG]:
-    """The DAG that asks the board, for a study with a gate between dose cohorts."""
+def asking_dags(study: str) -> Iterator[DAG]:
+    """The DAGs that wait for people: who approves a submission, and the board where there is a gate."""
+    yield submission_dag(study)
     if (MAPPINGS / study / "gate.yml").is_file():
         yield dsmb_dag(study)
 
@@ -347,8 +349,7 @@ def dsmb_dag(study: str) -> DAG:
                 outcome, said = answer["chosen_options"][0], answer["params_input"]
                 if outcome == NO_DECISION:
                     continue
-                person = answer["responded_by_user"]
-                by = person["name"] if isinstance(person, dict) else person.name
+                by = _name_of(answer["responded_by_user"])
                 recorded.append(
                     step(
                         "decide_cohort",
@@ -370,6 +371,57 @@ def dsmb_dag(study: str) -> DAG:
         answers = ask.expand_kwargs(prepare(found))
         record(found, answers.output)
     return dag
+
+
+def submission_dag(study: str) -> DAG:
+    """From a locked snapshot to a package that a person approved; started by hand."""
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+    params = {
+        "agency": Param("fda", type="string", enum=list(AGENCIES), description="Whose rules and labels."),
+        "snapshot_id": Param(None, type=["null", "string"], description="A locked snapshot; else the current."),
+    }
+    with _dag(study, "submission", None, SUBMISSION, params) as dag:
+
+        @task(doc_md=PACKAGE)
+        def package() -> dict[str, Any]:
+            given = get_current_context()["params"]
+            made = dict(step("package", study, given["agency"], given["snapshot_id"]))
+            return {**made, "body": _approval_body(made)}
+
+        # The form holds the reason; the person is the one who is logged in.
+        approve = ApprovalOperator(
+            task_id="approve",
+            doc_md=APPROVE,
+            subject=f"{Path(study).name}: submission package for " + "{{ params.agency }}",
+            body="{{ ti.xcom_pull(task_ids='package')['body'] }}",
+            params={
+                "reason": Param("", type="string", description="Why it may leave, for example the review's minutes.")
+            },
+        )
+
+        @task(doc_md=RECORD_APPROVAL)
+        def record(made: dict[str, Any], answer: Any) -> dict[str, Any]:
+            said = answer["params_input"].get("reason") or ""
+            person = _name_of(answer["responded_by_user"])
+            return dict(
+                step("approve_package", study, made["snapshot_id"], made["agency"], made["sha256"], person, said)
+            )
+
+        made = package()
+        made >> approve
+        record(made, approve.output)
+    return dag
+
+
+def _name_of(person: Any) -> str:
+    """The name of who answered, as Airflow hands it on."""
+    return str(person["name"] if isinstance(person, dict) else person.name)
+
+
+def _approval_body(made: dict[str, Any]) -> str:
+    critical, absent = ("\n".join(f"- {one}" for one in made[name]) or "- none" for name in ("critical", "not_run"))
+    return APPROVAL_BODY.format(**made | {"critical": critical, "not_run": absent})
 
 
 INGEST = """
@@ -415,6 +467,35 @@ anew while a question is open; its package and its decision are of the snapshot 
 **A red square in `record`** is an answer that is no decision: the log says what is wrong (a day before the cut-off,
 no reference). Clear `ask` to be asked again.
 """
+SUBMISSION = """
+### Submitting
+Started by hand, with the agency and the snapshot (else the current one). It writes the submission package of a locked
+snapshot, checks it, and waits, under **Required Actions**, for a person who approves it. Until then nothing leaves.
+What is approved is recorded with the name of the person logged in and the sha256 of the archive, like
+`./cairn approve`, and a copy that nobody may write to lies in `exports/<study>/approved/`: that file is the one to
+send.
+
+**A red square in `package`** is a package that was refused, and nothing of it was written: the log says every reason,
+such as a snapshot that is not locked, a critical finding that nobody answered or waived, or a line of the checklist.
+**A red square in `record`** is an approval that was refused: the package or the decisions changed since it was read, or
+the reason is missing. Start the DAG again and read the new package; where only the reason is missing, clear `approve`.
+**Reject** sends nothing: `record` is skipped.
+"""
+APPROVAL_BODY = """\
+Snapshot `{snapshot_id}`, cut-off {cut_off}, locked by {locked}. {datasets} datasets, {records} records.
+
+Read before: `{page}`, the guides and define.html below `m5`.
+
+Critical findings and who answers for them:
+
+{critical}
+
+Checks that were not run:
+
+{not_run}
+
+Archive `{archive}`, sha256 `{sha256}`.
+"""
 BODY = """\
 Snapshot `{snapshot_id}`, cut-off {cut_off}: {n_dosed} dosed, {n_observed} observed, {n_evaluable} evaluable,
 {n_dlt} with dose-limiting toxicity.
@@ -432,6 +513,17 @@ ASK = (
 )
 RECORD = (
     "Records each answer with the person's name. Red: the answer is refused; the log says why. Clear ask to repeat."
+)
+PACKAGE = (
+    "Writes the package and reads every file of it back. Red: it is refused, and nothing is written; the log says why."
+)
+APPROVE = (
+    "Waits for the person who approves or rejects the package, with the reason. Rejected: nothing leaves. Red: the "
+    "answer could not be read."
+)
+RECORD_APPROVAL = (
+    "Checks the archive once more, records who approved it and why, and lays the copy to send. Skipped: it was "
+    "rejected. Red: the package or the decisions changed since it was read, or there is no reason; the log says which."
 )
 LOOK = (
     "What lies in landing. A file that still grows is not listed; it is looked at again next time. Red: "

@@ -136,6 +136,25 @@ working:
         "pointblank,SDTM-122,TA,,A small study plans no arms.\n"
     ),
 }
+TRIAL_SUMMARY = {
+    "sdtm/ts.yml": """\
+dataset: TS
+keys: [TSPARMCD, TSSEQ]
+records:
+  - table: ts
+variables:
+  TSSEQ: {hardcode_no_ct: 1}
+  TSPARMCD: {assign_no_ct: TSPARMCD}
+  TSPARM: {assign_no_ct: TSPARM}
+  TSVAL: {choose: [{when: {TSPARMCD: SSTDTC}, variable: first_visit}, {variable: planned}]}
+working:
+  planned: {assign_no_ct: TSVAL}
+  first_visit: {earliest_of_study: VS.VSDTC, where: {VISIT: SCREENING}, part: date, when: {TSPARMCD: SSTDTC}}
+""",
+    "tables/ts.csv": "TSPARMCD,TSPARM,TSVAL\nTITLE,Trial Title,A small study\nSSTDTC,Study Start Date,\n",
+}
+"""What a package cannot be without, which most tests of a run do not need."""
+
 EXTRACTS = {
     "demog.csv": "SUBJ,SITE,AGE,SEX,COUNTRY\n001,10,63.0,Male,USA\n002,10,70,female,USA\n003,11,55,FEMALE,USA\n",
     "dosing.csv": (
@@ -179,6 +198,11 @@ class SmallStudy:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
+
+    def summarize(self) -> None:
+        """Give it a trial summary."""
+        for name, content in TRIAL_SUMMARY.items():
+            self.specify(name, content)
 
     def change(self, name: str, old: str, new: str) -> None:
         """Replace text in one file of the specification."""

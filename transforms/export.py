@@ -19,10 +19,11 @@ from transforms.submission.dataset_json import Form
 from transforms.submission.define.package import defines
 from transforms.submission.labels import Labels
 from transforms.submission.package import Documents, Order, Package, Source
-from transforms.warehouse.decisions import Decision, locked
+from transforms.warehouse.decisions import locked
 
 Kind = Literal["sdtm", "adam"]
 LOCK_FILE = "requirements.lock"
+EXPORTS = "exports"
 REPORT = "conformance"
 STANDARDS = {"sdtmig": "SDTMIG", "sdtm": "SDTM", "adamig": "ADaMIG", "ct": "Terminology"}
 
@@ -50,9 +51,8 @@ def export(
         raise UsageError(f"{where.study} has no snapshot {based_on or ''}. See ./cairn snapshots {where.study}")
     manifest = where.snapshots.manifest(based_on)
     study = Study.load(study_name, placement=manifest["placement"])
-    lock = locked(where.decisions.entries()).get(based_on)
-    findings = acts.critical_findings(where, based_on)
-    not_ready = list(_not_ready(study, manifest, lock, findings))
+    facts = decided(where, manifest)
+    not_ready = list(reasons_against(study, manifest, facts))
     if not_ready and not preview:
         raise UsageError(f"snapshot {based_on} cannot be exported: {'; '.join(not_ready)}. Or write a --preview")
     source = where.snapshots.path(based_on)
@@ -63,13 +63,12 @@ def export(
         created=datetime.fromisoformat(manifest["cut_off"]),
         sources=list(_sources(source, manifest)),
         labels=Labels.load(study.folder).chinese if whose.chinese else {},
-        facts=_facts(where, manifest, lock, findings),
+        facts=facts,
         not_ready=not_ready,
         preview=preview,
         dataset_json=dataset_json,
     )
-    name = f"{based_on}-{agency}{'-preview' if preview else ''}"
-    target = folder or where.folder / "exports" / where.study / name
+    target = folder or package_folder(where, based_on, agency, preview=preview)
     target.parent.mkdir(parents=True, exist_ok=True)
 
     return package.write_package(
@@ -78,6 +77,11 @@ def export(
         lambda contents, submitted: documents(where, study, manifest, order, contents, submitted),
         lambda submitted, results: reports(where, study, manifest, order, submitted, results),
     )
+
+
+def package_folder(where: Home, snapshot_id: str, agency: str, *, preview: bool = False) -> Path:
+    """Where the package of a snapshot for an agency lies, with its archive beside it."""
+    return where.folder / EXPORTS / where.study / f"{snapshot_id}-{agency}{'-preview' if preview else ''}"
 
 
 def documents(
@@ -150,13 +154,12 @@ def _program(name: str) -> str:
     return f"{PROGRAMS}/{plain}.txt"
 
 
-def _not_ready(
-    study: Study, manifest: Mapping[str, Any], lock: Decision | None, findings: list[dict[str, Any]]
-) -> Iterator[str]:
+def reasons_against(study: Study, manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
+    """Why a snapshot may not be submitted; `facts` are those of `decided`."""
     snapshot_id = manifest["snapshot_id"]
-    if lock is None:
+    if facts["locked"] is None:
         yield f"it is not locked (./cairn lock {study.name} {snapshot_id} --by NAME --reason WHY)"
-    in_the_way = [acts.named(one) for one in findings if one["status"] not in acts.SETTLED]
+    in_the_way = [acts.named(one) for one in facts["critical_findings"] if one["status"] not in acts.SETTLED]
     if in_the_way:
         shown = ", ".join(in_the_way[:5]) + (", ..." if len(in_the_way) > 5 else "")
         yield f"it has {len(in_the_way)} open critical finding(s), to be cured, or answered or waived by name: {shown}"
@@ -173,10 +176,10 @@ def _sources(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Source]:
             yield Source(kind, path, tuple(described.get("keys", ())))
 
 
-def _facts(
-    where: Home, manifest: Mapping[str, Any], lock: Decision | None, findings: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """What the manifest of the package says of the snapshot and of what people decided on it."""
+def decided(where: Home, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifest of the package says of the snapshot and of what people decided on it until now."""
+    lock = locked(where.decisions.entries()).get(manifest["snapshot_id"])
+    findings = acts.critical_findings(where, manifest["snapshot_id"])
     said = ("study", "snapshot_id", "cut_off", "placement", "standards", "specification", "code")
     return {
         **{name: manifest[name] for name in said},

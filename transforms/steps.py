@@ -11,10 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from transforms import acts, ingest, pipeline, safety_package
+from transforms import acts, approval, export, ingest, pipeline, safety_package
 from transforms.errors import FileRefusedError, UsageError
 from transforms.pipeline import Home
 from transforms.study import Study
+from transforms.submission.archive import read_archive
 from transforms.warehouse.building import Building
 from transforms.warehouse.postgres import Database
 
@@ -255,3 +256,35 @@ def decide_cohort(
         snapshot_id=snapshot_id,
     )
     return {"decision": made.number, "cohort": cohort, "outcome": outcome, "by": made.by}
+
+
+def package(study: str, agency: str, snapshot_id: str | None = None) -> dict[str, Any]:
+    """Write the submission package of a locked snapshot, the current one where none is named.
+
+    Returns what a person has to know to approve it.
+    """
+    _, home = _study(study)
+    written = export.export(home, study, agency=agency, snapshot_id=snapshot_id)
+    manifest = read_archive(written.archive).manifest
+    findings = manifest["critical_findings"]
+    return {
+        "study": home.study,
+        "snapshot_id": manifest["snapshot_id"],
+        "cut_off": manifest["cut_off"],
+        "agency": agency,
+        "sha256": written.sha256,
+        "archive": str(written.archive),
+        "page": str(written.folder / f"{export.REPORT}.html"),
+        "datasets": len(written.datasets),
+        "records": sum(written.datasets.values()),
+        "locked": f"{manifest['locked']['by']}: {manifest['locked']['reason']}",
+        "not_run": [f"{one.id}: {one.reason}" for one in written.checklist if one.outcome == "not run"],
+        "critical": [f"{acts.named(one)}, {one['decided_by']}, {one['decision']}" for one in findings],
+    }
+
+
+def approve_package(study: str, snapshot_id: str, agency: str, sha256: str, by: str, reason: str) -> dict[str, Any]:
+    """Record that a person approves a package; the same act as `./cairn approve`, and as repeatable."""
+    _, home = _study(study)
+    made = approval.approve(home, study, snapshot_id, agency=agency, sha256=sha256, by=by, reason=reason)
+    return {"decision": made.decision.number, "by": made.decision.by, "archive": str(made.archive)}

@@ -12,22 +12,28 @@ def main() -> None:
     import airflow.sdk  # noqa: F401
 
     before = set(sys.modules)
-    from wiring import gate_dags, study_dags, study_names
+    from wiring import asking_dags, study_dags, study_names
 
     dags: dict[str, Any] = {}
     for study in study_names():
-        for dag in (*study_dags(study), *gate_dags(study)):
-            waits = dag.schedule if isinstance(dag.schedule, list) else [dag.schedule.asset_condition]
+        for dag in (*study_dags(study), *asking_dags(study)):
+            waits = dag.schedule if isinstance(dag.schedule, list) else []
+            if hasattr(dag.schedule, "asset_condition"):
+                waits = [dag.schedule.asset_condition]
             found = [one.uri for each in waits for one in getattr(each, "objects", [each])]
             dags[dag.dag_id] = {
                 "max_active_runs": dag.max_active_runs,
                 "catchup": dag.catchup,
                 "doc": dag.doc_md,
                 "schedule": found,
+                "by_hand": dag.schedule is None,
+                "params": {name: dag.params.get_param(name).schema for name in dag.params},
                 "tasks": {
                     task.task_id: {
                         "doc": task.doc_md,
                         "retries": task.retries,
+                        "kind": task.task_type,
+                        "after": sorted(task.upstream_task_ids),
                         "outlets": [one.uri for one in task.outlets],
                         "mapped": task.is_mapped,
                         "name": getattr(task, "map_index_template", None)

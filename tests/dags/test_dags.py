@@ -19,6 +19,7 @@ import pytest
 from tests.small_study import EXTRACTS, SmallStudy
 from transforms import airflow_services, pipeline
 from transforms.pipeline import Home
+from transforms.submission.agencies import AGENCIES
 from transforms.warehouse.postgres import Database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +53,7 @@ def studies() -> list[str]:
 def test_every_study_has_one_set_of_dags(described: Mapping[str, Any]) -> None:
     assert len(studies()) >= 2
     expected = {f"{study}_{stage}" for study in [*studies(), "third_study"] for stage in STAGES}
+    expected |= {f"{study}_submission" for study in [*studies(), "third_study"]}
     expected.add("ucmsc_dac_dsmb")  # the study with a gate
     assert set(described["dags"]) == expected
 
@@ -83,6 +85,19 @@ def test_the_board_is_asked_after_a_publication_and_its_decision_begins_a_snapsh
         "ask": [],
         "record": ["cairn://ucmsc_dac/decisions"],
     }
+
+
+def test_a_package_waits_for_a_person_before_it_leaves(described: Mapping[str, Any]) -> None:
+    for study in studies():
+        dag = described["dags"][f"{study}_submission"]
+        assert dag["by_hand"] and dag["schedule"] == [] and dag["max_active_runs"] == 1
+        assert dag["params"]["agency"]["enum"] == list(AGENCIES)
+        assert {task_id: (task["kind"], task["after"]) for task_id, task in dag["tasks"].items()} == {
+            "package": ("_PythonDecoratedOperator", []),
+            "approve": ("ApprovalOperator", ["package"]),
+            "record": ("_PythonDecoratedOperator", ["approve", "package"]),
+        }
+        assert "./cairn approve" in dag["doc"]
 
 
 def test_people_can_read_every_dag_and_task(described: Mapping[str, Any]) -> None:

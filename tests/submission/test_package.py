@@ -126,6 +126,8 @@ def test_what_a_package_holds(tmp_path: Path) -> None:
             ((2025, 1, 31, 0, 0, 0), 0o100644)
         }
     assert written.sha256 == hashlib.sha256(written.archive.read_bytes()).hexdigest()
+    beside = written.archive.with_name("package.zip.sha256").read_text()
+    assert beside == f"{written.sha256}  package.zip\n"
     lines = (line.split("  ") for line in files["checksums.sha256"].read_text().splitlines())
     assert {name: digest for digest, name in lines} == {
         name: hashlib.sha256(files[name].read_bytes()).hexdigest() for name in expected - {"checksums.sha256"}
@@ -391,7 +393,12 @@ def test_documents_are_written_of_what_is_submitted(tmp_path: Path) -> None:
     assert set(seen) == {"DM", "TS", "AE", "SUPPAE", "ADSL"}
     whole = pq.read_table(tmp_path / "in" / "sdtm" / "suppae.parquet")
     assert seen["SUPPAE"].equals(whole.slice(1, 1), check_metadata=True)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["package", "package.zip"]
+    left = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert left == ["package", "package.zip", "package.zip.sha256"]
+        "package",
+        "package.zip",
+        "package.zip.sha256",
+    ]
 
 
 def test_the_checklist_and_its_checks_agree() -> None:

@@ -1,4 +1,4 @@
-"""Findings and what people decide of them: findings, conformance, release, answer, waive, decide, dsmb, lock."""
+"""Findings and what people decide: findings, conformance, release, answer, waive, decide, dsmb, lock, approve."""
 
 from __future__ import annotations
 
@@ -286,6 +286,29 @@ def unlock(
     from transforms import acts
 
     _decided(study, lambda home: acts.unlock(home, snapshot_id, by=by, reason=reason), as_json, publishes=False)
+
+
+@app.command()
+def approve(
+    study: StudyName,
+    snapshot_id: SnapshotId,
+    sha256: Annotated[str, typer.Option("--sha256", help="Of the archive that was read, as export printed it.")],
+    by: By,
+    reason: Reason,
+    agency: Annotated[str, typer.Option(help="fda or nmpa.")] = "fda",
+    as_json: AsJson = False,
+) -> None:
+    """Approve a submission package: a copy that nobody may write to is laid where it is sent from."""
+    from transforms import approval
+
+    home, _ = current_snapshot(study)
+    made = approval.approve(home, study, snapshot_id, agency=agency, sha256=sha256, by=by, reason=reason)
+    if as_json:
+        print_json(made.decision.__dict__ | {"archive": str(made.archive)})
+        return
+    said = made.decision
+    out_console().print(f"approve recorded as decision {said.number} by {said.by}: {said.reason}", markup=False)
+    out_console().print(f"  {made.archive}", markup=False)
 
 
 def _decided(study: str, act: Callable[[Any], Any], as_json: bool, publishes: bool = True) -> None:

@@ -13,36 +13,37 @@ there when all of it was checked; a package that is refused leaves nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
 import shutil
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.core import zips
 from transforms.errors import UsageError
 from transforms.submission import checklist, dataset_json, xpt
 from transforms.submission.agencies import Agency, Kept, SubmissionFile, chinese_labels
+from transforms.submission.archive import (
+    CHECKSUMS,
+    MANIFEST,
+    digest_file,
+    sha256_of,
+    sizes_below,
+    write_archive,
+)
 from transforms.submission.checklist import DATASETS, TABULATIONS, Contents, Result, Submitted
 from transforms.submission.faults import Fault
 from transforms.submission.header import header_faults
 from transforms.submission.layout import SUPPLEMENTAL, Layout, batches_of, layout_of, shared_lengths
 from transforms.submission.read_back import read_back
 
-MANIFEST, CHECKSUMS = "manifest.json", "checksums.sha256"
 FOLDERS = {"sdtm": TABULATIONS, "adam": DATASETS}
 SUPPLEMENTAL_KEYS = ("USUBJID", "RDOMAIN", "IDVAR", "IDVARVAL", "QNAM")
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def study_folder(studyid: str) -> str:
 
 
 def write_package(target: Path, order: Order, documents: Writer, reports: Reporter | None = None) -> Package:
-    """Write a package into a folder and a zip beside it; what was there before is replaced.
+    """Write a package into a folder, a zip and its sha256 beside it; what was there before is replaced.
 
     `documents` gives what others write of the datasets (definitions, guides, programs), by path below the study's
     folder; it is called with what is in the package and with a folder that holds the datasets as submitted. `reports`
@@ -130,16 +131,17 @@ def write_package(target: Path, order: Order, documents: Writer, reports: Report
     building = target.with_name(f".{target.name}.partial")
     submitted = target.with_name(f".{target.name}.submitted")
     archive, growing = target.with_name(f"{target.name}.zip"), target.with_name(f".{target.name}.zip.partial")
+    told = growing.with_name(f"{growing.name}.sha256")
     shutil.rmtree(building, ignore_errors=True)
     try:
         study = building / "m5" / "datasets" / study_folder(order.studyid)
         datasets = [_write(study, one, order) for one in prepared if one.measured.records]
-        contents = Contents(order.studyid, study.name, order.agency, datasets, _sizes(study))
+        contents = Contents(order.studyid, study.name, order.agency, datasets, sizes_below(study))
         shutil.rmtree(submitted, ignore_errors=True)
         _as_submitted(submitted, prepared)
         written = documents(contents, submitted)
         _write_all(study, written.files)
-        contents = replace(contents, files=_sizes(study), found=written.found)
+        contents = replace(contents, files=sizes_below(study), found=written.found)
         results = checklist.results(contents)
         failed = [fault for result in results for fault in result.faults]
         if not order.preview:
@@ -147,21 +149,24 @@ def write_package(target: Path, order: Order, documents: Writer, reports: Report
         if order.dataset_json is not None:
             _write_json(building / "dataset-json", datasets, order, order.dataset_json)
         _write_all(building, reports(submitted, results) if reports is not None else {})
-        hashes = {path: _sha256(building / path) for path in _sizes(building)}
+        hashes = {path: sha256_of(building / path) for path in sizes_below(building)}
         manifest = _manifest(order, prepared, datasets, results, building, hashes)
         (building / MANIFEST).write_text(manifest, encoding="utf-8")
-        hashes[MANIFEST] = _sha256(building / MANIFEST)
+        hashes[MANIFEST] = sha256_of(building / MANIFEST)
         lines = (f"{digest}  {path}\n" for path, digest in sorted(hashes.items()))
         (building / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
-        _zip(building, growing, order.created)
-        digest = _sha256(growing)
+        write_archive(building, growing, order.created)
+        digest = sha256_of(growing)
+        told.write_text(f"{digest}  {archive.name}\n", encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         building.rename(target)
         growing.replace(archive)
+        told.replace(digest_file(archive))
     finally:
         shutil.rmtree(building, ignore_errors=True)
         shutil.rmtree(submitted, ignore_errors=True)
         growing.unlink(missing_ok=True)
+        told.unlink(missing_ok=True)
     counts = {one.layout.name: one.records for one in datasets}
     return Package(target, archive, digest, counts, tuple(results), order.preview)
 
@@ -305,28 +310,3 @@ def _manifest(
         "checklist": [checklist.as_json(result) for result in results],
     }
     return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """The files below a folder with their sizes, by path."""
-    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {name: paths[name].stat().st_size for name in sorted(paths)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _zip(folder: Path, target: Path, created: datetime) -> None:
-    """Every file of a folder, in the order of their paths, with the same time and rights."""
-    with target.open("wb") as stream:
-        with zipfile.ZipFile(stream, "w") as archive:
-            for name, size in _sizes(folder).items():
-                entry = zips.entry(name, created)
-                entry.file_size = size
-                with (folder / name).open("rb") as content, archive.open(entry, "w") as packed:
-                    for chunk in iter(partial(content.read, CHUNK), b""):
-                        packed.write(chunk)
-        stream.flush()
-        os.fsync(stream.fileno())

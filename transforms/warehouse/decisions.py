@@ -19,10 +19,10 @@ from typing import Any, Literal, get_args
 
 from transforms.errors import CairnError, UsageError
 
-Act = Literal["release", "answer", "waive", "decide", "lock", "unlock"]
+Act = Literal["release", "answer", "waive", "decide", "lock", "unlock", "approve"]
 ACTS: tuple[Act, ...] = get_args(Act)
-# A lock names a snapshot, so it cannot be part of what names the snapshot.
-OUTSIDE_SNAPSHOT = ("lock", "unlock")
+# A lock and an approval name a snapshot, so they cannot be part of what names the snapshot.
+OUTSIDE_SNAPSHOT = ("lock", "unlock", "approve")
 START = "0" * 64
 
 
@@ -112,13 +112,13 @@ def _hash(entry: Mapping[str, Any]) -> str:
 
 
 def digest(decisions: Iterable[Decision]) -> str:
-    """A hash of what was decided, locks excepted; empty where nothing was. It is part of a snapshot's identity."""
+    """A hash of what was decided, locks and approvals excepted; empty where nothing was. A snapshot's id has it."""
     payloads = [one.payload for one in decisions if one.act not in OUTSIDE_SNAPSHOT]
     return _payload_hash(payloads) if payloads else ""
 
 
 def digests(decisions: Iterable[Decision]) -> dict[str, Decision]:
-    """Each decision, locks excepted, by a hash of what it says: its name in a snapshot's manifest.
+    """Each decision, locks and approvals excepted, by a hash of what it says: its name in a snapshot's manifest.
 
     The number of a decision is no such name, since a lock before it moves it and changes no snapshot.
     """
@@ -139,6 +139,11 @@ def locked(decisions: Iterable[Decision]) -> dict[str, Decision]:
         elif one.act == "unlock":
             result.pop(str(one.target["snapshot_id"]), None)
     return result
+
+
+def approved(decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """The packages that were approved, by the sha256 of their archive."""
+    return {str(one.target["sha256"]): one for one in decisions if one.act == "approve"}
 
 
 Released = Mapping[str, Mapping[str, frozenset[int]]]

@@ -119,7 +119,8 @@ def adrg(facts: GuideFacts) -> Iterator[Block]:
 
 
 def _trial_design(facts: GuideFacts) -> Iterator[Block]:
-    ts = facts.frame("sdtm", "TS", "TSPARMCD", "TSPARM", "TSVAL", "TSVALNF")
+    shown = ("TSPARMCD", "TSPARM", "TSVAL", "TSVALNF")
+    ts = facts.frame("sdtm", "TS", *shown).reindex(columns=shown)
     if len(ts):
         yield Heading("2.2 Trial summary (TS)", 1)
         yield Grid(
