@@ -395,10 +395,6 @@ def test_documents_are_written_of_what_is_submitted(tmp_path: Path) -> None:
     assert seen["SUPPAE"].equals(whole.slice(1, 1), check_metadata=True)
     left = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert left == ["package", "package.zip", "package.zip.sha256"]
-        "package",
-        "package.zip",
-        "package.zip.sha256",
-    ]
 
 
 def test_the_checklist_and_its_checks_agree() -> None:
