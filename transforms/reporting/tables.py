@@ -14,8 +14,10 @@ from transforms.reporting.delivery import template
 from transforms.reporting.layout import BodyRow, Facts, Page
 
 LINES = {True: 38, False: 58}
+LISTED = 6
+"""Lines less on a page of a listing, whose rows wrap where the word processor's font is wider than the one expected."""
 INDENT = "\\~\\~\\~"
-ESCAPED = str.maketrans({"\\": "\\'5c", "{": "\\'7b", "}": "\\'7d"})
+ESCAPED = str.maketrans({"\\": "\\'5c", "{": "\\'7b", "}": "\\'7d", "\n": "\\line "})
 
 
 def html_page(page: Page, facts: Facts, drawing: str = "") -> str:
@@ -35,7 +37,7 @@ def rtf_page(page: Page, facts: Facts, picture: Path | None = None) -> str:
     common = {
         "rtf_page": rtf.RTFPage(
             orientation="landscape" if page.landscape else "portrait",
-            nrow=LINES[page.landscape],
+            nrow=LINES[page.landscape] - (LISTED if page.kind == "listing" else 0),
             margin=[0.8, 0.8, 1.1, 0.8, 0.5, 0.5],
             col_width=9.4 if page.landscape else 6.9,
             border_first="single",
@@ -56,6 +58,8 @@ def rtf_page(page: Page, facts: Facts, picture: Path | None = None) -> str:
             text_font_size=8,
             text_convert=False,
             as_table=picture is None,
+            border_left="",
+            border_right="",
         ),
         "rtf_source": rtf.RTFSource(
             text=_plain(f"Data cut-off {facts.cut_off}. Snapshot {facts.snapshot_id}."),
@@ -79,14 +83,20 @@ def rtf_page(page: Page, facts: Facts, picture: Path | None = None) -> str:
         rtf_body=rtf.RTFBody(
             col_rel_width=list(page.widths),
             text_justification=[aligned],
-            text_font_size=8,
+            text_font_size=_size(page),
             text_convert=False,
             border_left="",
             border_right="",
         ),
         **common,
     )
-    return str(document.rtf_encode())
+    # A row is not divided between two pages.
+    return str(document.rtf_encode()).replace("\\trowd", "\\trowd\\trkeep")
+
+
+def _size(page: Page) -> float:
+    """Points of the text of a table; the columns of a listing are many."""
+    return 7 if page.kind == "listing" else 8
 
 
 def _fitted(picture: Path, box: tuple[float, float]) -> tuple[float, float]:
@@ -108,7 +118,7 @@ def _header(page: Page, line: Sequence[object], aligned: Sequence[str]) -> rtf.R
         col_rel_width=widths,
         text_justification=[justified],
         text_format=["b"] * len(spans),
-        text_font_size=8,
+        text_font_size=_size(page),
         text_convert=False,
         border_left="",
         border_right="",

@@ -196,6 +196,8 @@ def test_rtf_is_whole_and_the_same_twice() -> None:
     assert f"\\u{ord('恶')}" in written
     assert "2 (50.0%)" in written
     assert FACTS.snapshot_id in written
+    assert "Arm A\\line (N=4)" in written, "the lines of a heading stay lines"
+    assert written.count("\\trowd\\trkeep") == written.count("\\trowd") > 6, "no row is divided between pages"
 
 
 def test_a_figure_is_the_same_bytes_twice_and_holds_no_date() -> None:
