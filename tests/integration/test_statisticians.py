@@ -97,9 +97,11 @@ def test_the_query_of_the_page_says_what_a_number_is_from(served_reference: Serv
 
 
 def test_r_is_shown_and_said_not_to_be_run() -> None:
-    (script,) = snippets("r")
-    assert "RPostgres::Postgres()" in script
-    assert "no test runs it" in PAGE
+    database, survival, files = snippets("r")
+    assert "RPostgres::Postgres()" in database
+    assert 'conf.type = "log-log"' in survival
+    assert "arrow::read_parquet" in files
+    assert "No test runs R." in PAGE
 
 
 def run(cells: list[str]) -> dict[str, Any]:
