@@ -101,7 +101,7 @@ FORMS: dict[str, Form] = {
         {"LBORRES": "4.3", "LBSTRESN": 4.3}, {"text_normalised": SAID}),
     "negative": Form(
         "AFP", {RESULT: "阴性(-)", UNIT: ""},
-        {"LBORRES": "阴性", "LBSTRESC": "NEGATIVE", "LBSTRESN": None, "LBORRESU": None},
+        {"LBORRES": "NEGATIVE", "LBSTRESC": "NEGATIVE", "LBSTRESN": None, "LBORRESU": None},
         {"result_read_by_table": SAID}),
     "positive": Form("AFP", {RESULT: "阳性", UNIT: ""}, {"LBSTRESC": "POSITIVE", "LBSTRESN": None}),
     "grade": Form("AFP", {RESULT: "3+", UNIT: ""}, {"LBSTRESC": "3+", "LBSTRESN": None}),
@@ -329,6 +329,19 @@ def test_one_version_of_each_result_stands_and_the_others_are_accounted(messy: M
     assert said["moved: first"]["revision_of_other_person"] == "critical"
     staged = pq.read_table(messy.report.path / "staged" / "lis.parquet")
     assert staged.num_rows == own.loc[own["outcome"] == "accepted", "rows"].sum()
+
+
+def test_a_result_in_chinese_words_stands_in_english_and_the_words_are_kept(messy: Messy) -> None:
+    supplemental = pq.read_table(messy.report.path / "sdtm" / "supplb.parquet").to_pandas()
+    kept = supplemental[supplemental["QNAM"] == "LBORRSZH"]
+    records = {one: messy.record(one) for one in ("negative", "positive")}
+    assert {name: None if one is None else one["LBORRES"] for name, one in records.items()} == {
+        "negative": "NEGATIVE",
+        "positive": "POSITIVE",
+    }
+    places = {name: (one["USUBJID"], str(int(one["LBSEQ"]))) for name, one in records.items() if one is not None}
+    told = dict(zip(zip(kept["USUBJID"], kept["IDVARVAL"], strict=True), kept["QVAL"], strict=True))
+    assert told == {places["negative"]: "阴性", places["positive"]: "阳性"}
 
 
 def test_a_corrected_result_is_flagged_and_leads_to_its_earlier_version(messy: Messy) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,7 @@ from synthetic.faults.verify import Comparison, Found, compare
 from tests.reference import Extracts, Planted, Published
 from transforms import acts, operations, pipeline
 from transforms.errors import UsageError
+from transforms.export import export
 from transforms.study import Study
 from transforms.trace import Tracer
 
@@ -63,8 +65,11 @@ class Cut:
 
 @dataclass(frozen=True)
 class Series:
+    """The four cuts in one home, and a copy of it from before the second came."""
+
     where: pipeline.Home
     cuts: Mapping[str, Cut]
+    first: pipeline.Home
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +80,9 @@ def messy(planted_series: Mapping[str, Planted], tmp_path_factory: pytest.TempPa
     for cut, planted in planted_series.items():
         report = pipeline.run(study, landing=planted.landing, home=where.folder)
         cuts[cut] = Cut(planted.landing, planted.expected, report, listed(where))
-    return Series(where, cuts)
+        if cut == "S1":
+            copied = shutil.copytree(where.folder, tmp_path_factory.mktemp("first") / "home", symlinks=True)
+    return Series(where, cuts, pipeline.Home(Path(copied), study.name))
 
 
 @pytest.mark.parametrize("cut", SERIES)
@@ -303,6 +310,32 @@ def test_no_hospital_number_and_no_free_text_is_told(messy: Series, extracts: Ex
                     assert not numbers & set(values.to_pylist()), (path, column)
 
 
+def test_an_earlier_cut_is_exported_once_each_critical_finding_is_waived_by_name(messy: Series) -> None:
+    where, snapshot_id = messy.first, messy.cuts["S1"].report.snapshot_id
+    critical = [row for row in messy.cuts["S1"].findings if row["severity"] == "critical"]
+    assert len(critical) >= 2
+    *others, last = critical
+    with pytest.raises(UsageError, match=rf"it has {len(critical)} open critical finding\(s\), .* waived by name"):
+        export(where, "ucmsc_dac")
+    for row in others:
+        acts.waive(where, row["finding_id"], by="Dr A. Monitor", reason="confirmed by the laboratory")
+    for refuse in (lambda: export(where, "ucmsc_dac"), lambda: acts.lock(where, snapshot_id, by="A", reason="lock")):
+        with pytest.raises(UsageError, match=rf"1 open critical finding\(s\).*{last['finding_id']} \({last['rule']}"):
+            refuse()
+    assert not (where.folder / "exports").exists()
+    acts.waive(where, last["finding_id"], by="B. Lead", reason="repeated, and the same")
+    acts.lock(where, snapshot_id, by="Synthetic Data Manager", reason="interim")
+    written = export(where, "ucmsc_dac")
+    told = json.loads((written.folder / "manifest.json").read_text(encoding="utf-8"))
+    assert {row["finding_id"]: (row["status"], row["decided_by"]) for row in told["critical_findings"]} == {
+        **{row["finding_id"]: ("waived", "Dr A. Monitor") for row in others},
+        last["finding_id"]: ("waived", "B. Lead"),
+    }
+    page = (written.folder / "conformance.html").read_text(encoding="utf-8")
+    assert "Synthetic Data Manager" in page and page.count("B. Lead, ") == 1
+    assert page.count("Dr A. Monitor, ") == len(others)
+
+
 def test_the_last_extract_and_its_decisions_leave_nothing_critical_open(messy: Series) -> None:
     where, last = messy.where, messy.cuts["S4"]
     open_at = {
@@ -322,6 +355,10 @@ def test_the_last_extract_and_its_decisions_leave_nothing_critical_open(messy: S
     assert report.published and report.snapshot_id != last.report.snapshot_id
     assert {row["status"] for row in listed(where) if row["severity"] == "critical"} == {"waived"}
     acts.lock(where, report.snapshot_id, by="Synthetic Data Manager", reason="database lock")
+    written = export(where, "ucmsc_dac")
+    assert written.datasets["DM"] == len(sdtm(Cut(last.landing, [], report, []))["DM"])
+    assert {one.outcome for one in written.checklist if one.id != "FDA-1789"} == {"pass"}
+    assert f"{decided[0][0].by}, " in (written.folder / "conformance.html").read_text(encoding="utf-8")
     closed = operations.finding_list(where.publications.entries(), where.decisions.entries(), where.snapshots.summary)
     once = {row["finding_id"] for one in messy.cuts.values() for row in one.findings if row["severity"] == "critical"}
     assert {row["status"] for row in closed if row["finding_id"] in once} == {"closed", "waived"}

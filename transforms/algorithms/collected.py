@@ -81,18 +81,29 @@ class HardcodeNoCt(Algorithm):
 
 @register
 class AssignNoCt(Algorithm):
-    """The collected value itself: `assign_no_ct: IT.AETERM`, in upper case where `case: upper` says so."""
+    """The collected value itself: `assign_no_ct: IT.AETERM`, in upper case where `case: upper` says so.
+
+    `words` names a codelist of the study with the words of another language: a value that it lists becomes its term,
+    any other stays.
+    """
 
     word: ClassVar[str] = "assign_no_ct"
     main: ClassVar[str] = "column"
     column: str
     case: Literal["upper", "lower"] | None = None
+    words: str | None = None
 
     def collected_inputs(self) -> Sequence[str]:
         return (self.column, *self.when)
 
+    def study_codelists(self) -> Sequence[str]:
+        return (self.words,) if self.words else ()
+
     def apply(self, scope: Scope) -> Outcome:
         values = scope.collected(self.column)
+        if self.words is not None:
+            find = scope.codelist(self.words).find
+            values = text.map_text(values, lambda value: found if (found := find(value)[1]) is not None else value)
         if self.case is not None:
             values = text.map_text(values, str.upper if self.case == "upper" else str.lower)
         return typed(values, scope)

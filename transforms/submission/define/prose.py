@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 SENTENCES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "hardcode_ct": ("Set to {term}", {}),
     "hardcode_no_ct": ("Set to {value}", {}),
-    "assign_no_ct": ("The collected value of {column}", {"case": ", in {case} case"}),
+    "assign_no_ct": (
+        "The collected value of {column}",
+        {"case": ", in {case} case", "words": ", the words of the study's codelist {words} in English"},
+    ),
     "assign_ct": ("The collected value of {column}, as the term the study's codelist {codelist} gives it", {}),
     "assign_datetime": ("The collected value of {columns} in ISO 8601, as precise as collected", {}),
     "assign_part": ("The part of the collected value of {column} that fits the pattern {pattern}", {}),
