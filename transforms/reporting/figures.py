@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from transforms.reporting.fonts import families
-from transforms.reporting.layout import Facts, Page, Row
+from transforms.reporting.layout import NO_RESULT, Facts, Page, Row
 
 INK, SOFT, HAIR, SHADE = "#15181e", "#545a66", "#d9dce2", "#eef1f5"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -77,6 +77,8 @@ def drawn(page: Page, facts: Facts) -> Drawn:
         mpl.rcdefaults()
         mpl.rcParams.update(settings)
         figure = DRAWINGS[page.figure["kind"]](page)
+        if not any(row["analysis_order"] and row["n_records"] for row in page.results):
+            figure.text(0.5, 0.5, NO_RESULT, ha="center", va="center", fontsize=11, color=SOFT)
         figure.text(0.995, 0.004, caption, ha="right", va="bottom", fontsize=6.5, color=SOFT)
         svg = io.StringIO()
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
@@ -130,6 +132,12 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
+def _legend(figure: Figure, columns: int, size: float) -> None:
+    """A legend above all panels, of what is drawn in any of them; none where nothing is."""
+    if any(axes.get_legend_handles_labels()[0] for axes in figure.axes):
+        figure.legend(loc="outside upper center", ncols=columns, fontsize=size)
+
+
 def _axis(axes: Axes, which: str, about: Mapping[str, Any]) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_label_text(about["label"])
@@ -171,7 +179,7 @@ def _survival(page: Page) -> Figure:
         ticks = [(_time(one), 100 * one["survival"]["value"]) for one in steps if (one["censored"]["value"] or 0) > 0]
         upper.plot([one[0] for one in ticks], [one[1] for one in ticks], "|", color=group.colour, markersize=8)
         at = {_time(one): one["at_risk"]["text"] for one in own if one["at_risk"]["level_1_label"] == "at risk"}
-        for time, text in at.items():
+        for time, text in (at or dict.fromkeys(about["x"]["marks"], "0")).items():
             lower.text(time, number, text, ha="center", va="center", color=group.colour, fontsize=8.5)
     _axis(upper, "x", about["x"])
     _axis(upper, "y", about["y"])
@@ -275,7 +283,7 @@ def _swimmer(page: Page) -> Figure:
     axes.margins(x=0.01)
     axes.set_xlim(left=-0.012 * max((end for _, _, end, _ in lanes), default=1))
     _axis(axes, "x", about["x"])
-    figure.legend(loc="outside upper center", ncols=4, fontsize=8)
+    _legend(figure, 4, 8)
     return figure
 
 
@@ -317,7 +325,7 @@ def _peaks(page: Page) -> Figure:
         axes.annotate(text, (x, y), xytext=offset, textcoords="offset points", fontsize=7.5)
     _axis(axes, "x", about["x"])
     _axis(axes, "y", about["y"])
-    figure.legend(loc="outside upper center", ncols=max(len(groups), 1), fontsize=8.5)
+    _legend(figure, max(len(groups), 1), 8.5)
     return figure
 
 
@@ -371,7 +379,7 @@ def _shift(page: Page) -> Figure:
         axes.set_title(panel, fontsize=9)
         axes.set_xlabel(about["x"]["label"])
         axes.set_ylabel(about["y"]["label"] if place % columns == 0 else "")
-    figure.legend(loc="outside upper center", ncols=max(len(groups), 1), fontsize=8.5)
+    _legend(figure, max(len(groups), 1), 8.5)
     return figure
 
 
@@ -446,7 +454,7 @@ def _timeline(page: Page) -> Figure:
     else:
         axes.set_xticks([])
     axes.set_xlabel(about["x"]["label"])
-    figure.legend(loc="outside upper center", ncols=3, fontsize=8)
+    _legend(figure, 3, 8)
     return figure
 
 
