@@ -233,6 +233,14 @@ def test_nothing_is_left_out_of_a_table_in_silence(run: Run) -> None:
     assert not [one for one in found if one["rule"] == "result_not_shown"], "the outputs do not fit clean extracts"
 
 
+def test_a_summary_is_of_one_value_of_each_subject(run: Run) -> None:
+    """A mean over several records of a subject, such as a series on the day of an infusion, would weigh it more."""
+    summaries = [row for row in run.rows if row["method"] == "summary" and row["statistic"] == "n"]
+    assert len({row["output_id"] for row in summaries}) > 12
+    several = {(row["output_id"], row["analysis_id"]) for row in summaries if row["n_records"] != row["n_subjects"]}
+    assert several == set()
+
+
 def test_main_tables_hold_no_p_value(run: Run) -> None:
     tested = {row["output_id"] for row in run.rows if row["method"] in {"signed_rank", "repeated_measures"}}
     assert tested == {"S14.2.1", "S14.2.2"}
