@@ -13,6 +13,7 @@ from pathlib import Path
 
 import openpyxl
 import pyarrow.parquet as pq
+import pyreadstat
 import pytest
 
 from tests.e2e.test_machine import possible
@@ -163,6 +164,52 @@ def test_the_command(small: SmallStudy) -> None:
     assert "PREVIEW of a submission package for fda: 3 datasets" in shown.stdout
     assert cairn(small, "export", str(small.folder), "--agency", "ema").returncode == 2
     assert cairn(small, "export", str(small.folder), "--snapshot", "none").returncode == 2
+
+
+def test_bad_data_of_a_delivery_is_refused_by_the_command(small: SmallStudy) -> None:
+    """Each fault of the format has a test at the writer, each of the checklist one where packages are written.
+
+    Of what a delivery may bring, the mapping splits texts that are too long and holds numbers out of range.
+    """
+    small.summarize()
+    doses = EXTRACTS["dosing.csv"].replace("3,002,Testol", "3,002,Testolé")
+    small.drop("dosing.csv", doses.replace("2,001,Testol", f"2,001,{'Testol ' * 29}x"))
+    small.drop("vitals.csv", EXTRACTS["vitals.csv"].replace("80.5", "1e76"))
+    report = small.run()
+    critical = acts.critical_findings(home(small), report.snapshot_id)
+    assert [(one["rule"], one["variable"], one["held"]) for one in critical] == [("unreadable_number", "WEIGHT", True)]
+    acts.waive(home(small), critical[0]["finding_id"], by="Dr A. Monitor", reason="known")
+    acts.lock(home(small), report.snapshot_id, **BY)
+    refused = cairn(small, "export", str(small.folder))
+    assert refused.returncode == 2
+    (fault,) = [line for line in refused.stderr.splitlines() if line.startswith("  - ")]
+    assert fault == (
+        "  - EX.EXTRT: a character that ascii lacks in 1 record(s): 3. Write it in the mapping as that encoding can"
+    )
+    assert "TESTOL" not in refused.stderr and list((small.home / "exports" / "small").iterdir()) == []
+    china = cairn(small, "export", str(small.folder), "--agency", "nmpa", "--json")
+    assert china.returncode == 0, china.stderr
+    folder = Path(json.loads(china.stdout)["folder"]) / "m5" / "datasets" / "small-01" / "tabulations" / "sdtm"
+    treatments = pyreadstat.read_xport(str(folder / "ex.xpt"), encoding="UTF-8")[0]["EXTRT"].tolist()
+    assert [treatments[0], *treatments[2:]] == ["TESTOL", "TESTOLÉ", "TESTOL"]
+    assert len(treatments[1]) == 195, "the rest is in SUPPEX"
+    assert (folder / "suppex.xpt").is_file()
+
+
+def test_no_clock_zone_or_locale_is_in_a_package(small: SmallStudy) -> None:
+    """By the command, in processes of their own; what depends on the day is tested where packages are written."""
+    small.summarize()
+    report = small.run()
+    acts.lock(home(small), report.snapshot_id, **BY)
+    written = []
+    for number, (zone, locale) in enumerate((("Asia/Shanghai", "C.utf8"), ("America/New_York", "C"))):
+        to = small.home / str(number)
+        prefix = ("env", f"TZ={zone}", f"LC_ALL={locale}", f"PYTHONHASHSEED={number}")
+        options = ("--to", str(to), "--dataset-json", "json", "--json")
+        done = cairn(small, "export", str(small.folder), *options, prefix=prefix)
+        assert done.returncode == 0, done.stderr
+        written.append(Path(json.loads(done.stdout)["archive"]).read_bytes())
+    assert written[0] == written[1] and len(written[0]) > 10_000
 
 
 def test_a_full_disk_leaves_nothing(small: SmallStudy) -> None:
