@@ -169,6 +169,27 @@ def test_a_variable_stands_in_its_table_or_its_class(small: SmallStudy, variable
     assert (small.load().standards.variable("VS", variable) is not None) is allowed
 
 
+OF_ANOTHER_NAME = {"DOSFRM": "FRM", "DOSFRQ": "FREQ", "DOSU": "UNIT"}
+"""Parameters of a trial summary whose values are terms of a codelist that is not named as they are."""
+
+
+@pytest.mark.parametrize("study", ["cdiscpilot01", "ucmsc_dac"])
+def test_values_of_a_trial_summary_are_published_terms_with_their_codes(study: str) -> None:
+    """Of every value that says it is a term of CDISC's: the package is the study's, the C-code is that of the term."""
+    loaded = Study.load(study)
+    published = {one.short_name: one for one in loaded.standards.codelists.values()}
+    table = loaded.tables["ts"]
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    assert {row["TSPARMCD"] for row in rows} <= set(published["TSPARMCD"].terms)
+    coded = [row for row in rows if row["TSVCDREF"] == "CDISC CT"]
+    assert len(coded) >= 15
+    for row in coded:
+        name = OF_ANOTHER_NAME.get(row["TSPARMCD"], row["TSPARMCD"])
+        known = published[name if name in published else "NY"]
+        assert known.concepts.get(row["TSVAL"]) == row["TSVALCD"], row
+        assert row["TSVCDVER"] == loaded.file.standards.ct
+
+
 def test_published_standards_are_whole() -> None:
     """Labels fit XPT, names are unique, and every codelist named is at hand or listed as missing."""
     root = TRANSFORMS.parent / "cdisc_mappings" / "standards"

@@ -418,7 +418,22 @@ def test_the_checklist_and_its_checks_agree() -> None:
 )
 def test_file_tags(file: str, tag: str | None) -> None:
     """The tags of FDA's technical rejection criterion 1735."""
-    assert tag_of(file) == tag
+    assert {tag_of(file, agency) for agency in AGENCIES.values()} == {tag}
+
+
+def test_reviewers_guides_are_tagged_by_agency() -> None:
+    """ICH's list has words for the guides, which FDA takes; the NMPA tags a guide as it tags the definition."""
+    files = ("tabulations/sdtm/csdrg.pdf", "analysis/adam/datasets/adrg.pdf")
+    assert {name: tuple(tag_of(file, one) for file in files) for name, one in AGENCIES.items()} == {
+        "fda": ("study-data-reviewers-guide", "analysis-data-reviewers-guide"),
+        "nmpa": ("data-tabulation-data-definition", "analysis-data-definition"),
+    }
+
+
+@pytest.mark.parametrize("label", ["2次给药", "大于>5", "年龄（岁", "“年龄"])
+def test_a_chinese_label_that_the_agency_does_not_take(tmp_path: Path, label: str) -> None:
+    with pytest.raises(ExportRefusedError, match=r"DM.STUDYID: has (a label that begins with a digit or|brackets or)"):
+        write(tmp_path, chinese(tmp_path, {**CHINESE, "Label of STUDYID": label}))
 
 
 @pytest.mark.parametrize(("studyid", "folder"), [("UCMSC-DAC-01", "ucmsc-dac-01"), ("S 01/A_b.", "s-01-a-b")])

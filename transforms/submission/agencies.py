@@ -27,19 +27,32 @@ SUPPLEMENTAL_LABEL = "Supplemental Qualifiers for "
 
 @dataclass(frozen=True)
 class Agency:
-    """An agency: the encoding of its files, how large one may be, and whether its labels are the Chinese ones."""
+    """An agency: the encoding of its files, how large one may be, and whether its labels are the Chinese ones.
+
+    `guide_tags` are the file tags of the reviewer's guides, to the tabulations and to the analysis datasets.
+    """
 
     name: str
     encoding: Encoding
     largest_bytes: int
+    guide_tags: tuple[str, str]
     chinese: bool = False
 
 
 # FDA: Study Data Technical Conformance Guide (5 GB a file). NMPA: draft guidance (4 GB); the encoding is named in the
-# reviewer's guide, and a label of 40 bytes is 13 characters of Chinese in UTF-8.
+# reviewer's guide, and a label of 40 bytes is 13 characters of Chinese in UTF-8; a guide is tagged as the definition is
+# (appendix 2 of its guideline, as known from those who implement it).
 AGENCIES = {
-    "fda": Agency("fda", "ascii", 5_000_000_000),
-    "nmpa": Agency("nmpa", "utf-8", 4_000_000_000, chinese=True),
+    "fda": Agency(
+        "fda", "ascii", 5_000_000_000, guide_tags=("study-data-reviewers-guide", "analysis-data-reviewers-guide")
+    ),
+    "nmpa": Agency(
+        "nmpa",
+        "utf-8",
+        4_000_000_000,
+        guide_tags=("data-tabulation-data-definition", "analysis-data-definition"),
+        chinese=True,
+    ),
 }
 
 

@@ -26,7 +26,8 @@ PATH = re.compile(r"[a-z0-9-]+(\.[a-z0-9]+)?")
 LONGEST_NAME = 64
 NUMBER = "record number"
 DEFINE = "define.xml"
-PAIRS = (("(", ")"), ("[", "]"), ("{", "}"))
+PAIRS = (("(", ")"), ("[", "]"), ("{", "}"), ("（", "）"), ("［", "］"), ("｛", "｝"), ("“", "”"), ("‘", "’"))
+NOT_IN_CHINESE = re.compile(r"^[0-9]|[<>＜＞]")
 TABULATIONS, DATASETS = "tabulations/sdtm", "analysis/adam/datasets"
 PROGRAMS = "analysis/adam/programs"
 Outcome = Literal["pass", "fail", "not run"]
@@ -109,20 +110,24 @@ def _found(contents: Contents, line: Mapping[str, Any]) -> tuple[tuple[Fault, ..
     return tuple(told or ()), "" if told is not None else "Nobody who wrote the package made this check"
 
 
-def tag_of(file: str) -> str | None:
-    """The file tag of the study tagging file, from where a file lies; None where it has none."""
+def tag_of(file: str, agency: Agency) -> str | None:
+    """The file tag of the study tagging file, from where a file lies; None where it has none.
+
+    The words are those of ICH's list of valid values for study tagging files.
+    """
+    tabulations, analyses = agency.guide_tags
     path = PurePosixPath(file)
     kinds: dict[str, Mapping[str, str]] = {
         TABULATIONS: {
             ".xpt": "data-tabulation-dataset-sdtm",
             "define": "data-tabulation-data-definition",
-            "csdrg.pdf": "study-data-reviewers-guide",
+            "csdrg.pdf": tabulations,
             "acrf.pdf": "annotated-crf",
         },
         DATASETS: {
             ".xpt": "analysis-dataset-adam",
             "define": "analysis-data-definition",
-            "adrg.pdf": "analysis-data-reviewers-guide",
+            "adrg.pdf": analyses,
         },
         PROGRAMS: {".txt": "analysis-program"},
     }
@@ -148,7 +153,7 @@ def _trial_start(contents: Contents) -> Iterator[Fault]:
 
 def _file_tags(contents: Contents) -> Iterator[Fault]:
     for file in contents.files:
-        if tag_of(file) is None:
+        if tag_of(file, contents.agency) is None:
             yield Fault(file, "", "has no file tag", "Put no other files into the package")
 
 
@@ -191,6 +196,9 @@ def _labels(contents: Contents) -> Iterator[Fault]:
                 yield Fault(layout.name, name, "has no label", "Give it one in the specification")
             elif not _paired(label):
                 yield Fault(layout.name, name, "has brackets or quotation marks without a pair", "Reword the label")
+            elif contents.agency.chinese and NOT_IN_CHINESE.search(label):
+                problem = "has a label that begins with a digit or holds < or >"
+                yield Fault(layout.name, name, problem, "Reword the Chinese label")
 
 
 def _paired(label: str) -> bool:

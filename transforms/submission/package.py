@@ -281,7 +281,7 @@ def _manifest(
             "bytes": (folder / path).stat().st_size,
             "records": one.records if one is not None else None,
             "read_by": list(one.readers) if one is not None else None,
-            "file_tag": checklist.tag_of(path.removeprefix(below)) if path.startswith(below) else None,
+            "file_tag": checklist.tag_of(path.removeprefix(below), order.agency) if path.startswith(below) else None,
         }
         for path, digest in hashes.items()
         for one in [submitted.get(path)]
