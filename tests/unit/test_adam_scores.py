@@ -359,9 +359,10 @@ def test_an_unusable_specimen_is_no_component_and_no_baseline(study: Study) -> N
             *components("A2", day(0)),
         ],
     }
-    derived = derive(study, records, "ADEFF", "ADLB")
+    derived = derive(study, records, "ADEFF", "ADLB", "ADSL")
     rows = plain(derived, "ADEFF")
     assert len(rows[rows["PARAMCD"] == "MELD"]) == 1
+    assert plain(derived, "ADSL").loc[0, ["INRBL", "BILIBL"]].tolist() == [1.5, 40], "one baseline for all tables"
     adlb = plain(derived, "ADLB")
     inr = adlb[(adlb["PARAMCD"] == "INR") & adlb["DTYPE"].isna()].set_index("ADY")["ABLFL"]
     assert inr.to_dict() == {-5: "Y", 1: None}
