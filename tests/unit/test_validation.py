@@ -227,6 +227,42 @@ def test_each_prepared_text_of_other_rows(
     assert own.column("made").astype(object).where(own.column("made").notna(), None).tolist() == expected
 
 
+MOMENTS = st.none() | st.builds("2022-06-{:02}{}".format, st.integers(1, 6), st.sampled_from(["", "T08:00", "T20:00"]))
+KEYS = st.sampled_from([None, "x", "y"])
+
+
+@given(
+    here=st.lists(st.tuples(KEYS, MOMENTS), min_size=1, max_size=8),
+    there=st.lists(st.tuples(KEYS, MOMENTS, st.sampled_from([None, "1", "2"])), max_size=10),
+    window=st.tuples(st.integers(-3, 3), st.integers(0, 3)),
+)
+def test_the_nearest_row_in_a_window_is_that_of_a_search_row_by_row(
+    here: list[tuple[str | None, str | None]],
+    there: list[tuple[str | None, str | None, str | None]],
+    window: tuple[int, int],
+) -> None:
+    first, last = window[0], sum(window)
+    near = {"here": "D", "there": "T", "from": first, "to": last}
+    fetch = {"fetch": "V", "of": "Y", "by": ["A"], "there": ["K"], "near": near}
+    one = rule("expect_column_values_to_not_be_null", {"column": "made"}, columns={"made": fetch})
+    columns = {name: text.from_values([row[place] for row in there]) for place, name in enumerate("KTV")}
+    own = frame(A=[key for key, _ in here], D=[day for _, day in here])
+    prepared = checking._Frame({"X": own, "Y": pd.DataFrame(columns)}, "X", "")
+    prepared.prepare(one)
+    made = prepared.column("made")
+
+    for row, (key, asked) in enumerate(here):
+        said: dict[pd.Timedelta, set[str | None]] = {}
+        for other, moment, value in there:
+            if key == other and asked and moment:
+                apart = pd.Timestamp(moment) - pd.Timestamp(asked)
+                days = (pd.Timestamp(moment).normalize() - pd.Timestamp(asked).normalize()).days
+                if first <= days <= last:
+                    said.setdefault(abs(apart), set()).add(value)
+        expected = said[min(said)] if said else set()
+        assert (made[row] if pd.notna(made[row]) else None) == (expected.pop() if len(expected) == 1 else None)
+
+
 def test_a_window_of_days_goes_forward_and_a_score_is_known() -> None:
     for prepared, message in (
         ({"count": ["A"], "near": {"here": "D", "there": "T", "from": 1, "to": 0}}, "earlier to the later"),

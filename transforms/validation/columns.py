@@ -7,7 +7,7 @@ computed once per distinct value where that is possible. Nothing here judges: th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from typing import Any, ClassVar, Literal, Protocol, Self
 
@@ -673,43 +673,62 @@ class Fetch(_Rows):
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
         values, rows = self.found(scope)
-        there = [values(name).iloc[rows] for name in self.there or self.by]
-        own = [scope.column(name) for name in self.by]
+        here, found, size = _matched(
+            [scope.column(name) for name in self.by], [values(name).iloc[rows] for name in self.there or self.by]
+        )
+        codes, distinct = text.codes_of(values(self.fetch).iloc[rows])
         if self.near is None:
-            here, found, size = _matched(own, there)
-            codes, distinct = text.codes_of(values(self.fetch).iloc[rows])
             code = np.full(size, text.MISSING)
             code[found] = codes
             code[np.bincount(found, minlength=size) > 1] = text.MISSING
-            return text.column(code[here], [_written(one) for one in distinct], scope.index)
-        near = self.near
-        codes, keys = text.combinations(there)
-        texts = _texts(values(self.fetch).iloc[rows])
-        moments = text.map_number(values(near.there), dates.first_second).to_numpy()[rows]
-        by_key: dict[tuple[Hashable | None, ...], list[tuple[float, str | None]]] = {}
-        for code, moment, value in zip(codes, moments, texts, strict=True):
-            if not np.isnan(moment):
-                by_key.setdefault(keys[code], []).append((moment, value))
-
-        def nearest(*key: Any) -> str | None:
-            asked = dates.first_second(key[-1]) if key[-1] is not None else None
-            if asked is None:
-                return None
-            day = asked // dates.SECONDS_PER_DAY
-            inside = [(abs(moment - asked), value) for moment, value in by_key.get(key[:-1], ())
-                      if near.first <= moment // dates.SECONDS_PER_DAY - day <= near.last]  # fmt: skip
-            least = min((distance for distance, _ in inside), default=None)
-            said = {value for distance, value in inside if distance == least}
-            return said.pop() if len(said) == 1 else None
-
-        return text.map_rows([*own, scope.column(near.here)], nearest)
+            said = code[here]
+        else:
+            asked = text.map_number(scope.column(self.near.here), dates.first_second).to_numpy()
+            moments = text.map_number(values(self.near.there), dates.first_second).to_numpy()[rows]
+            said = _nearest(self.near, here, asked, found, moments, codes)
+        return text.column(said, [_written(one) for one in distinct], scope.index)
 
 
-def _texts(values: pd.Series) -> list[str | None]:
-    """The values of a column as texts, a number in the way it is written."""
-    codes, distinct = text.codes_of(values)
-    written = [*(_written(one) for one in distinct), None]
-    return [written[code] for code in codes]
+def _nearest(
+    near: Near, here: np.ndarray, asked: np.ndarray, there: np.ndarray, moments: np.ndarray, codes: np.ndarray
+) -> np.ndarray:
+    """For each row here the code of the row there with the same key that is nearest in time, within the window of days.
+
+    Missing where no row is in the window, and where rows equally near have different codes. Moments are seconds, NaN
+    where the day is unknown; a missing code is one among others.
+    """
+    result = np.full(len(here), text.MISSING)
+    dated, rows = ~np.isnan(moments), np.flatnonzero(~np.isnan(asked))
+    if not dated.any():
+        return result
+    instants, ranks = np.unique(moments[dated], return_inverse=True)
+    width = len(instants) + 1
+    # Key and moment as one number, so that the rows of a key lie together in the order of time.
+    spots, group = np.unique(there[dated] * width + ranks, return_inverse=True)
+    least, most = np.full(len(spots), np.iinfo(np.int64).max), np.full(len(spots), text.MISSING)
+    np.minimum.at(least, group, codes[dated])
+    np.maximum.at(most, group, codes[dated])
+    agreed = np.where(least == most, least, text.MISSING)
+
+    key, moment = here[rows] * width, asked[rows]
+    day = moment // dates.SECONDS_PER_DAY
+    start, end = (day + near.first) * dates.SECONDS_PER_DAY, (day + near.last + 1) * dates.SECONDS_PER_DAY - 1
+    after = np.searchsorted(spots, key + np.searchsorted(instants, np.maximum(moment, start), "left"), "left")
+    before = np.searchsorted(spots, key + np.searchsorted(instants, np.minimum(moment, end), "right"), "left") - 1
+
+    def reached(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far away in time a place is, infinite in another key or outside of the window, and its code."""
+        inside = (places >= 0) & (places < len(spots))
+        places = np.where(inside, places, 0)
+        at = instants[spots[places] % width]
+        inside &= (spots[places] // width * width == key) & (at >= start) & (at <= end)
+        return np.where(inside, np.abs(at - moment), np.inf), agreed[places]
+
+    (far, later), (near_by, earlier) = reached(after), reached(before)
+    chosen = np.where(far < near_by, later, earlier)
+    tied = (far == near_by) & (later != earlier)
+    result[rows] = np.where(tied | np.isinf(np.minimum(far, near_by)), text.MISSING, chosen)
+    return result
 
 
 def _written(value: Any) -> str:
