@@ -227,6 +227,40 @@ def test_each_prepared_text_of_other_rows(
     assert own.column("made").astype(object).where(own.column("made").notna(), None).tolist() == expected
 
 
+NAMES = ["RDOMAIN", "USUBJID", "IDVAR", "IDVARVAL"]
+
+
+@pytest.mark.parametrize(
+    ("pointer", "expected"),
+    [
+        (("AE", "1", "AESEQ", "1"), 1),
+        (("AE", "1", "AESEQ", "2"), 2),  # twice the same number
+        (("AE", "1", "AESEQ", "3"), 0),
+        (("AE", "1", "AESEQ", None), 3),  # every record that has the variable
+        (("AE", None, "AESEQ", "1"), 2),  # of any subject
+        (("AE", None, "AESEQ", None), 4),
+        (("AE", "1", None, None), 4),  # the subject
+        (("AE", "1", None, "1"), 0),  # a value of no variable
+        (("AE", "9", "AESEQ", "1"), 0),
+        (("AE", "1", "AELNKID", "1"), 0),  # a variable that is not there
+        (("TA", None, "ARMCD", "LOW"), 2),  # a dataset without subjects
+        (("TA", "1", "ARMCD", "LOW"), 0),
+        (("TA", None, None, None), 0),
+        (("ZZ", "1", None, None), 0),
+    ],
+)
+def test_a_pointer_reaches_the_records_that_it_names(pointer: tuple[str | None, ...], expected: int) -> None:
+    others = {
+        "AE": frame(USUBJID=["1", "1", "1", "1", "2"], AESEQ=[1, 2, 2, None, 1]),
+        "TA": frame(ARMCD=["LOW", "LOW", "HIGH"]),
+    }
+    one = rule("expect_column_values_to_not_be_null", {"column": "made"}, columns={"made": {"related": NAMES}})
+    own = frame(**{name: [value, "x"] for name, value in zip(NAMES, pointer, strict=True)})
+    prepared = checking._Frame({"X": own, **others}, "X", "")
+    prepared.prepare(one)
+    assert prepared.column("made").tolist() == [expected, 0]
+
+
 MOMENTS = st.none() | st.builds("2022-06-{:02}{}".format, st.integers(1, 6), st.sampled_from(["", "T08:00", "T20:00"]))
 KEYS = st.sampled_from([None, "x", "y"])
 

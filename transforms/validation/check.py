@@ -93,7 +93,7 @@ def examine(
     Of several `shares` each looks at some rules of every frame, so that they can be examined in processes of their
     own; `together` joins what they find.
     """
-    places = {name: range(share, len(own), shares) for name, own in rules.items()}
+    places = {name: range(len(own) * share // shares, len(own) * (share + 1) // shares) for name, own in rules.items()}
     parts = [
         (name, number, part)
         for name, numbers in places.items()

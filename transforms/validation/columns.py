@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
+from itertools import product
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
@@ -991,36 +992,40 @@ class Related(Prepared):
 
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
-        columns = [scope.column(name) for name in self.related]
-        _, pointers = text.combinations([columns[0], columns[2]])
-        counts: dict[tuple[object, ...], dict[tuple[object, object], int]] = {}
-        for domain, variable in pointers:
-            counts[domain, variable] = _records(scope, str(domain), None if variable is None else str(variable))
+        domains, subjects, variables, values = (scope.column(name) for name in self.related)
+        codes, pointers = text.combinations([domains, variables])
+        result = np.zeros(len(codes))
+        for code, (domain, variable) in enumerate(pointers):
+            rows = np.flatnonzero(codes == code)
+            frame = scope.frame(str(domain)) if domain in scope.datasets() else None
+            if frame is not None:
+                name = None if variable is None else str(variable)
+                result[rows] = _reached(frame, name, subjects.iloc[rows], values.iloc[rows])
+        return pd.Series(result, index=scope.index)
 
-        def find(domain: object, subject: object, variable: object, value: object) -> float:
-            return float(counts[domain, variable].get((subject, value), 0))
 
-        return text.map_rows_number(columns, find)
-
-
-def _records(scope: Scope, domain: str, variable: str | None) -> dict[tuple[object, object], int]:
-    """Records of a dataset by subject and by the text of a variable; None stands for any."""
-    result: dict[tuple[object, object], int] = {}
-    frame = scope.frame(domain) if domain in scope.datasets() else None
-    if frame is None:
+def _reached(frame: Frame, variable: str | None, subjects: pd.Series, values: pd.Series) -> np.ndarray:
+    """How many records of a dataset each pointer reaches; a subject or value that is missing in it stands for any."""
+    result = np.zeros(len(subjects))
+    if (variable or "USUBJID") not in frame:
         return result
-    if (variable is not None and variable not in frame) or (variable is None and "USUBJID" not in frame):
-        return result
-    known = [frame[name] for name in ("USUBJID", variable) if name in frame]
-    codes, keys = text.combinations(known)
-    for key, count in zip(keys, np.bincount(codes), strict=True):
-        subject = key[0] if "USUBJID" in frame else None
-        value = key[-1] if variable is not None else None
-        if variable is not None and value is None:
-            continue
-        said = value if isinstance(value, str) or value is None else numbers.number_text(float(str(value)))
-        for pointer in {(subject, said), (subject, None), (None, said), (None, None)}:
-            result[pointer] = result.get(pointer, 0) + int(count)
+    subject, value = frame["USUBJID"] if "USUBJID" in frame else None, None
+    if variable is not None:
+        codes, distinct = text.codes_of(frame[variable])
+        value = text.column(codes, [_written(one) for one in distinct], frame.index)
+        there = value.notna().to_numpy()
+        subject, value = None if subject is None else subject[there], value[there]
+    size = len(frame) if value is None else len(value)
+    given = (subjects.notna().to_numpy(), values.notna().to_numpy())
+    for by_subject, by_value in product((True, False), repeat=2):
+        rows = np.flatnonzero((given[0] == by_subject) & (given[1] == by_value))
+        keys = [(subjects, subject)] * by_subject + [(values, value)] * by_value
+        known = [(here.iloc[rows], there) for here, there in keys if there is not None]
+        if not keys:
+            result[rows] = size
+        elif len(rows) and len(known) == len(keys):
+            here, found, width = _matched(*map(list, zip(*known, strict=True)))
+            result[rows] = np.bincount(found, minlength=width)[here]
     return result
 
 
