@@ -26,7 +26,8 @@ from transforms.adam import output
 from transforms.adam.engine import derive_each
 from transforms.core import dates, text
 from transforms.core.identifiers import Identifiers
-from transforms.core.processes import available, counted, in_processes
+from transforms.core.memory import give_back
+from transforms.core.processes import available, counted, in_processes, kept_processes
 from transforms.core.tables import read_table
 from transforms.differences import Difference, Side, source_comparison
 from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
@@ -50,7 +51,7 @@ from transforms.study.analyses import SUPPLEMENTAL
 from transforms.study.models import OdmSource, Source
 from transforms.study.yaml import read_yaml
 from transforms.validation import conformance, core_engine
-from transforms.validation.check import SUBJECT, Breach, Examined, examine, together
+from transforms.validation.check import SUBJECT, Breach, Examined, examine, ready, together
 from transforms.validation.outcome import Outcome
 from transforms.validation.rules import explanations as rule_book_explanations
 from transforms.validation.rules import rule_book
@@ -303,22 +304,22 @@ def build(
     study: Study, where: Home, building: Building, extracts: dict[tuple[str, str], Extract] | None = None
 ) -> None:
     """All stages of one snapshot, one after the other; `extracts` are those read already, and are given up."""
-    stage_sources(study, where, building, extracts)
-    if extracts is not None:
-        extracts.clear()
-    stages: list[Callable[[], Any]] = [
-        lambda: map_datasets(study, building, buckets=bucket_count(study, building)),
-        lambda: finish_sdtm(study, building),
-        lambda: assess_gate(study, where, building),
-        lambda: derive_datasets(study, building),
-        lambda: finish_adam(study, building),
-        lambda: analyse(study, building),
-        lambda: close(study, where, building),
-    ]
-    for one in stages:
-        # Arrow keeps what a stage gave back, and the next one needs the memory.
-        pa.default_memory_pool().release_unused()
-        one()
+    with kept_processes(_processes(study, building), ready):
+        stage_sources(study, where, building, extracts)
+        if extracts is not None:
+            extracts.clear()
+        stages: list[Callable[[], Any]] = [
+            lambda: map_datasets(study, building, buckets=bucket_count(study, building)),
+            lambda: finish_sdtm(study, building),
+            lambda: assess_gate(study, where, building),
+            lambda: derive_datasets(study, building),
+            lambda: finish_adam(study, building),
+            lambda: analyse(study, building),
+            lambda: close(study, where, building),
+        ]
+        for one in stages:
+            give_back()
+            one()
 
 
 def stage_sources(
@@ -768,13 +769,13 @@ def finish_sdtm(study: Study, building: Building) -> None:
     for name in study.datasets:
         building.path(f"parts/sdtm/{name.lower()}.findings")
     processes = _processes(study, building)
-    # The last joins the links of all datasets, the others look at the datasets; none needs what another finds.
+    # The second joins the links of all datasets, the others look at the datasets; none needs what another finds.
     calls: list[Callable[[], Any]] = [
-        *_examining(study, building, "sdtm", processes),
         partial(_engines, study, building),
         partial(_join_lineage, building),
+        *_examining(study, building, "sdtm", processes),
     ]
-    *shares, outcomes, _ = in_processes(calls, processes)
+    outcomes, _, *shares = in_processes(calls, processes)
     found = _conforming(study, building, together(shares, rule_book(study).sdtm), outcomes)
     # Written last: who finds it takes the stage for done.
     building.write("parts/sdtm.findings", findings_module.to_arrow(found))

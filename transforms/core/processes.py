@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from multiprocessing import get_context
 from typing import TypeVar
 
+from transforms.core.memory import give_back
 from transforms.errors import UsageError
 
 ResultT = TypeVar("ResultT")
+_KEPT: ContextVar[ProcessPoolExecutor | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def kept_processes(processes: int, ready: Callable[[], None]) -> Iterator[None]:
+    """Within it every `in_processes` of more than one process uses the same ones, however few it asks for.
+
+    They begin at once, and each calls `ready` before anything else: what takes time to import is imported while this
+    process is busy, and once.
+    """
+    if processes <= 1:
+        yield
+        return
+    with _pool(processes, ready) as pool:
+        for _ in range(processes):
+            pool.submit(os.getpid)
+        token = _KEPT.set(pool)
+        try:
+            yield
+        finally:
+            _KEPT.reset(token)
 
 
 def in_processes(calls: Sequence[Callable[[], ResultT]], processes: int) -> list[ResultT]:
@@ -20,9 +44,27 @@ def in_processes(calls: Sequence[Callable[[], ResultT]], processes: int) -> list
     """
     if min(processes, len(calls)) <= 1:
         return [call() for call in calls]
+    kept = _KEPT.get()
+    if kept is not None:
+        return _results(kept, calls)
+    with _pool(min(processes, len(calls))) as pool:
+        return _results(pool, calls)
+
+
+def _pool(processes: int, ready: Callable[[], None] | None = None) -> ProcessPoolExecutor:
     # A process that forks while Arrow's threads run may hang, so workers begin afresh.
-    with ProcessPoolExecutor(min(processes, len(calls)), mp_context=get_context("spawn")) as pool:
-        return [one.result() for one in [pool.submit(call) for call in calls]]
+    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=ready)
+
+
+def _results(pool: ProcessPoolExecutor, calls: Sequence[Callable[[], ResultT]]) -> list[ResultT]:
+    return [one.result() for one in [pool.submit(_result, call) for call in calls]]
+
+
+def _result(call: Callable[[], ResultT]) -> ResultT:
+    try:
+        return call()
+    finally:
+        give_back()
 
 
 def available(most: int) -> int:

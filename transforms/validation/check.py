@@ -58,6 +58,11 @@ class Breach:
     told: str = ""
 
 
+def ready() -> None:
+    """Import Great Expectations, which takes seconds, in a process that will check and has nothing to do yet."""
+    _Expect()
+
+
 def check(frames: Mapping[str, Frame], rules: Mapping[str, Sequence[Rule]], cut_off: str = "") -> tuple[Breach, ...]:
     """The breaches of the rules of each frame, in the order of the rules.
 
@@ -93,7 +98,7 @@ def examine(
     Of several `shares` each looks at some rules of every frame, so that they can be examined in processes of their
     own; `together` joins what they find.
     """
-    places = {name: range(len(own) * share // shares, len(own) * (share + 1) // shares) for name, own in rules.items()}
+    places = {name: range(share, len(own), shares) for name, own in rules.items()}
     parts = [
         (name, number, part)
         for name, numbers in places.items()

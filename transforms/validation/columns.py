@@ -1009,7 +1009,8 @@ def _reached(frame: Frame, variable: str | None, subjects: pd.Series, values: pd
     result = np.zeros(len(subjects))
     if (variable or "USUBJID") not in frame:
         return result
-    subject, value = frame["USUBJID"] if "USUBJID" in frame else None, None
+    subject = frame["USUBJID"] if "USUBJID" in frame else None  # noqa: SIM401 (columns that are read when asked for)
+    value = None
     if variable is not None:
         codes, distinct = text.codes_of(frame[variable])
         value = text.column(codes, [_written(one) for one in distinct], frame.index)
