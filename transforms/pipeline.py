@@ -304,7 +304,9 @@ def build(
     study: Study, where: Home, building: Building, extracts: dict[tuple[str, str], Extract] | None = None
 ) -> None:
     """All stages of one snapshot, one after the other; `extracts` are those read already, and are given up."""
-    with kept_processes(_processes(study, building), ready):
+    received = _covered(where, building.opening())
+    delivered = [standing(source, ordered(received, name))[1] for name, source in study.sources.items()]
+    with kept_processes(available(_buckets(sum(entry.rows for files in delivered for entry in files))), ready):
         stage_sources(study, where, building, extracts)
         if extracts is not None:
             extracts.clear()
@@ -719,7 +721,11 @@ def bucket_count(study: Study, building: Building) -> int:
 
     The count is not in the bytes of a snapshot. Raises UsageError where CAIRN_BUCKETS is no number from 1.
     """
-    return counted("CAIRN_BUCKETS") or 1 + sum(building.rows(f"staged/{name}") for name in study.sources) // BUCKET_ROWS
+    return _buckets(sum(building.rows(f"staged/{name}") for name in study.sources))
+
+
+def _buckets(rows: int) -> int:
+    return counted("CAIRN_BUCKETS") or 1 + rows // BUCKET_ROWS
 
 
 def _processes(study: Study, building: Building) -> int:
