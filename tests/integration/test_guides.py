@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -95,6 +96,8 @@ def test_the_guides_of_the_reference_study(package: Path, reference: Published) 
     text = text_of(document(package, "csdrg.pdf"))
     assert "10^6 Therapeutic Cells/kg" in text and "溶血重抽 and the like" in text
     assert "mapping dose EX none not_given" in text
+    assert re.search(r"reported_by_laboratory [\d,]+ The laboratory's own file has the result", text)
+    assert "CORE CDISC CORE was not run" in text, "nothing is counted of an engine that was not run"
     text = text_of(document(package, "adrg.pdf"))
     safety = pq.read_table(reference.report.path / "adam" / "adsl.parquet", columns=["SAFFL"]).to_pandas()
     assert f"SAFFL Safety Population Flag {(safety['SAFFL'] == 'Y').sum()}" in text

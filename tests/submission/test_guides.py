@@ -17,7 +17,7 @@ from transforms.export import export
 from transforms.pipeline import Home
 from transforms.reporting.fonts import chinese_font
 from transforms.submission.guides.fonts import Fonts
-from transforms.submission.guides.pages import Described, Grid, Heading, Text, written
+from transforms.submission.guides.pages import Described, Grid, Heading, Text, fitted, written
 
 GUIDE = """\
 csdrg:
@@ -26,6 +26,22 @@ csdrg:
   departures: [{what: VS.VSPOS, does: absent, why: not collected}]
   assumptions: [{says: one arm only, where: sdtm/dm.yml}]
 """
+
+
+@pytest.mark.parametrize(
+    ("widths", "needs", "expected"),
+    [
+        ([50, 50], [20, 20], [50, 50]),
+        ([10, 60, 30], [20, 20, 20], [20, 52, 28]),
+        ([10, 90], [60, 60], [10, 90]),
+    ],
+)
+def test_columns_are_as_wide_as_their_longest_word(
+    widths: list[float], needs: list[float], expected: list[float]
+) -> None:
+    assert fitted(widths, needs) == expected
+
+
 PART = ["1 Introduction", "2 Protocol description", "3 Subject data description", "4 Data conformance summary"]
 
 

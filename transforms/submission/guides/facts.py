@@ -165,7 +165,13 @@ class GuideFacts:
                 return exclusion.why
         for file in self.study.datasets.values():
             for group in file.records:
-                for named in (group.only and group.only.otherwise, group.for_each and group.for_each.none):
+                beside = group.fallback
+                for named in (
+                    group.only and group.only.otherwise,
+                    group.for_each and group.for_each.none,
+                    beside and beside.otherwise,
+                    beside and beside.wait,
+                ):
                     if named and named.rule == rule:
                         return named.why
         return ""

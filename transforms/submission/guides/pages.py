@@ -33,6 +33,10 @@ from reportlab.platypus import (
 
 from transforms.submission.guides.fonts import BOLD, PLAIN, Fonts
 
+PADDING = 3
+LONGEST_WORD = 0.4
+"""The share of the page that a column gets at most so that its longest word is not broken."""
+
 MARGIN, HEAD, FOOT = 16 * mm, 20 * mm, 14 * mm
 GRID, SHADE, INK = colors.HexColor("#b8bec6"), colors.HexColor("#e9edf2"), colors.HexColor("#1c2733")
 ROOM = 32 * mm
@@ -142,6 +146,21 @@ def _canvas(described: Described) -> type[Canvas]:
     return Dated
 
 
+def fitted(widths: Sequence[float], needs: Sequence[float]) -> list[float]:
+    """Widths of columns, none below its need; what is missing is taken from those that have more, by how much more.
+
+    As they were where the needs are more than there is.
+    """
+    missing = sum(max(need - width, 0.0) for width, need in zip(widths, needs, strict=True))
+    spare = [max(width - need, 0.0) for width, need in zip(widths, needs, strict=True)]
+    if missing > sum(spare):
+        return list(widths)
+    return [
+        need if width < need else width - (own * missing / sum(spare) if missing else 0.0)
+        for width, need, own in zip(widths, needs, spare, strict=True)
+    ]
+
+
 class _Document(BaseDocTemplate):  # type: ignore[misc]
     """The document: one frame a page, a line above and the page's number below."""
 
@@ -216,8 +235,8 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
             ("TOPPADDING", (0, 0), (-1, -1), 2),
             ("BOTTOMPADDING", (0, 0), (-1, -1), 2.5),
-            ("LEFTPADDING", (0, 0), (-1, -1), 3),
-            ("RIGHTPADDING", (0, 0), (-1, -1), 3),
+            ("LEFTPADDING", (0, 0), (-1, -1), PADDING),
+            ("RIGHTPADDING", (0, 0), (-1, -1), PADDING),
         ]
         for number, row in enumerate(grid.rows, start=1):
             rows.append(
@@ -234,7 +253,11 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
                 for place, one in enumerate(row)
                 if isinstance(one, Cell)
             ]
-        widths = [self.wide * share / total for share in grid.shares]
+        needs = [
+            min(max(cell.minWidth() for cell in column) + 2 * PADDING + 1, LONGEST_WORD * self.wide)
+            for column in zip(*rows, strict=True)
+        ]
+        widths = fitted([self.wide * share / total for share in grid.shares], needs)
         return Table(rows, widths, repeatRows=1, style=style, splitInRow=1)
 
     def afterFlowable(self, flowable: Flowable) -> None:  # noqa: N802

@@ -66,7 +66,10 @@ def conformance(facts: GuideFacts, number: str, own: Sequence[str], is_ours: Cal
                 (
                     one["engine"],
                     one["version"],
-                    *(one[count] for count in ("passed", "failed", "explained", "not_applicable", "not_run")),
+                    *(
+                        None if one["note"] else one[count]
+                        for count in ("passed", "failed", "explained", "not_applicable", "not_run")
+                    ),
                     one["note"],
                 )
                 for one in engines
