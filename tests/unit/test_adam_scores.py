@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.small_sdtm import FIRST_DOSE, day, derive, end_of_treatment, infusion, plain, result, subject
 from transforms.study import Study
@@ -326,6 +328,39 @@ def test_of_several_scores_of_one_moment_one_stands(
     adlb = plain(derived, "ADLB")
     flagged = adlb[(adlb["PARAMCD"] == "INR") & (adlb["ABLFL"] == "Y")]
     assert flagged["AVAL"].tolist() == [1.9], "of samples the later, of one minute the later record"
+
+
+SAMPLE = st.tuples(
+    st.sampled_from(["BILI", "INR", "CREAT", "ALB"]),
+    st.sampled_from(["", "T08:00", "T08:02", "T09:00", "T09:01", "T16:00"]),
+    st.sampled_from([-3, -1, 0, 1]),
+    st.sampled_from(["A1", "A2"]),
+    st.sampled_from([None, "N"]),
+)
+
+
+@settings(max_examples=12)
+@given(st.lists(SAMPLE, min_size=4, max_size=20))
+def test_whatever_was_measured_when_there_is_one_baseline_and_one_score_of_a_moment(samples: list[Any]) -> None:
+    study = LOADED[0] if LOADED else Study.load("ucmsc_dac")
+    LOADED[:] = [study]
+    taken = [
+        result(test, 30 + place, day(elapsed, time), accession=accession, LBSPCUFL=unusable)
+        for place, (test, time, elapsed, accession, unusable) in enumerate(samples)
+    ]
+    derived = derive(study, {"DM": [subject()], "EX": [infusion()], "LB": taken}, "ADLB", "ADEFF")
+    assert {one.rule for one in derived.findings} == set()
+    for name in ("ADLB", "ADEFF"):
+        rows = plain(derived, name)
+        flagged = rows[rows["ABLFL"] == "Y"]
+        assert not flagged.duplicated("PARAMCD").any(), name
+        assert (flagged["ADTM"].isna() | (flagged["ADTM"] <= pd.Timestamp(FIRST_DOSE))).all(), name
+        assert (flagged["ADT"] <= pd.Timestamp(FIRST_DOSE[:10])).all(), name
+    scores = rows[rows["PARAMCD"].isin(["MELD", "ALBI"])]
+    assert not scores.assign(at=scores["ADTM"].fillna(scores["ADT"])).duplicated(["PARAMCD", "at"]).any()
+
+
+LOADED: list[Study] = []
 
 
 def test_a_form_of_day_1_takes_what_was_measured_before_the_infusion(study: Study) -> None:
