@@ -39,7 +39,7 @@ def main() -> NoReturn:
         where = f"{Path(place.filename).name}:{place.lineno}"
         # The message of an unexpected error may hold data, so only its kind and place are shown.
         Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"cairn: a fault of Cairn itself ({type(error).__name__} at {where}). An earlier publication stands. "
+            f"cairn: a fault of Cairn itself ({type(error).__name__} at {where}). What was published before stands. "
             "Set CAIRN_DEBUG=1 to see the whole stack, which may show data",
             markup=False,
         )

@@ -92,6 +92,6 @@ class StaleSnapshotError(CairnError):
 
 
 class NothingPublishedError(CairnError):
-    """Every new delivery was refused; the earlier publication stands."""
+    """Every new delivery was refused; what was published before stands."""
 
     exit_code = 3

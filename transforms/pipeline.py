@@ -190,7 +190,7 @@ def run(
         if opening is None or refused:
             if ingested.refused:
                 write_report(study, where, run_id or "refused")
-            raise _nothing(study, ingested, source_folder)
+            raise _nothing(study, where, ingested, source_folder)
         if not where.snapshots.exists(snapshot_id):
             building = where.building("run")
             building.begin(asdict(opening))
@@ -215,13 +215,14 @@ def run(
         )
 
 
-def _nothing(study: Study, ingested: Ingested, landing: Path) -> CairnError:
-    """Why a run published nothing."""
+def _nothing(study: Study, where: Home, ingested: Ingested, landing: Path) -> CairnError:
+    """Why a run published nothing, and what stands."""
     if ingested.refused:
         lines = "\n".join(f"  - {one.file}: {one.rule}: {one.problem}. {one.remedy}" for one in ingested.refused)
+        current = where.snapshots.current_id()
+        stands = f"the publication {current} stands" if current else "nothing was published before"
         return NothingPublishedError(
-            f"{study.name}: nothing was published, every new delivery was refused; "
-            f"an earlier publication stands:\n{lines}"
+            f"{study.name}: nothing was published, every new delivery was refused; {stands}:\n{lines}"
         )
     patterns = ", ".join(sorted({one.files for source in study.sources.values() for one in source.carriers}))
     return UsageError(f"{landing} holds no extract of {study.name}. Its contracts ask for: {patterns}")

@@ -80,6 +80,7 @@ def test_a_file_that_cannot_be_trusted_is_refused_and_the_snapshot_stands(small:
         small.run()
     assert caught.value.exit_code == 3
     assert said in str(caught.value)
+    assert f"the publication {before.snapshot_id} stands" in str(caught.value)
     assert contents(before.path) == kept
     assert (small.home / "warehouse" / "small" / "current").resolve() == before.path
     logged = RawStore(small.home / "raw" / "small").received()[-1]
@@ -95,6 +96,13 @@ def test_a_refused_file_of_a_first_run_leaves_the_others(small: SmallStudy, faul
     assert len(dataset(report, "dm")) == 3
     assert dataset(report, "vs").empty
     assert findings(report).loc["source_not_delivered", "severity"] == "critical"
+
+
+def test_a_first_delivery_that_is_refused_leaves_nothing_that_stands(small: SmallStudy) -> None:
+    for name in EXTRACTS:
+        small.drop(name, "")
+    with pytest.raises(NothingPublishedError, match=r"every new delivery was refused; nothing was published before:"):
+        small.run()
 
 
 def test_other_deliveries_proceed_on_the_last_good_version(small: SmallStudy) -> None:

@@ -54,6 +54,7 @@ def test_a_row_reads_the_joined_row_that_fits(with_batches: SmallStudy) -> None:
     assert passage == {("SMALL-01-001", "1"): "3", ("SMALL-01-001", "2"): "4", ("SMALL-01-002", "1"): "3"}
     told = [one for one in sdtm.findings if one.rule == "no_row_fits"]
     assert [place.lines for one in told for place in one.places] == [(5,)], "L9 of line 5 has no certificate"
+    assert [one.severity for one in told] == ["answer"]
     counted = {(one.outcome, one.rule): one.rows for one in sdtm.account if one.source == "batches"}
     assert counted == {("record", ""): 2, ("none", "no_record_reads_it"): 1}
 

@@ -121,7 +121,8 @@ FORMS: dict[str, Form] = {
         "CREA", {RANGE: "男:57-97 女:41-73", SEX: "女"}, {"LBORNRLO": "41", "LBORNRHI": "73"}),
     "range of men, a woman": Form(
         "CREA", {RANGE: "男:57-97", SEX: "女"}, {"LBORNRLO": None, "LBORNRHI": None}, {"range_not_for_row": "answer"}),
-    "range in words": Form("CREA", {RANGE: "见说明"}, None, {"unreadable_range": HELD}),
+    "range in words": Form(
+        "CREA", {RANGE: "见说明"}, {"LBORNRHI": None, "LBNRIND": None}, {"unreadable_range": "answer"}),
     # L12: what the remark says of the specimen
     "haemolysis, potassium": Form("K", {REMARK: "溶血"}, {"LBSPCCND": "HEMOLYZED", "LBSPCUFL": "N"}),
     "slight haemolysis, AST": Form("AST", {REMARK: "轻度溶血+"}, {"LBSPCCND": "HEMOLYZED", "LBSPCUFL": "N"}),
@@ -129,6 +130,12 @@ FORMS: dict[str, Form] = {
     "no haemolysis": Form("K", {REMARK: "无溶血"}, {"LBSPCCND": None, "LBSPCUFL": None}),
     "lipaemia": Form("NH3", {REMARK: "脂血"}, {"LBSPCCND": "LIPEMIC", "LBSPCUFL": "N"}),
     "clot": Form("PT", {REMARK: "标本有凝块"}, {"LBSPCCND": "CLOTTED", "LBSPCUFL": "N"}),
+    "remark with a control character": Form(
+        "K", {REMARK: "\x01溶血"}, {"LBSPCCND": "HEMOLYZED"}, {"control_character": "answer"}),
+    "remark with a mark without width": Form(
+        "K", {REMARK: "溶\u200b血"}, {"LBSPCCND": "HEMOLYZED"}, {"text_on_one_line": SAID}),
+    "result with a control character": Form(
+        "K", {RESULT: "4.31\x07"}, {"LBSTRESN": 4.31}, {"control_character": "answer"}),
     "another remark": Form("K", {REMARK: "已电话通知"}, {"LBSPCCND": None}, {"remark_not_read": "answer"}),
     # item codes and names
     "name for code": Form("ALT", {ITEM: "谷丙转氨酶"}, {"LBTESTCD": "ALT"}),

@@ -236,6 +236,17 @@ def test_codes_go_through_a_codelist_before_anything_reads_them(small: SmallStud
     assert set(vs.loc[vs["VSTESTCD"] == "WEIGHT", "VSORRESU"]) == {"kg", "LB"}
 
 
+def test_a_text_is_on_one_line_and_without_control_characters(small: SmallStudy) -> None:
+    plain = small.run()
+    small.drop("dosing.csv", EXTRACTS["dosing.csv"].replace("2,001,Testol", "2,001,Tes\u200btol"))
+    note = '"calm,\r\n\trested"'
+    small.drop("vitals.csv", VITALS.replace('"calm, rested"', note).replace(",NA,", ",see\x0fn,"))
+    report = small.run()
+    assert sorted(lines(report, "text_on_one_line")) == [("information", "DRUG", [3]), ("information", "NOTE", [2])]
+    assert lines(report, "control_character") == [("answer", "NOTE", [5])]
+    assert dataset(report, "ex")["EXTRT"].tolist() == dataset(plain, "ex")["EXTRT"].tolist()
+
+
 def test_a_later_file_leads_to_the_row_it_superseded(small: SmallStudy) -> None:
     small.run()
     small.drop("dosing_2.csv", "ROW,SUBJ,DRUG,DOSE,START\n3,002,Testol,20,05-Mar-2024 08:00\n")

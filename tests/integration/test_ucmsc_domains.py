@@ -631,11 +631,12 @@ def test_another_weight_than_that_of_the_day_is_not_linked(told: Told, tmp_path:
     assert link not in set(own["VSLNKID"])
 
 
-def test_a_lot_without_certificate_is_asked_for(told: Told, tmp_path: Path) -> None:
+def test_a_lot_without_certificate_is_critical(told: Told, tmp_path: Path) -> None:
     record = told.form("DOSE").query("given == 'Y'").iloc[0]["record_id"]
     landing = rewritten(told, tmp_path, "DOSE", {record: {"lot": "UC9999-99"}})
     sdtm = map_landing(Study.load("ucmsc_dac"), landing, tmp_path / "home")
-    assert [(one.dataset, one.variable) for one in sdtm.findings if one.rule == "no_row_fits"] == [("EC", "lot")]
+    found = [one for one in sdtm.findings if one.rule == "no_row_fits"]
+    assert [(one.dataset, one.variable, one.severity) for one in found] == [("EC", "lot", "critical")]
     assert record not in qualifier(sdtm, "EC", "PASSAGE")
 
 

@@ -8,6 +8,7 @@ index of their input and mutate nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
@@ -20,6 +21,27 @@ STRINGS = pd.StringDtype("pyarrow", na_value=np.nan)
 NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
     0x3000: " ", 0x00A0: " ", 0x202F: " ", 0x3002: ".", 0xFE64: "<", 0xFE65: ">", 0x200B: None, 0xFEFF: None,
 }  # fmt: skip
+
+BREAK = re.compile(r"\s*[\t\n\r\x0b\x0c\x85\u2028\u2029]\s*")
+INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]+")
+
+
+def on_one_line(written: str) -> str:
+    """The text without what does not show: line breaks and tabs are a blank, marks without width are dropped."""
+    return _replaced(written, lambda one: BREAK.sub(" ", INVISIBLE.sub("", one)))
+
+
+def without_controls(written: str) -> str:
+    """The text with a blank for each run of control characters that are no line break and no tab."""
+    return _replaced(written, lambda one: CONTROL.sub(" ", one))
+
+
+def _replaced(written: str, shown: Callable[[str], str]) -> str:
+    if written.isprintable():
+        return written
+    changed = shown(written)
+    return written if changed == written else changed.strip()
 
 
 def narrow(written: str) -> str:

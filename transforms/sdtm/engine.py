@@ -284,7 +284,7 @@ class _Run:
             taken & asked & (found < 0) & (not join.optional),
             Finding(
                 "no_row_fits",
-                Severity.ANSWER,
+                Severity(join.severity),
                 records.dataset,
                 ", ".join(join.by.values()),
                 f"no row of {name} fits, and what is read from it is missing",

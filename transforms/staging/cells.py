@@ -116,6 +116,42 @@ def withhold_identifiers(rows: _Rows, identifiers: Identifiers) -> None:
             rows.frame = rows.frame.assign(**{name: left})
 
 
+def clean(rows: _Rows) -> None:
+    """Texts without characters that do not show: no dataset may hold them, and they hide what a text says.
+
+    Line breaks and tabs are layout; any other control character may stand where a letter was, so it is asked.
+    """
+    for name, column in rows.source.columns.items():
+        if column.made:
+            continue
+        values = rows.frame[name]
+        strange = text.map_flag(values, lambda one: text.without_controls(one) != one)
+        if strange.any():
+            values = text.map_text(values, text.without_controls)
+        laid_out = text.map_flag(values, lambda one: text.on_one_line(one) != one)
+        if laid_out.any():
+            values = text.map_text(values, text.on_one_line)
+        rows.frame = rows.frame.assign(**{name: values})
+        if (strange & rows.open()).any():
+            rows.find(
+                "control_character",
+                Severity.ANSWER,
+                name,
+                strange & rows.open(),
+                "the text holds control characters, which show as nothing; a blank stands in their place",
+                "Ask the site what was entered, and the sender for an export without them",
+            )
+        if (laid_out & rows.open()).any():
+            rows.find(
+                "text_on_one_line",
+                Severity.INFORMATION,
+                name,
+                laid_out & rows.open(),
+                "line breaks or tabs in the text became a blank, marks without width were dropped",
+                "Nothing; the text as collected stays in the raw store",
+            )
+
+
 def normalise(rows: _Rows, codelists: Mapping[str, StudyCodelist]) -> None:
     """Full-width characters of codes and typed values in their ordinary form, codes through their codelist.
 
@@ -190,7 +226,7 @@ def _results(rows: _Rows, name: str, contract: ResultColumn, table: Table) -> No
     forms = ResultTexts.read(table)
     read: list[Reading | None] = [forms.reading(one) for one in texts]
     unreadable = np.array([*(one is None for one in read), False], dtype=bool)
-    _hold_unreadable(rows, name, "result", rows.open() & unreadable[codes], table.file)
+    _hold_unreadable(rows, name, rows.open() & unreadable[codes], table.file)
     kept = [one or Reading(None) for one in read]
     rows.frame = rows.frame.assign(**{name: text.column(codes, [one.result for one in kept], values.index)})
     if contract.reason is not None:
@@ -300,8 +336,16 @@ def _ranges(rows: _Rows, name: str, contract: RangeColumn | None) -> None:
         (True, None) if one is None else labelled_range(str(one), None if label is None else str(label), allowed)
         for one, label in pairs
     ]
-    unreadable = np.array([not known for known, _ in read], dtype=bool)
-    _hold_unreadable(rows, name, "range", rows.open() & unreadable[codes], "")
+    unreadable = np.array([not known for known, _ in read], dtype=bool)[codes] & rows.open()
+    if unreadable.any():
+        rows.find(
+            "unreadable_range",
+            Severity.ANSWER,
+            name,
+            unreadable,
+            "the text is no reference range that can be interpreted; the result is taken without one",
+            "Ask the laboratory for the range in force, or have it corrected at the source",
+        )
     without = np.array([known and found is None and one is not None
                         for (known, found), (one, _) in zip(read, pairs, strict=True)], dtype=bool)  # fmt: skip
     mask = rows.open() & without[codes]
@@ -317,8 +361,8 @@ def _ranges(rows: _Rows, name: str, contract: RangeColumn | None) -> None:
     rows.frame = rows.frame.assign(**{name: text.column(codes, [found for _, found in read], values.index)})
 
 
-def _hold_unreadable(rows: _Rows, name: str, kind: str, mask: np.ndarray, file: str) -> None:
-    rule = f"unreadable_{kind}"
+def _hold_unreadable(rows: _Rows, name: str, mask: np.ndarray, file: str) -> None:
+    rule = "unreadable_result"
     mask = rows.not_released(rule, name, mask)
     if not mask.any():
         return
@@ -328,7 +372,7 @@ def _hold_unreadable(rows: _Rows, name: str, kind: str, mask: np.ndarray, file: 
         Severity.CRITICAL,
         name,
         mask,
-        f"the text is no {kind} that can be interpreted",
-        "Have the value corrected at the source" + (f", or add its form to {file}" if file else ""),
+        "the text is no result that can be interpreted",
+        f"Have the value corrected at the source, or add its form to {file}",
         held=True,
     )

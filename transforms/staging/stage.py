@@ -177,6 +177,7 @@ def stage(
     cells.correct(rows, corrections_of((tables or {}).get(CORRECTIONS), source.source))
     _excluded(rows)
     _equal_rows(rows)
+    cells.clean(rows)
     if identifiers is not None:
         cells.withhold_identifiers(rows, identifiers)
     cells.normalise(rows, codelists or {})

@@ -562,12 +562,13 @@ class Join(Frozen):
 
     `by` names its columns and those of the group's own extract that hold the same; where it has subjects, they are
     the same too. `same_day` names its date columns and the group's own that lie on one day. A row without a fitting
-    one is a finding unless `optional`.
+    one is a finding of the given `severity`, unless `optional`.
     """
 
     by: dict[str, str] = Field(min_length=1)
     same_day: dict[str, str] = {}
     optional: bool = False
+    severity: Literal["answer", "critical"] = "answer"
 
 
 class Wait(Rule):
