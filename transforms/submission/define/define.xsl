@@ -211,10 +211,10 @@
     <table>
       <thead><tr>
         <th style="width: 9%"><xsl:call-template name="say"><xsl:with-param name="id" select="'dataset'"/></xsl:call-template></th>
-        <th style="width: 19%"><xsl:call-template name="say"><xsl:with-param name="id" select="'description'"/></xsl:call-template></th>
-        <th style="width: 14%"><xsl:call-template name="say"><xsl:with-param name="id" select="'class'"/></xsl:call-template></th>
+        <th style="width: 18%"><xsl:call-template name="say"><xsl:with-param name="id" select="'description'"/></xsl:call-template></th>
+        <th style="width: 16%"><xsl:call-template name="say"><xsl:with-param name="id" select="'class'"/></xsl:call-template></th>
         <th><xsl:call-template name="say"><xsl:with-param name="id" select="'structure'"/></xsl:call-template></th>
-        <th style="width: 22%"><xsl:call-template name="say"><xsl:with-param name="id" select="'keys'"/></xsl:call-template></th>
+        <th style="width: 21%"><xsl:call-template name="say"><xsl:with-param name="id" select="'keys'"/></xsl:call-template></th>
         <th style="width: 10%"><xsl:call-template name="say"><xsl:with-param name="id" select="'file'"/></xsl:call-template></th>
       </tr></thead>
       <tbody>
