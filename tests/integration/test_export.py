@@ -96,6 +96,7 @@ def test_the_conformance_report_of_a_package(small: SmallStudy) -> None:
     outcomes = Counter(one["outcome"] for one in pq.read_table(report.path / "results/conformance.parquet").to_pylist())
     words = {"passed": "pass", "failed": "fail", "not run": "not_run", "nothing to check": "not_applicable"}
     assert Counter(words[row[5]] for row in rows["Every rule"]) == outcomes
+    assert {row[6] for row in rows["Every rule"] if row[5] in {"not run", "nothing to check"}} == {None}
     engines = {row[0]: row[2:] for row in rows["Engines"]}
     assert engines["CORE"] == ("no", *[None] * 6, "CDISC CORE was not run: CAIRN_CORE is not set")
     assert sum(engines[name][1] for name in ("cairn", "pointblank")) == outcomes["pass"]

@@ -60,6 +60,12 @@ def test_texts_and_numbers_come_back_exactly() -> None:
     assert len(sheets) == 2 and not any("<f" in sheet for sheet in sheets)
 
 
+def test_a_row_is_as_tall_as_its_longest_cell() -> None:
+    rows: list[list[Cell]] = [["x", 1], ["x" * 30, 1], ["中" * 18, 1], ["a\nb\nc", 1], ["x" * 5_000, 1]]
+    sheet = read(workbook([Sheet("Only", {"A": 20, "B": 5}, rows)], created=CREATED)).active
+    assert [sheet.row_dimensions[number].height for number in range(1, 7)] == [15, 15, 30, 30, 45, 409]
+
+
 def test_the_longest_text_is_whole() -> None:
     text = "x" * (LONGEST_TEXT - 1) + "y"
     assert read(one_cell(text)).active["A2"].value == text

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from unicodedata import east_asian_width
 
 from openpyxl import Workbook
 from openpyxl.styles import Alignment, Font
@@ -33,6 +34,9 @@ ESCAPE = re.compile("_x[0-9A-Fa-f]{4}_")
 
 NAME = re.compile(r"[^\[\]:*?/\\]+")
 SHOWN = 5
+
+LINE, TALLEST = 15.0, 409.0
+"""Height of a line in points, and of the tallest row of Excel."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,9 @@ def workbook(sheets: Sequence[Sheet], *, created: datetime) -> bytes:
 def _fill(page: Worksheet, sheet: Sheet) -> None:
     wrapped, bold = Alignment(wrap_text=True, vertical="top"), Font(bold=True)
     for number, row in enumerate([tuple(sheet.columns), *sheet.rows], start=1):
+        lines = max(_lines(value, width) for value, width in zip(row, sheet.columns.values(), strict=True))
+        # Not every spreadsheet fits a row to its wrapped texts when it opens a file.
+        page.row_dimensions[number].height = min(LINE * lines, TALLEST)
         for position, value in enumerate(row, start=1):
             cell = page.cell(number, position)
             # openpyxl takes a text that begins with = for a formula, and cuts a number after 16 digits.
@@ -102,6 +109,14 @@ def _fill(page: Worksheet, sheet: Sheet) -> None:
     page.page_setup.paperSize = page.PAPERSIZE_A4
     page.page_setup.fitToHeight = 0
     page.sheet_properties.pageSetUpPr.fitToPage = True
+
+
+def _lines(value: Cell, width: float) -> int:
+    """How many lines a cell takes in a column, by the room of its characters; the wide ones of East Asia take two."""
+    if not isinstance(value, str):
+        return 1
+    room = [sum(2 if east_asian_width(one) in "WF" else 1 for one in line) for line in value.split("\n")]
+    return sum(max(1, math.ceil(1.1 * one / max(width, 1))) for one in room)
 
 
 def _name_faults(sheets: Sequence[Sheet]) -> Iterator[str]:

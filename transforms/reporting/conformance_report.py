@@ -200,7 +200,7 @@ def book(facts: ConformanceFacts) -> bytes:
                 [
                     *(row[name] for name in ("engine", "rule", "domain", "variable", "severity")),
                     WORDS[row["outcome"]],
-                    row["records"],
+                    row["records"] if row["outcome"] in {"pass", "fail"} else None,
                     row["message"],
                 ]
                 for row in facts.outcomes
