@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -95,6 +96,23 @@ def test_the_same_approval_is_recorded_once(exported: Exported) -> None:
     assert again.decision == made.decision and again.archive.is_file()
     with pytest.raises(UsageError, match=r"-fda\.zip was approved by B\. Lead on 20\d\d-\d\d-\d\d already"):
         exported.approve(by="C. Other")
+
+
+def test_a_copy_that_could_not_be_laid_is_laid_by_the_same_approval_again(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", full)
+        with pytest.raises(OSError, match="No space left"):
+            exported.approve()
+    assert list((exported.archive.parent / "approved").iterdir()) == []
+    assert exported.where.decisions.entries()[-1].act == "approve"
+    assert exported.approve().archive.read_bytes() == exported.archive.read_bytes()
+    assert sum(one.act == "approve" for one in exported.where.decisions.entries()) == 1
 
 
 def rewritten(archive: Path, change: Callable[[dict[str, bytes]], None]) -> None:
