@@ -131,11 +131,11 @@ FORMS: dict[str, Form] = {
     "lipaemia": Form("NH3", {REMARK: "脂血"}, {"LBSPCCND": "LIPEMIC", "LBSPCUFL": "N"}),
     "clot": Form("PT", {REMARK: "标本有凝块"}, {"LBSPCCND": "CLOTTED", "LBSPCUFL": "N"}),
     "remark with a control character": Form(
-        "K", {REMARK: "\x01溶血"}, {"LBSPCCND": "HEMOLYZED"}, {"control_character": "answer"}),
+        "K", {REMARK: "\x01溶血"}, {"LBSPCCND": "HEMOLYZED"}, {"control_character_replaced": "answer"}),
     "remark with a mark without width": Form(
         "K", {REMARK: "溶\u200b血"}, {"LBSPCCND": "HEMOLYZED"}, {"text_on_one_line": SAID}),
     "result with a control character": Form(
-        "K", {RESULT: "4.31\x07"}, {"LBSTRESN": 4.31}, {"control_character": "answer"}),
+        "K", {RESULT: "4.31\x07"}, {"LBSTRESN": 4.31}, {"control_character_replaced": "answer"}),
     "another remark": Form("K", {REMARK: "已电话通知"}, {"LBSPCCND": None}, {"remark_not_read": "answer"}),
     # item codes and names
     "name for code": Form("ALT", {ITEM: "谷丙转氨酶"}, {"LBTESTCD": "ALT"}),

@@ -243,7 +243,7 @@ def test_a_text_is_on_one_line_and_without_control_characters(small: SmallStudy)
     small.drop("vitals.csv", VITALS.replace('"calm, rested"', note).replace(",NA,", ",see\x0fn,"))
     report = small.run()
     assert sorted(lines(report, "text_on_one_line")) == [("information", "DRUG", [3]), ("information", "NOTE", [2])]
-    assert lines(report, "control_character") == [("answer", "NOTE", [5])]
+    assert lines(report, "control_character_replaced") == [("answer", "NOTE", [5])]
     assert dataset(report, "ex")["EXTRT"].tolist() == dataset(plain, "ex")["EXTRT"].tolist()
 
 

@@ -79,3 +79,50 @@ def spec_guide(study: StudyName) -> None:
     from transforms.study.guide import markdown
 
     sys.stdout.write("\n".join(markdown(Study.load(study).guide)).lstrip("\n") + "\n")
+
+
+@spec_app.command("export")
+def spec_export(
+    study: StudyName,
+    out: Annotated[
+        Path | None, typer.Option(help="The workbook to write; STUDY_specification.xlsx here otherwise.")
+    ] = None,
+    placement: Placement = None,
+) -> None:
+    """Write the specification of what is to be submitted as a workbook, in the sheets that Pinnacle 21 uses."""
+    from transforms.study import Study
+    from transforms.workbook import write_workbook
+
+    loaded = Study.load(study, placement=placement)
+    path = out or Path(f"{loaded.name}_specification.xlsx")
+    path.write_bytes(write_workbook(loaded))
+    out_console().print(
+        f"{path}: the specification of {loaded.name}. `./cairn spec import` takes changes back", markup=False
+    )
+
+
+@spec_app.command("import")
+def spec_import(
+    study: StudyName,
+    file: Annotated[Path, typer.Argument(help="A workbook that `spec export` wrote, with changes.")],
+    placement: Placement = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write what was changed in a workbook into the study's files, all of it or nothing."""
+    from transforms.errors import UsageError
+    from transforms.study import Study
+    from transforms.workbook import read_workbook
+
+    loaded = Study.load(study, placement=placement)
+    if not file.is_file():
+        raise UsageError(f"{file} is no file. Name the workbook that `spec export` wrote")
+    changes = read_workbook(loaded, file.read_bytes())
+    if as_json:
+        print_json({"changes": [{**one.__dict__, "places": list(map(str, one.places))} for one in changes]})
+        return
+    out = out_console()
+    for one in changes:
+        out.print(f"{one.cell}: {one.after!r} now stands in {'; '.join(map(str, one.places))}", markup=False)
+    out.print(
+        f"{loaded.name}: {len(changes)} change(s) written." if changes else f"{loaded.name}: nothing was changed."
+    )

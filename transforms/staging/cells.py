@@ -134,7 +134,7 @@ def clean(rows: _Rows) -> None:
         rows.frame = rows.frame.assign(**{name: values})
         if (strange & rows.open()).any():
             rows.find(
-                "control_character",
+                "control_character_replaced",
                 Severity.ANSWER,
                 name,
                 strange & rows.open(),

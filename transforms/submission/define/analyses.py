@@ -58,7 +58,7 @@ class Analyses:
             name=data.name,
             label=self.shared.labels.of_dataset(described["label"]),
             observation_class=kind,
-            subclass=_subclass(file),
+            subclass=subclass_of(file),
             structure=described["structure"],
             items=self.shared.by_value(data, kind, items, None, _at_value),
             rows=data.table.num_rows,
@@ -88,16 +88,24 @@ class Analyses:
         if not profile.filled:
             return replace(item, comment=shared.comment(place, comment, NO_DATA))
         item = replace(item, codelist=self._codelist(data, variable, profile))
-        said = [*self._rule(file, variable), *self._added(file, variable)]
+        said = self.method(file, variable, profile.format)
         if origin.type == "Derived":
-            if profile.format is not None:
-                said.append(f"The number is of {HELD_AS[profile.format]} since 1960-01-01.")
             return replace(item, method=shared.method(place, " ".join(said)), comment=shared.comment(place, comment))
         if origin.type == "Predecessor":
-            said = self._added(file, variable)
+            said = self.added(file, variable)
         return replace(item, comment=shared.comment(place, *([comment] if comment else said)))
 
-    def _rule(self, file: AnalysisFile, variable: str) -> list[str]:
+    def method(self, file: AnalysisFile, variable: str, held_as: str | None) -> list[str]:
+        """How a variable is derived: in the study's own words, or by its rule, its added records and its format."""
+        derivation = file.written().get(variable)
+        if derivation is not None and derivation.method is not None:
+            return [derivation.method]
+        said = [*self.rule(file, variable), *self.added(file, variable)]
+        if held_as is not None:
+            said.append(f"The number is of {HELD_AS[held_as]} since 1960-01-01.")
+        return said
+
+    def rule(self, file: AnalysisFile, variable: str) -> list[str]:
         """What fills a variable: its algorithm, or what the engine does by the parameters of the dataset."""
         derivation = file.written().get(variable)
         if derivation is not None:
@@ -109,7 +117,7 @@ class Analyses:
             return [f"Of the event or censoring that gives {DATE}."]
         return [f"{rule[0].upper()}{rule[1:]}." for kind, rule in rows if kind in WRITTEN]
 
-    def _added(self, file: AnalysisFile, variable: str) -> list[str]:
+    def added(self, file: AnalysisFile, variable: str) -> list[str]:
         """What is different in records that the specification adds: copies, values carried forward, averages."""
         rows = self.rules.get((file.name, variable), [])
         said = dict.fromkeys(rule for kind, rule in rows if kind not in WRITTEN)
@@ -139,7 +147,8 @@ def _at_value(item: Item, _slice: Slice, _place: str) -> AtValue:
     return AtValue(item.origins, None, item.method)
 
 
-def _subclass(file: AnalysisFile) -> str | None:
+def subclass_of(file: AnalysisFile) -> str | None:
+    """The subclass of an analysis dataset as ADaM names it; None where it has none."""
     kind: str = file.observation_class
     if kind == "OCCDS" and "AE" in file.sources:
         return "ADVERSE EVENT"

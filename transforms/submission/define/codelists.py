@@ -65,10 +65,10 @@ class Codelists:
         if len(lists) == 1 and not beside:
             one = lists[0]
             own = Codelist("", one.name, "text", terms, one.code, self.terminology(one.code))
-            return self._add(own, f"CL.{one.short_name}", place)
+            return self.add(own, f"CL.{one.short_name}", place)
         names = ", ".join(f"{one.short_name} ({one.code})" for one in lists)
         said = f"Terms of published codelists: {names}" + "".join(f"; {one} is of none of them" for one in beside)
-        return self._add(Codelist("", name or place, "text", terms, comment=said), f"CL.{place}", place)
+        return self.add(Codelist("", name or place, "text", terms, comment=said), f"CL.{place}", place)
 
     def of_sponsor(
         self,
@@ -85,18 +85,19 @@ class Codelists:
         decoded = decodes if decodes and all(one in decodes for one in written) else {}
         terms = tuple(Term(one, decoded.get(one)) for one in written)
         kind = "float" if type_ == "float" else "integer" if type_ == "integer" else "text"
-        return self._add(Codelist("", name, kind, terms), f"CL.{place}", place)  # type: ignore[arg-type]
+        return self.add(Codelist("", name, kind, terms), f"CL.{place}", place)  # type: ignore[arg-type]
 
     def of_dictionary(self, dictionary: str, version: str | None) -> str:
         """The OID of an external dictionary."""
         own = Codelist("", dictionary, "text", dictionary=dictionary, version=version)
-        return self._add(own, f"CL.{dictionary.upper()}", dictionary)
+        return self.add(own, f"CL.{dictionary.upper()}", dictionary)
 
     def terminology(self, code: str) -> str:
         """The OID of the published terminology that a codelist is of."""
         return ADAM_TERMINOLOGY if code in adam_codes(self.study) else SDTM_TERMINOLOGY
 
-    def _add(self, own: Codelist, oid: str, place: str) -> str:
+    def add(self, own: Codelist, oid: str, place: str) -> str:
+        """The OID of a list, that of an equal one met before; another list of that OID or name is told apart."""
         if own in self._known:
             return self._known[own]
         if oid in self.found:

@@ -57,7 +57,7 @@ def describe(
         raise UsageError(f"{snapshot} is a snapshot of {manifest['study']}, not of {study.name}")
     known = lengths if lengths is not None else submitted_lengths(snapshot, encoding)
     shared = Shared(study, snapshot, encoding, known, Labels.load(study.folder))
-    guides = {row["class"]: f"STD.{row['name']}" for row in _guides(study)}
+    guides = {row["class"]: f"STD.{row['name']}" for row in guides_of(study)}
     describer = Tabulations(shared) if kind == "sdtm" else Analyses.of(shared, guides)
     groups = in_order(describer.group(data) for data in read(snapshot, kind).values())
     results = Displays(study, {group.name: group for group in groups}, shared.codelists.found)
@@ -96,7 +96,7 @@ def _used(study: Study, groups: Iterable[Group], shared: Shared) -> tuple[Standa
     used = {group.standard for group in groups} | {one.standard for one in shared.codelists.found.values()}
     file = study.file.standards
     known = [Standard(GUIDE, "SDTMIG", "IG", file.sdtmig)]
-    known += [Standard(f"STD.{row['name']}", row["name"], "IG", row["version"]) for row in _guides(study)]
+    known += [Standard(f"STD.{row['name']}", row["name"], "IG", row["version"]) for row in guides_of(study)]
     known.append(Standard(SDTM_TERMINOLOGY, "CDISC/NCI", "CT", file.ct, "SDTM"))
     for row in _published(study):
         if row["type"] == "CT":
@@ -104,7 +104,8 @@ def _used(study: Study, groups: Iterable[Group], shared: Shared) -> tuple[Standa
     return tuple(one for one in known if one.oid in used)
 
 
-def _guides(study: Study) -> list[dict[str, str]]:
+def guides_of(study: Study) -> list[dict[str, str]]:
+    """The implementation guides of analysis datasets that the study follows, by class."""
     return [row for row in _published(study) if row["type"] == "IG"]
 
 

@@ -79,24 +79,24 @@ class Tabulations:
         item = replace(
             shared.item(data, variable, published.label, profile), mandatory=published.core == "Req", origins=found
         )
-        said = _comments(file, variable)
+        said = comments_of(file, variable)
         if not profile.filled:
             return replace(item, comment=shared.comment(place, *said, NO_DATA))
         item = replace(item, codelist=self._codelist(data, file.name, published, profile))
-        rules = self._rules(file, variable)
+        rules = self.rules(file, variable)
         if any(one.type == "Derived" for one in found):
-            method = shared.method(place, " ".join(rules) or self._automatic(file, variable))
+            method = shared.method(place, " ".join(rules) or self.automatic(file, variable))
             return replace(item, method=method, comment=shared.comment(place, *said))
         assigned = rules if found == (origins.ASSIGNED,) else []
         return replace(item, comment=shared.comment(place, *(said or assigned)))
 
-    def _rules(self, file: DatasetFile, variable: str, parts: frozenset[int] = frozenset()) -> list[str]:
+    def rules(self, file: DatasetFile, variable: str, parts: frozenset[int] = frozenset()) -> list[str]:
         """The prose of the rules that fill a variable, in some record groups or in all; each once."""
         rules = origins.rules_of(file, variable)
         wanted = [rule for part, rule in rules if not parts or part is None or part in parts]
         return list(dict.fromkeys(prose.method(self.shared.study, file.name, rule) for rule in wanted))
 
-    def _automatic(self, file: DatasetFile, variable: str) -> str:
+    def automatic(self, file: DatasetFile, variable: str) -> str:
         """What the engine does for the variables it writes itself."""
         study = self.shared.study
         if file.elements is not None:
@@ -140,8 +140,8 @@ class Tabulations:
         """The method of the variable, or one of its own where the record groups are filled otherwise."""
         if not any(one.type == "Derived" for one in found):
             return None
-        rules = self._rules(file, item.name, parts)
-        return item.method if rules == self._rules(file, item.name) else self.shared.method(place, " ".join(rules))
+        rules = self.rules(file, item.name, parts)
+        return item.method if rules == self.rules(file, item.name) else self.shared.method(place, " ".join(rules))
 
     def _codelist_at_value(self, file: DatasetFile, item: Item, one: Slice, place: str) -> str | None:
         """The terminology that all texts under the clause are of: the variable's, or that of the study's codelist."""
@@ -190,12 +190,12 @@ class Tabulations:
             # The rest of a text over 200 bytes: AETERM1 of AETERM.
             name = name.rstrip("0123456789")
         found = tuple(origins.of_variable(self.shared.study, file, name, one.parts or None))
-        rules = self._rules(file, name, one.parts)
+        rules = self.rules(file, name, one.parts)
         derived = any(origin.type == "Derived" for origin in found)
         return AtValue(found, None, self.shared.method(place, " ".join(rules)) if derived else None)
 
 
-def _comments(file: DatasetFile, variable: str) -> list[str]:
+def comments_of(file: DatasetFile, variable: str) -> list[str]:
     """What the specification says of a variable, in any of its record groups."""
     places = (file.variables, *(group.variables for group in file.records))
     said = [place[variable].comment for place in places if variable in place]

@@ -1,0 +1,187 @@
+"""The specification as a workbook: nothing is lost on the way there and back, and every edit lands where it belongs."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from transforms.errors import ConfigurationError, UsageError
+from transforms.study import Study
+from transforms.study.load import MAPPINGS
+from transforms.workbook import WorkbookFaultsError, read_workbook, write_workbook
+
+SHEETS = [
+    "Study", "Datasets", "Variables", "ValueLevel", "WhereClauses", "Codelists", "Dictionaries", "Methods", "Comments",
+    "Documents", "Analysis Displays", "Analysis Results",
+]  # fmt: skip
+"""As Pinnacle 21 names and orders the sheets of a define specification."""
+
+
+@pytest.fixture(scope="module")
+def workbooks() -> dict[str, bytes]:
+    return {name: write_workbook(Study.load(name)) for name in ("ucmsc_dac", "cdiscpilot01")}
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Study:
+    return Study.load(shutil.copytree(MAPPINGS / "ucmsc_dac", tmp_path / "ucmsc_dac"))
+
+
+def saved(content: bytes, change: Callable[[Any], None] = lambda book: None) -> bytes:
+    """A workbook as another program saves it after a change."""
+    book = openpyxl.load_workbook(io.BytesIO(content))
+    change(book)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def cell(book: Any, sheet: str, column: str, **key: str) -> Any:
+    """The cell of a column in the row that has these texts."""
+    header = [one.value for one in book[sheet][1]]
+    for row in book[sheet].iter_rows(min_row=2):
+        texts = dict(zip(header, row, strict=True))
+        if all(texts[name.replace("_", " ")].value == wanted for name, wanted in key.items()):
+            return texts[column]
+    raise AssertionError(f"{sheet} has no row {key}")
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {str(one.relative_to(folder)): one.read_bytes().decode() for one in folder.rglob("*") if one.is_file()}
+
+
+def changed_lines(folder: Path) -> list[str]:
+    """The lines that a copy of the reference study has instead of its own or beside them."""
+    before, after = files(MAPPINGS / "ucmsc_dac"), files(folder)
+    assert set(before) == set(after)
+    told = [
+        line
+        for name in sorted(before)
+        for line in difflib.unified_diff(before[name].splitlines(), after[name].splitlines(), name, n=0, lineterm="")
+    ]
+    return [line for line in told if line[:1] in "+-" and not line.startswith(("---", "+++"))]
+
+
+@pytest.mark.parametrize("study", ["ucmsc_dac", "cdiscpilot01"])
+def test_a_workbook_is_the_same_twice_and_comes_back_without_a_change(
+    workbooks: dict[str, bytes], study: str, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(MAPPINGS / study, tmp_path / study))
+    loaded = Study.load(folder)
+    assert write_workbook(loaded) == workbooks[study]
+    assert openpyxl.load_workbook(io.BytesIO(workbooks[study])).sheetnames == SHEETS
+    assert read_workbook(loaded, workbooks[study]) == []
+    assert read_workbook(loaded, saved(workbooks[study])) == []
+    assert files(folder) == files(MAPPINGS / study)
+
+
+def test_the_sheets_say_what_the_specification_says(workbooks: dict[str, bytes]) -> None:
+    """Labels of SDTMIG 3.4 and of ADaMIG 1.3; C66731 is the codelist SEX of NCI."""
+    book = openpyxl.load_workbook(io.BytesIO(workbooks["ucmsc_dac"]))
+    assert (
+        cell(book, "Variables", "Label", Dataset="AE", Variable="AETERM").value == "Reported Term for the Adverse Event"
+    )
+    assert cell(book, "Variables", "Mandatory", Dataset="DM", Variable="USUBJID").value == "Yes"
+    assert cell(book, "Variables", "Codelist", Dataset="DM", Variable="SEX").value == "CL.SEX"
+    assert cell(book, "Codelists", "NCI Codelist Code", ID="CL.SEX", Term="M").value == "C66731"
+    assert (
+        cell(book, "Variables", "Label", Dataset="ADSL", Variable="TRT01P").value == "Planned Treatment for Period 01"
+    )
+    assert cell(book, "Datasets", "Class", Dataset="ADLB").value == "BASIC DATA STRUCTURE"
+
+
+def test_edits_land_in_their_lines_and_nowhere_else(copied: Study, workbooks: dict[str, bytes]) -> None:
+    def edit(book: Any) -> None:
+        cell(book, "Datasets", "Label", Dataset="ADEFF").value = "Liver Scores: Analysis"
+        cell(book, "Methods", "Description", ID="MT.ADLB.AVAL").value = "The result in SI units."
+        cell(book, "Codelists", "Decoded Value", ID="CL.ADEFF.PARAMCD", Term="CPINR").value = 'Points, "INR"'
+        book["Comments"].append(["COM.AE.AETERM", "As written by the investigator"])
+        cell(book, "Variables", "Comment", Dataset="AE", Variable="AETERM").value = "COM.AE.AETERM"
+
+    changes = read_workbook(copied, saved(workbooks["ucmsc_dac"], edit))
+    assert [one.column for one in changes] == ["Label", "Decoded Value", "Description", "Description"]
+    told = changed_lines(copied.folder)
+    assert [line for line in told if line.startswith("+")] == [
+        '+label: "Liver Scores: Analysis"',
+        "+    method: The result in SI units.",
+        next(line for line in told if line.startswith("+") and "comment: As written by the investigator" in line),
+        '+CPINR,115,"Points, ""INR""",CHILD-PUGH',
+    ]
+    assert sum(line.startswith("-") for line in told) == 3
+    again = openpyxl.load_workbook(io.BytesIO(write_workbook(Study.load(copied.folder))))
+    assert cell(again, "Comments", "Description", ID="COM.AE.AETERM").value == "As written by the investigator"
+    assert cell(again, "Methods", "Description", ID="MT.ADLB.AVAL").value == "The result in SI units."
+
+
+def test_what_cannot_be_changed_is_refused_at_once_and_nothing_is_written(
+    copied: Study, workbooks: dict[str, bytes]
+) -> None:
+    def edit(book: Any) -> None:
+        cell(book, "Variables", "Label", Dataset="AE", Variable="AETERM").value = "Event"
+        cell(book, "Variables", "Length", Dataset="ADSL", Variable="AGE").value = 4
+        cell(book, "Variables", "Origin", Dataset="AE", Variable="AETERM").value = "Derived"
+        cell(book, "Datasets", "Label", Dataset="ADEFF").value = "Liver Scores"
+        cell(book, "Methods", "Description", ID="MT.ADLB.AVAL").value = None
+        book["Codelists"].delete_rows(2)
+        book["Variables"].append([99, "AE", "AEXTRA", "Extra"])
+
+    with pytest.raises(WorkbookFaultsError) as caught:
+        read_workbook(copied, saved(workbooks["ucmsc_dac"], edit))
+    for part in (
+        r"Variables, row \d+ (AE AETERM), Label: it cannot be changed here, the standard publishes it",
+        "(ADSL AGE), Length: it cannot be changed here, it is worked out from the data",
+        "(AE AETERM), Origin: it cannot be changed here, it follows from the rule: change sdtm/ae.yml, line",
+        "(MT.ADLB.AVAL), Description: it cannot be changed here, a text is not taken away in a workbook: do it in adam",
+        "Codelists: the row CL.",
+        "(AE AEXTRA), Label: it cannot be changed here, the specification has no such row",
+    ):
+        assert part.replace(r"Variables, row \d+ ", "") in str(caught.value)
+    assert changed_lines(copied.folder) == []
+
+
+def test_a_change_that_makes_the_specification_faulty_is_refused(copied: Study, workbooks: dict[str, bytes]) -> None:
+    def edit(book: Any) -> None:
+        cell(book, "Codelists", "Decoded Value", ID="CL.LBTESTCD", Term="ALB").value = "Egg White"
+
+    with pytest.raises(ConfigurationError, match="'Egg White' is not a term of C67154"):
+        read_workbook(copied, saved(workbooks["ucmsc_dac"], edit))
+    assert changed_lines(copied.folder) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda book: book.remove(book["Methods"]), "sheet Methods: it is missing"),
+        (lambda book: book.create_sheet("Notes"), "sheet Notes: it is not one of the workbook's"),
+        (lambda book: book["Variables"].delete_cols(4), "Variables: the column Label is missing"),
+        (lambda book: book["Methods"].cell(1, 12, "Remark"), "Methods: the column Remark is not one of the sheet's"),
+        (
+            lambda book: book["Methods"].append(["MT.ADLB.AVAL"]),
+            r"Methods, row \d+: MT.ADLB.AVAL is in row \d+ already",
+        ),
+        (lambda book: book["Study"].cell(2, 2, "=1+1"), "Study!B2: it is a formula"),
+    ],
+)
+def test_a_workbook_of_another_form_is_refused(
+    copied: Study, workbooks: dict[str, bytes], change: Callable[[Any], Any], message: str
+) -> None:
+    with pytest.raises(WorkbookFaultsError, match=message):
+        read_workbook(copied, saved(workbooks["ucmsc_dac"], change))
+
+
+def test_a_workbook_of_another_specification_is_refused(copied: Study, workbooks: dict[str, bytes]) -> None:
+    with pytest.raises(WorkbookFaultsError, match="another state of a specification than ucmsc_dac is in now"):
+        read_workbook(copied, workbooks["cdiscpilot01"])
+    path = copied.folder / "adam" / "adeff.yml"
+    path.write_text(path.read_text(encoding="utf-8") + "# reviewed\n", encoding="utf-8")
+    with pytest.raises(WorkbookFaultsError, match="Export it again"):
+        read_workbook(Study.load(copied.folder), workbooks["ucmsc_dac"])
+    with pytest.raises(UsageError, match="no Excel workbook"):
+        read_workbook(copied, b"Order,Dataset\n")

@@ -1,0 +1,118 @@
+"""The workbook as a file: written, and read back with all that is wrong with its form."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import openpyxl
+from openpyxl.utils.exceptions import InvalidFileException
+
+from transforms.core.workbooks import Sheet, workbook
+from transforms.errors import UsageError
+from transforms.submission.workbook.plan import Plan
+from transforms.submission.workbook.sheets import COLUMNS, KEYS, sheets_of
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a sheet: its number in the spreadsheet, and its texts by column."""
+
+    number: int
+    cells: Mapping[str, str]
+
+
+Lines = Mapping[str, Mapping[Key, Line]]
+"""The rows of each sheet by their key."""
+
+
+def write(plan: Plan) -> bytes:
+    """The workbook of a plan: the same specification gives the same bytes."""
+    created = datetime.fromisoformat(plan.study.file.standards.ct)
+    return workbook([Sheet(one.name, COLUMNS[one.name], one.rows) for one in sheets_of(plan)], created=created)
+
+
+def lines_of(plan: Plan) -> Lines:
+    """What the workbook of a plan says, as `read` gives it."""
+    result = {}
+    for sheet in sheets_of(plan):
+        lines = [
+            Line(number, {column: _text(value) for column, value in zip(COLUMNS[sheet.name], row, strict=True)})
+            for number, row in enumerate(sheet.rows, start=2)
+        ]
+        result[sheet.name] = {key_of(sheet.name, line): line for line in lines}
+    return result
+
+
+def key_of(sheet: str, line: Line) -> Key:
+    """What tells a row apart in its sheet."""
+    return tuple(line.cells[column] for column in KEYS[sheet])
+
+
+def read(content: bytes) -> tuple[Lines, list[str]]:
+    """The rows of a workbook, and the faults of its form. Raises UsageError where it is no workbook at all."""
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(content))
+    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+        raise UsageError("the file is no Excel workbook (.xlsx). Save it as one, or export it again") from error
+    faults = [f"sheet {name}: it is not one of the workbook's. Remove it; what it says would be lost"
+              for name in book.sheetnames if name not in COLUMNS]  # fmt: skip
+    faults += [
+        f"sheet {name}: it is missing. Export the workbook again" for name in COLUMNS if name not in book.sheetnames
+    ]
+    result: dict[str, dict[Key, Line]] = {}
+    for name in COLUMNS:
+        if name in book.sheetnames:
+            lines, wrong = _lines(name, book[name])
+            result[name] = lines
+            faults += wrong
+    return result, faults
+
+
+def _lines(sheet: str, page: Any) -> tuple[dict[Key, Line], list[str]]:
+    faults = [
+        f"{sheet}!{cell.coordinate}: it is a formula. Write the text itself"
+        for row in page.iter_rows()
+        for cell in row
+        if cell.data_type == "f"
+    ]
+    rows = [[_text(value) for value in row] for row in page.iter_rows(values_only=True)]
+    header = rows[0] if rows else []
+    faults += [f"{sheet}: the column {one} is missing" for one in COLUMNS[sheet] if one not in header]
+    faults += [f"{sheet}: the column {one} is there twice" for one in COLUMNS[sheet] if header.count(one) > 1]
+    faults += list(_beside(sheet, header, rows))
+    if any(one not in header for one in COLUMNS[sheet]):
+        return {}, faults
+    places = {one: header.index(one) for one in COLUMNS[sheet]}
+    found: dict[Key, Line] = {}
+    for number, row in enumerate(rows[1:], start=2):
+        line = Line(number, {column: row[place] for column, place in places.items()})
+        if not any(line.cells.values()):
+            continue
+        key = key_of(sheet, line)
+        if key in found:
+            faults.append(f"{sheet}, row {number}: {' '.join(key)} is in row {found[key].number} already")
+        found[key] = line
+    return found, faults
+
+
+def _beside(sheet: str, header: list[str], rows: list[list[str]]) -> Iterator[str]:
+    """Columns that the sheet does not have, if anything is written in them."""
+    for place, name in enumerate(header):
+        if name not in COLUMNS[sheet] and (name or any(row[place] for row in rows[1:])):
+            yield f"{sheet}: the column {name or place + 1} is not one of the sheet's. Remove it"
+
+
+def _text(value: object) -> str:
+    """A cell as text: blanks at the ends and the way a spreadsheet keeps whole numbers and line ends are no change."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).replace("\r\n", "\n").replace("_x000D_", "").strip()
