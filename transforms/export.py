@@ -93,8 +93,9 @@ def documents(
     datasets as submitted, laid out as a snapshot.
     """
     made_by = programs(study, contents)
-    written = {**made_by, **guides.documents(where, study, manifest, order, contents, submitted, made_by)}
-    described = defines(study, contents, submitted, written)
+    guided = guides.documents(where, study, manifest, order, contents, submitted, made_by)
+    written = {**made_by, **guided.files}
+    described = defines(study, contents, submitted, written, guided.pages)
     return Documents({**written, **described.files}, described.found)
 
 

@@ -15,7 +15,7 @@ from transforms.safety_package import delivery_label
 from transforms.study import Study
 from transforms.submission.checklist import PROGRAMS, Contents
 from transforms.submission.guides.facts import GuideFacts
-from transforms.submission.guides.written import guides
+from transforms.submission.guides.written import Guides, guides
 from transforms.submission.package import Order
 from transforms.warehouse.ledger import CLOSED
 
@@ -28,8 +28,8 @@ def documents(
     contents: Contents,
     submitted: Path,
     programs: Mapping[str, bytes],
-) -> dict[str, bytes]:
-    """csdrg.pdf, adrg.pdf and acrf.pdf, by path below the study's folder.
+) -> Guides:
+    """csdrg.pdf, adrg.pdf and acrf.pdf, by path below the study's folder, and the pages of the last by variable.
 
     `submitted` is the folder of the datasets as submitted, laid out as a snapshot. The findings are those of the
     snapshot, as they stood when it was last published and by the decisions taken since. Raises UsageError where no font

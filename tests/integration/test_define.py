@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from transforms.submission.define.agreement import (
     agreement_problems,
     from_snapshot,
     from_transport,
+    page_problems,
     row_problems,
 )
 from transforms.submission.define.checks import problems_of
@@ -486,3 +487,14 @@ def test_a_record_too_few_is_caught(package: Package) -> None:
     (one,) = package.delivered("sdtm", "DM")
     short = Delivered(one.name, one.label, one.table.slice(1), one.labels, one.lengths)
     assert [problem.rule for problem in row_problems([short], package.data["sdtm"])] == ["rows_differ"]
+
+
+def test_a_page_that_does_not_show_the_variable_is_caught(package: Package) -> None:
+    pages = {"DM.SEX": (2,), "SUPPAE.QVAL.AEDLT": (3, 4)}
+    document = Document.parse(to_xml(replace(package.defines["sdtm"], pages=pages)))
+    assert list(page_problems(document, pages)) == []
+    moved = {"DM.SEX": (3,), "SUPPAE.QVAL.AEDLT": (3,)}
+    assert [(one.rule, one.place) for one in page_problems(document, moved)] == [
+        ("crf_page", "DM.SEX"),
+        ("crf_page", "SUPPAE.QVAL.AEDLT"),
+    ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
 from tests.small_study import EXTRACTS, SmallStudy
-from tests.submission.pdf import bookmarks_of, text_of
+from tests.submission.pdf import bookmarks_of, pages_of, text_of
 from transforms.export import export
 from transforms.pipeline import Home
 from transforms.submission.guides.acrf_fields import FieldOfForm, Form, forms
@@ -103,3 +104,18 @@ def test_the_page_of_each_form(small: SmallStudy) -> None:
     assert text.count("VS.VSORRES where VSTESTCD = SYSBP") == 1
     assert "excluded deleted_in_source 1" in text and "delivered 7" in text
     assert "calm, rested" not in text and "好" not in text
+    pages, given = pages_of(path), _pages_of_define(written.folder / FOLDER / "define.xml")
+    assert {"VS.VSORRES", "DM.SEX", "EX.EXDOSE"} <= set(given)
+    for name, numbers in given.items():
+        assert all(name in pages[number - 1] for number in numbers), name
+
+
+def _pages_of_define(path: Path) -> dict[str, list[int]]:
+    """The pages of the annotated CRF that a define gives for each variable."""
+    tree = etree.parse(path)
+    found = {}
+    for reference in tree.iterfind(".//{*}ItemDef/{*}Origin/{*}DocumentRef/{*}PDFPageRef"):
+        item = reference.getparent().getparent().getparent()
+        name = ".".join(item.get("OID").split(".")[1:3])
+        found[name] = [int(one) for one in reference.get("PageRefs").split()]
+    return found

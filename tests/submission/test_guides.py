@@ -17,7 +17,7 @@ from transforms.export import export
 from transforms.pipeline import Home
 from transforms.reporting.fonts import chinese_font
 from transforms.submission.guides.fonts import Fonts
-from transforms.submission.guides.pages import Described, Grid, Heading, Text, fitted, written
+from transforms.submission.guides.pages import Cell, Described, Grid, Heading, Text, drawn, fitted
 
 GUIDE = """\
 csdrg:
@@ -122,7 +122,7 @@ def described() -> Described:
 def test_a_table_repeats_its_head_on_every_page(tmp_path: Path) -> None:
     rows = [(f"row {number}", number) for number in range(300)]
     (tmp_path / "a.pdf").write_bytes(
-        written(described(), [Heading("One"), Grid(("Some head", "Number"), rows, (3, 1))], None)
+        drawn(described(), [Heading("One"), Grid(("Some head", "Number"), rows, (3, 1))], None).content
     )
     pages = pages_of(tmp_path / "a.pdf")
     assert len(pages) > 3
@@ -133,15 +133,28 @@ def test_a_table_repeats_its_head_on_every_page(tmp_path: Path) -> None:
 
 def test_a_cell_longer_than_a_page_goes_on(tmp_path: Path) -> None:
     long = " ".join(f"word{number}" for number in range(3000))
-    (tmp_path / "a.pdf").write_bytes(written(described(), [Grid(("Head",), [(long,)], (1,))], None))
+    (tmp_path / "a.pdf").write_bytes(drawn(described(), [Grid(("Head",), [(long,)], (1,))], None).content)
     assert "word2999" in text_of(tmp_path / "a.pdf")
+
+
+def test_names_are_told_by_the_page_on_which_their_cells_are_drawn(tmp_path: Path) -> None:
+    long = " ".join(f"word{number}" for number in range(3000))
+    rows = [(Cell(f"here{number} ", "#ffffff", (f"here{number}",)), "x") for number in range(60)]
+    rows.append((Cell(f"{long} there", "#ffffff", ("there", "there too")), "x"))
+    made = drawn(described(), [Grid(("Head", "Other"), rows, (1, 1))], None)
+    (tmp_path / "a.pdf").write_bytes(made.content)
+    pages = pages_of(tmp_path / "a.pdf")
+    assert made.count == len(pages)
+    for number in range(60):
+        assert made.pages[f"here{number}"] == tuple(n for n, page in enumerate(pages, 1) if f"here{number} " in page)
+    assert made.pages["there"] == made.pages["there too"] == tuple(n for n, one in enumerate(pages, 1) if "word" in one)
 
 
 def test_a_character_without_a_font_is_refused_and_never_a_box() -> None:
     with pytest.raises(UsageError, match=r"has 2 characters of the guides \(first: U\+672F, U\+8840\)"):
         Fonts(["血术"], None)
     with pytest.raises(UsageError, match="fonts-noto-cjk"):
-        written(described(), [Text("溶血")], None)
+        drawn(described(), [Text("溶血")], None)
 
 
 def test_chinese_is_embedded_and_blanks_are_not_of_its_font(tmp_path: Path) -> None:
@@ -152,8 +165,8 @@ def test_chinese_is_embedded_and_blanks_are_not_of_its_font(tmp_path: Path) -> N
     assert fonts.markup("溶血 a<b") == f'<font name="{fonts.name}">溶血</font> a&lt;b'
     with pytest.raises(UsageError, match=r"U\+10FFFD"):
         Fonts(["\U0010fffd"], file)
-    content = written(described(), [Heading("采集时间"), Text("结果 and 单位")], file)
-    assert content == written(described(), [Heading("采集时间"), Text("结果 and 单位")], file)
+    content = drawn(described(), [Heading("采集时间"), Text("结果 and 单位")], file).content
+    assert content == drawn(described(), [Heading("采集时间"), Text("结果 and 单位")], file).content
     assert "采集时间" in bookmarks_of(content)
     embedded = re.findall(rb"/BaseFont /(\S+)", content)
     assert len(embedded) >= 2 and all(b"+" in one for one in embedded), (

@@ -77,6 +77,18 @@ def row_problems(delivered: Iterable[Delivered], snapshot: Mapping[str, Data]) -
             yield DefineFault("rows_differ", one.name, f"{one.table.num_rows} records, the snapshot has {rows}")
 
 
+def page_problems(document: Document, pages: Mapping[str, tuple[int, ...]]) -> Iterator[DefineFault]:
+    """Pages that the define gives for a variable and on which the annotated CRF does not have it (rule `crf_page`)."""
+    for item in document.items.values():
+        name = item.get("OID", "").removeprefix("IT.")
+        drawn = pages.get(name) or pages.get(".".join(name.split(".")[:2]), ())
+        for reference in document.find("def:Origin/def:DocumentRef/def:PDFPageRef", item):
+            said = reference.get("PageRefs", "")
+            if said.split() != [str(one) for one in drawn]:
+                there = " ".join(map(str, drawn)) or "no page"
+                yield DefineFault("crf_page", name, f"pages {said}; the annotated CRF has it on {there}")
+
+
 def agreement_problems(
     document: Document, delivered: Iterable[Delivered], encoding: str = "ascii"
 ) -> list[DefineFault]:

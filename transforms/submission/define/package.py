@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from transforms.submission.checklist import DATASETS, TABULATIONS, Contents
-from transforms.submission.define.agreement import Delivered, agreement_problems
+from transforms.submission.define.agreement import Delivered, agreement_problems, page_problems
 from transforms.submission.define.checks import problems_of
 from transforms.submission.define.document import DefineFault, Document
 from transforms.submission.define.files import DEFINE, contents_of
@@ -35,12 +35,14 @@ CHECKS: dict[str, frozenset[str]] = {
 REMEDY = "The define does not fit the data: tell who maintains this software"
 
 
-def defines(study: Study, contents: Contents, folder: Path, others: Iterable[str]) -> Documents:
+def defines(
+    study: Study, contents: Contents, folder: Path, others: Iterable[str], pages: Mapping[str, tuple[int, ...]]
+) -> Documents:
     """define.xml, its stylesheet and its page for SDTM and for ADaM, by path below the study's folder.
 
     `folder` holds the datasets as submitted, laid out as a snapshot; `others` are the paths of the other documents, of
-    which a define names those that are there. With them goes everything that the checks of the define, and its
-    comparison with the datasets, found.
+    which a define names those that are there; `pages` are those of the annotated CRF by variable. With them goes
+    everything that the checks of the define, and its comparison with the datasets and these pages, found.
     """
     present = set(others)
     written: dict[str, bytes] = {}
@@ -59,12 +61,14 @@ def defines(study: Study, contents: Contents, folder: Path, others: Iterable[str
                 for one in contents.datasets
             },
             documents=[one for one in DOCUMENTS[kind] if f"{place}/{one.href}" in present],
+            pages=pages,
         )
         files = contents_of(define)
         written |= {f"{place}/{name}": content for name, content in files.items()}
         inside = {one.file for one in contents.datasets} | present | set(written)
         beside = {path.removeprefix(f"{place}/") for path in inside if path.startswith(f"{place}/")}
-        for one in _problems(study, contents, folder, kind, files[DEFINE], beside):
+        differing = page_problems(Document.parse(files[DEFINE]), pages)
+        for one in (*_problems(study, contents, folder, kind, files[DEFINE], beside), *differing):
             fault = Fault(f"{place}/{DEFINE}", one.place, f"{one.rule}: {one.message}", REMEDY)
             found[_check_of(one.rule)].append(fault)
     return Documents(written, found if written else {})

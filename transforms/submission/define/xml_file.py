@@ -224,7 +224,8 @@ class _Writer:
             described = _add(_add(element, "Description"), "TranslatedText")
             described.set(f"{{{XML}}}lang", "en")
             described.text = origin.predecessor
-        pages = self.define.pages.get(".".join(item.oid.split(".")[1:3]), ())
+        name = item.oid.removeprefix("IT.")
+        pages = self.define.pages.get(name) or self.define.pages.get(".".join(name.split(".")[:2]), ())
         if origin.type == "Collected" and origin.source in ("Investigator", "Subject") and pages:
             for document in self.define.documents:
                 if document.role == "annotated_crf":

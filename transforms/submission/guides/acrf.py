@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from transforms.submission.guides.acrf_fields import FieldOfForm, Form
-from transforms.submission.guides.pages import Block, Cell, Described, Grid, Heading, Mark, Text, written
+from transforms.submission.guides.pages import Block, Cell, Described, Drawn, Grid, Heading, Mark, Text, drawn
 
 BY_FORM, BY_DOMAIN = "by-form", "by-domain"
 COLOURS = ("#dbeafe", "#fef3c7", "#dcfce7", "#fde2e4", "#ede9fe", "#d5f5f0", "#fde8d0", "#e6e6c8")
@@ -22,14 +22,14 @@ def acrf(
     cut_off: datetime,
     label: str,
     font: str | None,
-) -> bytes:
-    """The annotated CRF of a study as a PDF with bookmarks by form and by domain.
+) -> Drawn:
+    """The annotated CRF of a study as a PDF with bookmarks by form and by domain; it tells the pages of each variable.
 
     Raises UsageError where no font of the machine has a character of it; `font` is the file of a Chinese one.
     """
     line = " - ".join(filter(None, [f"{studyid} annotated CRF", f"snapshot {snapshot_id}", label]))
     described = Described(f"Annotated CRF, {studyid}", title, line, cut_off, "landscape")
-    return written(described, list(blocks(forms, studyid=studyid, title=title, cut_off=cut_off)), font)
+    return drawn(described, list(blocks(forms, studyid=studyid, title=title, cut_off=cut_off)), font)
 
 
 def blocks(forms: Sequence[Form], *, studyid: str, title: str, cut_off: datetime) -> Iterator[Block]:
@@ -108,7 +108,8 @@ def _places(form: Form) -> list[str]:
 def _row(field: FieldOfForm, colours: dict[str, str]) -> tuple[str | int | Cell | None, ...]:
     annotation: str | Cell = "\n".join(one.text for one in field.annotations)
     if field.annotations:
-        annotation = Cell(str(annotation), colours[field.annotations[0].dataset])
+        names = tuple(name for one in field.annotations if one.use == "is" for name in one.names)
+        annotation = Cell(str(annotation), colours[field.annotations[0].dataset], names)
     return (
         field.name,
         field.label,

@@ -18,6 +18,7 @@ Fate = Literal["mapped", "read by a rule", "not submitted", "withheld"]
 Use = Literal["is", "feeds", "decides"]
 TOPICS = ("TESTCD", "PARMCD", "TRT", "TERM", "DECOD")
 SHOWN_CASES = 6
+QUALIFIER = "QNAM = "
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,22 @@ class Annotation:
     use: Use = "is"
 
     @property
+    def place(self) -> str:
+        """The variable it is about: `AE.AETERM`."""
+        return f"{self.dataset}.{self.variable}" if self.variable else self.dataset
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """As a define names it: the variable, and `SUPPAE.QVAL.AEDLT` for a qualifier."""
+        qualifier = self.where.removeprefix(QUALIFIER)
+        return (self.place, f"{self.place}.{qualifier}") if qualifier != self.where else (self.place,)
+
+    @property
     def text(self) -> str:
         """As a CRF is annotated: `AE.AETERM`, `SUPPAE.QVAL where QNAM = AEDLT`."""
-        place = f"{self.dataset}.{self.variable}" if self.variable else self.dataset
         conditions = f" where {self.where}" if self.where else ""
         codelist = f" ({self.codelist})" if self.codelist else ""
-        return f"{'' if self.use == 'is' else f'{self.use} '}{place}{conditions}{codelist}"
+        return f"{'' if self.use == 'is' else f'{self.use} '}{self.place}{conditions}{codelist}"
 
 
 @dataclass(frozen=True)
@@ -223,7 +234,7 @@ def _uses(study: Study, dataset: DatasetFile) -> Iterator[tuple[tuple[str, str],
 
 def _places(dataset: str, name: str, supplemental: bool) -> list[Annotation]:
     if supplemental:
-        return [Annotation(f"{SUPPLEMENTAL}{dataset}", "QVAL", f"QNAM = {name}")]
+        return [Annotation(f"{SUPPLEMENTAL}{dataset}", "QVAL", f"{QUALIFIER}{name}")]
     return [Annotation(dataset, name)]
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import calendar
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -71,10 +72,11 @@ class Mark:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell with a colour behind it."""
+    """A cell with a colour behind it; `names` are those whose pages are told, where it is drawn."""
 
     text: str
     colour: str
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,42 @@ class Described:
     orientation: Literal["portrait", "landscape"] = "portrait"
 
 
-def written(described: Described, blocks: Sequence[Block], chinese_file: str | None) -> bytes:
+@dataclass(frozen=True)
+class Drawn:
+    """A PDF, the number of its pages, and the pages, from 1, on which the cells of each name were drawn."""
+
+    content: bytes
+    count: int
+    pages: Mapping[str, tuple[int, ...]]
+
+
+def drawn(described: Described, blocks: Sequence[Block], chinese_file: str | None) -> Drawn:
     """The PDF of some blocks, every font embedded. Raises UsageError where no font has a character."""
     fonts = Fonts((*_texts(blocks), described.title, described.line), chinese_file)
     size = landscape(A4) if described.orientation == "landscape" else A4
     target = BytesIO()
     document = _Document(target, size, described, fonts)
     document.build([one for block in blocks for one in document.flowables(block)], canvasmaker=_canvas(described))
-    return target.getvalue()
+    pages = {name: tuple(sorted(found)) for name, found in document.told.items()}
+    return Drawn(target.getvalue(), document.page, pages)
+
+
+class _Named(Paragraph):  # type: ignore[misc]
+    """A paragraph that says on which page it is drawn; its parts, where it is split between pages, say so too."""
+
+    names: tuple[str, ...] = ()
+    told: Mapping[str, set[int]]
+
+    def split(self, wide: float, high: float) -> list[Paragraph]:
+        parts = super().split(wide, high)
+        for one in parts:
+            one.names, one.told = self.names, self.told
+        return list(parts)
+
+    def draw(self) -> None:
+        for name in self.names:
+            self.told[name].add(self.canv.getPageNumber())
+        super().draw()
 
 
 def _texts(blocks: Iterable[Block]) -> Iterable[str]:
@@ -196,6 +226,7 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
         self.number = ParagraphStyle("number", parent=self.cell, alignment=2)
         self.head = ParagraphStyle("head", parent=self.cell, fontName=BOLD)
         self._marks = 0
+        self.told: defaultdict[str, set[int]] = defaultdict(set)
 
     def _furniture(self, canvas: Canvas, _: BaseDocTemplate) -> None:
         width, height = canvas._pagesize
@@ -239,15 +270,7 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
             ("RIGHTPADDING", (0, 0), (-1, -1), PADDING),
         ]
         for number, row in enumerate(grid.rows, start=1):
-            rows.append(
-                [
-                    Paragraph(
-                        self.fonts.markup(_text(one)).replace("\n", "<br/>"),
-                        self.number if isinstance(one, int) else self.cell,
-                    )
-                    for one in row
-                ]
-            )
+            rows.append([self._paragraph(one) for one in row])
             style += [
                 ("BACKGROUND", (place, number), (place, number), colors.HexColor(one.colour))
                 for place, one in enumerate(row)
@@ -259,6 +282,14 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]
         ]
         widths = fitted([self.wide * share / total for share in grid.shares], needs)
         return Table(rows, widths, repeatRows=1, style=style, splitInRow=1)
+
+    def _paragraph(self, cell: str | int | Cell | None) -> Paragraph:
+        text = self.fonts.markup(_text(cell)).replace("\n", "<br/>")
+        if not isinstance(cell, Cell):
+            return Paragraph(text, self.number if isinstance(cell, int) else self.cell)
+        named = _Named(text, self.cell)
+        named.names, named.told = cell.names, self.told
+        return named
 
     def afterFlowable(self, flowable: Flowable) -> None:  # noqa: N802
         """Write the bookmark of a heading."""

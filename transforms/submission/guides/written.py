@@ -7,6 +7,7 @@ conformance, and for analysis datasets the programs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -16,7 +17,7 @@ from transforms.submission.guides import shared
 from transforms.submission.guides.acrf import acrf
 from transforms.submission.guides.acrf_fields import forms
 from transforms.submission.guides.facts import Excluded, GuideFacts
-from transforms.submission.guides.pages import Block, Described, Grid, Heading, Text, written
+from transforms.submission.guides.pages import Block, Described, Grid, Heading, Text, drawn
 
 CSDRG, ADRG, ACRF = f"{TABULATIONS}/csdrg.pdf", f"{DATASETS}/adrg.pdf", f"{TABULATIONS}/acrf.pdf"
 
@@ -24,13 +25,22 @@ CSDRG, ADRG, ACRF = f"{TABULATIONS}/csdrg.pdf", f"{DATASETS}/adrg.pdf", f"{TABUL
 DERIVATION = "derivation"
 
 
-def guides(facts: GuideFacts) -> dict[str, bytes]:
-    """The guides and the annotated CRF, by path below the study's folder; those of what the package holds."""
-    found = {}
+@dataclass(frozen=True)
+class Guides:
+    """The guides and the annotated CRF by path below the study's folder, and the pages of the CRF by variable."""
+
+    files: dict[str, bytes]
+    pages: Mapping[str, tuple[int, ...]]
+
+
+def guides(facts: GuideFacts) -> Guides:
+    """The guides and the annotated CRF of what the package holds."""
+    found: dict[str, bytes] = {}
+    pages: Mapping[str, tuple[int, ...]] = {}
     file = facts.study.file
     if facts.datasets("sdtm"):
         found[CSDRG] = _written(facts, "Clinical Study Data Reviewer's Guide", list(csdrg(facts)))
-        found[ACRF] = acrf(
+        annotated = acrf(
             forms(facts.study, facts.snapshot),
             studyid=file.studyid,
             title=file.title,
@@ -39,9 +49,10 @@ def guides(facts: GuideFacts) -> dict[str, bytes]:
             label=facts.label,
             font=facts.font,
         )
+        found[ACRF], pages = annotated.content, annotated.pages
     if facts.datasets("adam"):
         found[ADRG] = _written(facts, "Analysis Data Reviewer's Guide", list(adrg(facts)))
-    return found
+    return Guides(found, pages)
 
 
 def _written(facts: GuideFacts, name: str, blocks: list[Block]) -> bytes:
@@ -52,7 +63,7 @@ def _written(facts: GuideFacts, name: str, blocks: list[Block]) -> bytes:
         front.append(Text(facts.label))
     contents = [(one.text,) for one in blocks if isinstance(one, Heading) and one.level < 2]
     described = Described(f"{name}, {studyid}", facts.study.file.title, line, facts.cut_off)
-    return written(described, [*front, Grid(("Contents",), contents, (1,)), *blocks], facts.font)
+    return drawn(described, [*front, Grid(("Contents",), contents, (1,)), *blocks], facts.font).content
 
 
 def csdrg(facts: GuideFacts) -> Iterator[Block]:
