@@ -82,6 +82,23 @@ def test_a_workbook_is_the_same_twice_and_comes_back_without_a_change(
     assert files(folder) == files(MAPPINGS / study)
 
 
+def test_what_a_spreadsheet_makes_of_a_cell_is_no_change(copied: Study, workbooks: dict[str, bytes]) -> None:
+    """A spreadsheet keeps `5.0`, the version of CTCAE, as the number 5, and blanks at the end of a text."""
+
+    def convert(book: Any) -> None:
+        cell(book, "Dictionaries", "Version", ID="CL.CTCAE").value = 5
+        cell(book, "Datasets", "Label", Dataset="ADEFF").value += "  "
+
+    assert read_workbook(copied, saved(workbooks["ucmsc_dac"], convert)) == []
+    assert changed_lines(copied.folder) == []
+
+    def edit(book: Any) -> None:
+        cell(book, "Dictionaries", "Version", ID="CL.CTCAE").value = 6
+
+    assert [one.after for one in read_workbook(copied, saved(workbooks["ucmsc_dac"], edit))] == ["6"]
+    assert changed_lines(copied.folder)[1].startswith('+dictionaries: {AE: {name: CTCAE, version: "6"')
+
+
 def test_the_sheets_say_what_the_specification_says(workbooks: dict[str, bytes]) -> None:
     """Labels of SDTMIG 3.4 and of ADaMIG 1.3; C66731 is the codelist SEX of NCI."""
     book = openpyxl.load_workbook(io.BytesIO(workbooks["ucmsc_dac"]))

@@ -22,10 +22,11 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a sheet: its number in the spreadsheet, and its texts by column."""
+    """A row of a sheet: its number in the spreadsheet, its texts by column, and the columns whose cell is a number."""
 
     number: int
     cells: Mapping[str, str]
+    numeric: frozenset[str] = frozenset()
 
 
 Lines = Mapping[str, Mapping[Key, Line]]
@@ -82,7 +83,8 @@ def _lines(sheet: str, page: Any) -> tuple[dict[Key, Line], list[str]]:
         for cell in row
         if cell.data_type == "f"
     ]
-    rows = [[_text(value) for value in row] for row in page.iter_rows(values_only=True)]
+    values = list(page.iter_rows(values_only=True))
+    rows = [[_text(value) for value in row] for row in values]
     header = rows[0] if rows else []
     faults += [f"{sheet}: the column {one} is missing" for one in COLUMNS[sheet] if one not in header]
     faults += [f"{sheet}: the column {one} is there twice" for one in COLUMNS[sheet] if header.count(one) > 1]
@@ -92,7 +94,10 @@ def _lines(sheet: str, page: Any) -> tuple[dict[Key, Line], list[str]]:
     places = {one: header.index(one) for one in COLUMNS[sheet]}
     found: dict[Key, Line] = {}
     for number, row in enumerate(rows[1:], start=2):
-        line = Line(number, {column: row[place] for column, place in places.items()})
+        numeric = frozenset(
+            column for column, place in places.items() if isinstance(values[number - 1][place], int | float)
+        )
+        line = Line(number, {column: row[place] for column, place in places.items()}, numeric)
         if not any(line.cells.values()):
             continue
         key = key_of(sheet, line)

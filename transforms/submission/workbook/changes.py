@@ -67,8 +67,18 @@ def _differences(sheet: str, known: Line | None, line: Line) -> Iterator[tuple[s
     """Column, old and new text of each changed cell; a new row is a change of all that it says."""
     for column, text in line.cells.items():
         old = known.cells[column] if known is not None else ""
-        if text != old and (known is not None or sheet != COMMENTS or column != "ID"):
+        if text == old or (column in line.numeric and _same_number(text, old)):
+            continue
+        if known is not None or sheet != COMMENTS or column != "ID":
             yield column, old, text
+
+
+def _same_number(text: str, old: str) -> bool:
+    """Whether a number cell is what a spreadsheet makes of the old text: 5 of `5.0`, which nobody changed."""
+    try:
+        return float(text) == float(old)
+    except ValueError:
+        return False
 
 
 def _placed(places: Places, change: Change, known: bool, after: Lines) -> Change:
