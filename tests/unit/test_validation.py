@@ -15,7 +15,7 @@ from transforms.core import text
 from transforms.core.tables import Table
 from transforms.validation import check as checking
 from transforms.validation.check import CheckFailedError, check, reach
-from transforms.validation.columns import Lookup
+from transforms.validation.columns.tables import Lookup
 from transforms.validation.rules import Rule
 
 WORDS = {

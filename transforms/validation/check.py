@@ -19,7 +19,7 @@ import pandas as pd
 
 from transforms.core import conditions, numbers, text
 from transforms.errors import CairnError
-from transforms.validation.columns import Frame
+from transforms.validation.columns.base import Frame
 from transforms.validation.expectations import KNOWN
 from transforms.validation.rule import Rule
 

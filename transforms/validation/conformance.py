@@ -22,7 +22,7 @@ from transforms.study.check import define
 from transforms.study.yaml import read_yaml
 from transforms.validation import core_engine, pointblank_engine
 from transforms.validation.check import Examined
-from transforms.validation.columns import Frame
+from transforms.validation.columns.base import Frame
 from transforms.validation.explained import OWN, ExplainedFailure
 from transforms.validation.outcome import NAMED, Level, Outcome, Result, ranges
 from transforms.validation.rule import Rule

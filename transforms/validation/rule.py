@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from transforms.core.conditions import Test
 from transforms.findings import Severity
 from transforms.validation import columns as prepared
-from transforms.validation.columns import Prepared
+from transforms.validation.columns.base import Prepared
 from transforms.validation.expectations import KNOWN
 
 

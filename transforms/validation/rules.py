@@ -22,7 +22,9 @@ from transforms.errors import ConfigurationError, Fault
 from transforms.study import Study, graph
 from transforms.study.yaml import read_yaml
 from transforms.validation.check import SUBJECT
-from transforms.validation.columns import Cell, Concept, FromTable, Kind
+from transforms.validation.columns.base import Kind
+from transforms.validation.columns.tables import Cell, FromTable
+from transforms.validation.columns.values import Concept
 from transforms.validation.expectations import KNOWN
 from transforms.validation.explained import ExplainedFailure, explained_failures
 from transforms.validation.rule import Rule

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from transforms.standards import VariableStandard
 from transforms.study import Study, check, graph
-from transforms.validation.columns import Concept, Kind
+from transforms.validation.columns.base import Kind
+from transforms.validation.columns.values import Concept
 from transforms.validation.rule import Rule
 
 MAX_BYTES = 200
