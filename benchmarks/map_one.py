@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from transforms import findings, ingest, pipeline, snapshot
+from transforms import findings, ingest, snapshot
+from transforms.deliveries import direct_identifiers
 from transforms.sdtm.engine import map_study
 from transforms.staging.stage import RawFile, stage
 from transforms.study import Study, graph
@@ -27,7 +28,7 @@ def main(raw: Path, out: Path, wanted: str) -> None:
     datasets = {name for name, _ in graph.order(needs, [node for node in needs if node[0] == wanted])}
     sources = {group.source for name in datasets for group in study.datasets[name].records if group.source}
     staged = {}
-    identifiers = pipeline.direct_identifiers()
+    identifiers = direct_identifiers()
     for name in sorted(sources):
         source = study.sources[name]
         extracts, _ = ingest.read_extracts(study, [source], raw / source.files, source.files)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from transforms import pipeline, snapshot
+from transforms.deliveries import stage_all
 from transforms.findings import Finding
 from transforms.ingest import ingest
 from transforms.sdtm.engine import MappingLine, map_study
@@ -36,7 +37,7 @@ def map_landing(study: Study, landing: Path, home: Path) -> Sdtm:
     extracts = ingest(study, landing, where.raw).extracts
     received = [entry for entry in where.raw.received() if entry.accepted]
     cut_off = pipeline.resolve_cut_off(study, None, received)
-    staged, found, _ = pipeline.stage_all(study, where.raw, cut_off, received, extracts, {})
+    staged, found, _ = stage_all(study, where.raw, cut_off, received, extracts, {})
     sources = {name: snapshot.staged_source(snapshot.staged_table(study, one)) for name, one in staged.items()}
     mapped = map_study(study, sources, cut_off=cut_off)
     return Sdtm(

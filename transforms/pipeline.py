@@ -6,7 +6,6 @@ the same in one process (`run`) and as a task of its own (`transforms.steps`, ca
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,16 +23,15 @@ from transforms import findings as findings_module
 from transforms import operations, snapshot
 from transforms.adam import output
 from transforms.adam.engine import derive_each
-from transforms.core import dates, text
-from transforms.core.identifiers import Identifiers
+from transforms.core import dates
 from transforms.core.memory import give_back
 from transforms.core.processes import available, counted, in_processes, kept_processes
-from transforms.core.tables import read_table
+from transforms.deliveries import stage_all, standing
 from transforms.differences import Difference, Side, source_comparison
 from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
 from transforms.findings import Explanation, Finding, RawPlace, Severity
 from transforms.gate import assess as gate_assessment
-from transforms.ingest import Ingested, ingest, ordered, read_extracts
+from transforms.ingest import Ingested, ingest, ordered
 from transforms.reporting.delivery import delivery_report, page_name
 from transforms.results import records as result_records
 from transforms.results.engine import NotShown
@@ -43,12 +41,9 @@ from transforms.sdtm.buckets import Bucket
 from transforms.sdtm.engine import map_bucket, map_study
 from transforms.sdtm.records import StagedSource
 from transforms.sources.extract import Extract
-from transforms.sources.odm import OdmExtract
-from transforms.sources.transactions import apply_transactions
-from transforms.staging.stage import AccountLine, RawFile, Staged, identity_map, quarantine, stage
+from transforms.staging.stage import AccountLine, Staged, quarantine
 from transforms.study import Study
 from transforms.study.analyses import SUPPLEMENTAL
-from transforms.study.models import OdmSource, Source
 from transforms.study.yaml import read_yaml
 from transforms.validation import conformance, core_engine
 from transforms.validation.check import SUBJECT, Breach, Examined, examine, ready, together
@@ -354,311 +349,6 @@ def stage_sources(
 def _covered(where: Home, opening: Mapping[str, Any]) -> list[Received]:
     """The accepted files that a snapshot covers: those received when it was opened."""
     return [entry for entry in where.raw.received()[: opening["deliveries"]] if entry.accepted]
-
-
-def stage_all(
-    study: Study,
-    store: RawStore,
-    cut_off: str,
-    received: Sequence[Received],
-    extracts: Mapping[tuple[str, str], Extract],
-    freed: Mapping[str, Mapping[str, Mapping[str, frozenset[int]]]],
-) -> tuple[dict[str, Staged], list[Finding], list[AccountLine]]:
-    """Stage every source from the raw store; a source that was never delivered is empty and a critical finding."""
-    found: list[Finding] = []
-    account: list[AccountLine] = []
-    files: dict[str, list[RawFile]] = {}
-    carriers: dict[str, Source] = {}
-    used: dict[str, list[Received]] = {}
-    for name, source in study.sources.items():
-        carriers[name], used[name] = standing(source, ordered(received, name))
-    read = _read(study, store, used, extracts)
-    before = _seen_before(study, store, received, used)
-    for name, source in study.sources.items():
-        own = ordered(received, name)
-        found.extend(late_files(name, own))
-        found.extend(other_carriers(source, own))
-        account.extend(
-            AccountLine(name, entry.file, entry.sha256, "superseded", "later_file", entry.rows)
-            for entry in own
-            if entry not in used[name]
-        )
-        files[name] = _in_order(
-            carriers[name], [RawFile(entry.file, entry.sha256, read[(name, entry.sha256)]) for entry in used[name]]
-        )
-        subject = carriers[name].subject
-        if carriers[name].delivery == "full" and subject is not None:
-            for file in files[name]:
-                store.keep_subjects(file.sha256, _reading(carriers[name]), _subjects(subject, file.extract))
-        if files[name]:
-            found.extend(disappeared(carriers[name], files[name], before[name]))
-        unordered = {entry.file for entry in own if not entry.extracted_at}
-        if carriers[name].delivery == "full" and len(unordered) > 1:
-            found.append(
-                Finding(
-                    "order_not_declared",
-                    Severity.CRITICAL,
-                    name,
-                    "",
-                    f"{', '.join(sorted(unordered))} declare no extract time; {own[-1].file}, received last, stands",
-                    "Send a manifest with extract times, or declare extracted_at in the source contract",
-                )
-            )
-        if not own:
-            found.append(
-                Finding(
-                    "source_not_delivered",
-                    Severity.CRITICAL,
-                    name,
-                    "",
-                    f"no file of the source {name} was accepted so far; what needs it is empty",
-                    f"Deliver a file that fits {' or '.join(one.files for one in source.carriers)}",
-                )
-            )
-    staged: dict[str, Staged] = {}
-    identifiers = direct_identifiers()
-    for name, source in study.sources.items():
-        identities = None
-        if source.identity is not None:
-            link = source.identity
-            identities, problems = identity_map(carriers[link.source], files[link.source], link.column, link.subject)
-            found.extend(problems)
-        staged[name] = stage(
-            carriers[name],
-            files[name],
-            cut_off=cut_off,
-            identities=identities,
-            released=freed.get(name),
-            tables=study.tables,
-            codelists=study.codelists,
-            identifiers=identifiers,
-        )
-    for one in staged.values():
-        found.extend(one.findings)
-    return staged, found, account
-
-
-def standing(source: Source, own: Sequence[Received]) -> tuple[Source, list[Received]]:
-    """The carrier and the files of a source that stand; `own` are in the order of extraction.
-
-    The file extracted last says by which carrier the source comes. It stands alone where that carrier is delivered in
-    full; where it is incremental, all files of this carrier stand and none of another: what two carriers said is
-    never put together. The same bytes under several names stand once, under the name they were extracted with last.
-    """
-    if not own:
-        return source, []
-    carrier = source.carrier_of(own[-1].file)
-    if carrier.delivery == "full":
-        return carrier, list(own[-1:])
-    of_carrier = [entry for entry in own if source.carrier_of(entry.file) is carrier]
-    last = {entry.sha256: entry for entry in of_carrier}
-    return carrier, [entry for entry in of_carrier if last[entry.sha256] is entry]
-
-
-def other_carriers(source: Source, own: Sequence[Received]) -> list[Finding]:
-    """The change of carrier is said where files of a source came by several."""
-    if not source.also or not own:
-        return []
-    carrier = source.carrier_of(own[-1].file)
-    others = [entry for entry in own if source.carrier_of(entry.file) is not carrier]
-    if not others:
-        return []
-    return [
-        Finding(
-            "carrier_changed",
-            Severity.INFORMATION,
-            source.source,
-            "",
-            f"{own[-1].file}, extracted last, came by another carrier than {others[-1].file}; what came by that one "
-            "no longer stands",
-            "Nothing, if the sender changed the format; otherwise ask which files to send",
-            (RawPlace(others[-1].file, (), others[-1].sha256),),
-            others[-1].sha256,
-        )
-    ]
-
-
-@dataclass(frozen=True)
-class SeenBefore:
-    """What an earlier full file of a source held: the subject and line of each row, if the source has subjects."""
-
-    entry: Received
-    subjects: pa.Table | None
-
-
-def _seen_before(
-    study: Study, store: RawStore, received: Sequence[Received], used: Mapping[str, Sequence[Received]]
-) -> dict[str, list[SeenBefore]]:
-    """The full files of each source that no longer stand; what the raw store kept of one is not read again."""
-    found: dict[str, list[SeenBefore]] = {name: [] for name in study.sources}
-    waiting: dict[tuple[str, str], list[tuple[Source, str, Received]]] = {}
-    for name, source in study.sources.items():
-        stand = {entry.sha256 for entry in used[name]}
-        earlier = {one.sha256: one for one in ordered(received, name) if one.sha256 not in stand}
-        for entry in earlier.values():
-            carrier = source.carrier_of(entry.file)
-            if carrier.delivery != "full":
-                continue
-            kept = store.subjects(entry.sha256, _reading(carrier)) if carrier.subject is not None else None
-            if carrier.subject is not None and kept is None:
-                waiting.setdefault((entry.sha256, entry.file), []).append((carrier, carrier.subject, entry))
-            else:
-                found[name].append(SeenBefore(entry, kept))
-    for (sha256, file), several in waiting.items():
-        extracts, _ = read_extracts(study, [carrier for carrier, _, _ in several], store.path(sha256), file)
-        for carrier, subject, entry in several:
-            subjects = _subjects(subject, extracts[carrier.source])
-            store.keep_subjects(sha256, _reading(carrier), subjects)
-            found[carrier.source].append(SeenBefore(entry, subjects))
-    return {name: sorted(own, key=lambda one: (one.entry.extracted_at or "", one.entry.number))
-            for name, own in found.items()}  # fmt: skip
-
-
-def direct_identifiers() -> Identifiers:
-    """What a direct identifier of a person looks like, as the table that studies share says."""
-    file = "expectations/tables/direct_identifiers.csv"
-    return Identifiers.read(read_table(ROOT / file, file))
-
-
-def late_files(source: str, own: Sequence[Received]) -> list[Finding]:
-    """Files of a source that came after one with a later extract time; `own` are in the order of extraction.
-
-    Which version stands follows the extract time. A new version under the same name that says it is older is asked
-    about, since sender and file contradict each other.
-    """
-    found = []
-    for entry in own:
-        earlier = [one for one in own if one.number < entry.number]
-        newer = [one for one in earlier if (one.extracted_at or "") > (entry.extracted_at or "")]
-        if not entry.extracted_at or not newer:
-            continue
-        place = (RawPlace(entry.file, (), entry.sha256),)
-        if any(one.file == entry.file for one in newer):
-            found.append(
-                Finding(
-                    "extract_time_backwards",
-                    Severity.ANSWER,
-                    source,
-                    "",
-                    f"{entry.file} came again with other content and an earlier extract time; the later extract stands",
-                    "Ask the sender which version is right, and have it sent with its own extract time",
-                    place,
-                    entry.sha256,
-                )
-            )
-        else:
-            found.append(
-                Finding(
-                    "late_file",
-                    Severity.INFORMATION,
-                    source,
-                    "",
-                    f"{entry.file} came after {newer[-1].file}, which was extracted later; "
-                    "which rows stand follows the extract time",
-                    "Nothing, unless the sender expected the late file to stand",
-                    place,
-                    entry.sha256,
-                )
-            )
-    return found
-
-
-def disappeared(source: Source, files: Sequence[RawFile], earlier: Sequence[SeenBefore]) -> list[Finding]:
-    """Rows and subjects that earlier full files of a source have and the files that stand lack.
-
-    All earlier files count, so that a loss does not close itself with the next delivery that repeats it.
-    """
-    found = []
-    last = files[-1]
-    place = (RawPlace(last.name, (), last.sha256),)
-    rows = sum(file.extract.rows - _replaced(file.extract) for file in files)
-    most = max((one.entry.rows for one in earlier), default=0)
-    if most and rows < most * (1 - source.rows_may_drop):
-        found.append(
-            Finding(
-                "rows_dropped",
-                Severity.CRITICAL,
-                source.source,
-                "",
-                f"{last.name} holds {rows} rows, an earlier full delivery held {most}; "
-                f"a drop of {source.rows_may_drop:.0%} is allowed",
-                "Ask the sender whether the extract is whole; send it again, or waive this with the sender's reason",
-                place,
-                last.sha256,
-            )
-        )
-    if source.subject is None:
-        return found
-    here = {one for file in files for one in text.used_texts(file.extract.frame[source.subject])}
-    seen: set[str] = set()
-    places = []
-    for one in reversed(earlier):
-        if one.subjects is None:
-            continue
-        subjects = parquet.frame_of(one.subjects)["subject"]
-        gone = set(text.used_texts(subjects)) - here - seen
-        if gone:
-            seen |= gone
-            lines = one.subjects["line"].to_numpy()[subjects.isin(gone).to_numpy()]
-            places.append(RawPlace(one.entry.file, tuple(int(line) for line in np.sort(lines)), one.entry.sha256))
-    if seen:
-        found.append(
-            Finding(
-                "subject_disappeared",
-                Severity.CRITICAL,
-                source.source,
-                source.subject,
-                f"{len(seen)} subject(s) of earlier full deliveries, last seen in the lines named, have no row in "
-                f"{last.name}",
-                "Ask the sender for the whole extract, or waive this with the sender's reason",
-                tuple(places),
-            )
-        )
-    return found
-
-
-def _replaced(extract: Extract) -> int:
-    """Rows of an extract that its reader knows to stand no more."""
-    return sum(len(one.rows) for one in extract.settled if one.outcome in {"superseded", "excluded"})
-
-
-def _subjects(subject: str, extract: Extract) -> pa.Table:
-    """The subject and the line of each row of an extract."""
-    return pa.table({"subject": text.to_arrow(extract.frame[subject]), "line": pa.array(extract.lines)})
-
-
-def _reading(source: Source) -> str:
-    """What names the way a source's files are read: its contract and the readers."""
-    readers = content_hash(ROOT, ("transforms/sources",), CODE_SUFFIXES)
-    return hashlib.sha256(f"{readers}{source.model_dump_json()}".encode()).hexdigest()[:16]
-
-
-def _read(
-    study: Study,
-    store: RawStore,
-    used: Mapping[str, Sequence[Received]],
-    extracts: Mapping[tuple[str, str], Extract],
-) -> dict[tuple[str, str], Extract]:
-    """The extract of every file in use, by source and sha256; a file that feeds several sources is read once."""
-    read = dict(extracts)
-    waiting: dict[tuple[str, str], list[Source]] = {}
-    for name, entries in used.items():
-        for entry in entries:
-            if (name, entry.sha256) not in read:
-                carrier = study.sources[name].carrier_of(entry.file)
-                waiting.setdefault((entry.sha256, entry.file), []).append(carrier)
-    for (sha256, file), sources in waiting.items():
-        found, _ = read_extracts(study, sources, store.path(sha256), file)
-        read.update({(name, sha256): extract for name, extract in found.items()})
-    return read
-
-
-def _in_order(source: Source, files: Sequence[RawFile]) -> list[RawFile]:
-    """The files of a source as staging takes them: transactions are applied, in their order."""
-    odm = [file.extract for file in files if isinstance(file.extract, OdmExtract)]
-    if source.delivery == "full" or not isinstance(source, OdmSource):
-        return list(files)
-    return [replace(files[at], extract=extract) for at, extract in apply_transactions(source, odm)]
 
 
 def hold_breaching(

@@ -24,6 +24,7 @@ from tests.mapped import plain
 from tests.reference import Extracts, Planted
 from tests.small_study import SPECIFICATION, SmallStudy
 from transforms import pipeline, snapshot
+from transforms.deliveries import stage_all
 from transforms.errors import ConfigurationError, UsageError
 from transforms.findings import Finding
 from transforms.ingest import ingest
@@ -70,7 +71,7 @@ def take(home: Path, cut_off: str, *landings: Path, study: Study | None = None) 
     for landing in landings:
         extracts |= ingest(study, landing, where.raw).extracts
     received = [entry for entry in where.raw.received() if entry.accepted]
-    staged, found, account = pipeline.stage_all(study, where.raw, cut_off, received, extracts, {})
+    staged, found, account = stage_all(study, where.raw, cut_off, received, extracts, {})
     account = [*account, *(line for one in staged.values() for line in one.account)]
     sources = {name: snapshot.staged_source(snapshot.staged_table(study, one)) for name, one in staged.items()}
     mapped = map_study(study, sources, cut_off=cut_off)

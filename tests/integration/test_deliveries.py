@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.test_extracts import accounts_close, contents, dataset, findings
 from tests.small_study import EXTRACTS, SmallStudy
-from transforms import pipeline
+from transforms import deliveries, pipeline
 from transforms.errors import ConfigurationError
 from transforms.pipeline import Home, difference
 from transforms.study import Study
@@ -268,13 +268,13 @@ def test_an_earlier_file_is_read_once_however_many_deliveries_follow(
 ) -> None:
     """What is kept of its subjects says the same as the file: deleted, it is made anew from the file."""
     read: list[str] = []
-    reader = pipeline.read_extracts
+    reader = deliveries.read_extracts
 
     def reading(study: Study, sources: Any, path: Path, name: str) -> Any:
         read.append(name)
         return reader(study, sources, path, name)
 
-    monkeypatch.setattr(pipeline, "read_extracts", reading)
+    monkeypatch.setattr(deliveries, "read_extracts", reading)
     small.run()
     small.drop("demog.csv", EXTRACTS["demog.csv"].replace("003,11,55,FEMALE,USA\n", ""))
     kept = findings(small.run())
@@ -316,7 +316,6 @@ def test_two_cuts_of_the_reference_study(tmp_path: Path) -> None:
     from datetime import date
 
     from synthetic import generate
-    from transforms import pipeline
     from transforms.differences import source_comparison
     from transforms.study import Study
 

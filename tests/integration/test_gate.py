@@ -24,6 +24,7 @@ from synthetic.faults import Faults, apply_faults
 from tests.reference import Extracts, Published
 from transforms import acts, pipeline, safety_package, snapshot
 from transforms.core import text
+from transforms.deliveries import stage_all
 from transforms.errors import UsageError
 from transforms.gate.assess import assess
 from transforms.ingest import ingest
@@ -67,7 +68,7 @@ def cut_of(extracts: Extracts, home: Path, cut: str) -> Cut:
     study = Study.load("ucmsc_dac")
     where = Home(home, study.name)
     taken = ingest(study, extracts.landing, where.raw)
-    staged, _, _ = pipeline.stage_all(study, where.raw, cut, where.raw.received(), taken.extracts, {})
+    staged, _, _ = stage_all(study, where.raw, cut, where.raw.received(), taken.extracts, {})
     sources = {name: snapshot.staged_source(snapshot.staged_table(study, one)) for name, one in staged.items()}
     mapped = map_study(study, sources, ["DM", "EX", "AE"], cut_off=cut)
     frames = {name: mapped.datasets[name].frame for name in ("DM", "EX", "AE", "SUPPAE")}

@@ -15,7 +15,7 @@ from transforms.core.identifiers import telling
 from transforms.core.results import ResultTexts, labelled_range, reference_range
 from transforms.core.tables import Table, read_table
 from transforms.core.units import Units, spelling
-from transforms.pipeline import direct_identifiers
+from transforms.deliveries import direct_identifiers
 from transforms.staging import revisions
 
 
