@@ -16,6 +16,8 @@ MANIFEST = "manifest.json"
 BOM = b"\xef\xbb\xbf"
 SUBJECT, HOSPITAL_NUMBER = "subj", "病历号"
 """Columns of a form and of the laboratory that say whose row it is."""
+VISIT = "visit"
+"""Column of a form that says of which visit a page is."""
 
 
 class FaultError(ValueError):

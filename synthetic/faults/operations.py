@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .landing import BOM, DelimitedFile, FaultError, Landing
+from .landing import BOM, SUBJECT, VISIT, DelimitedFile, FaultError, Landing, subject_of
 
 Row = dict[str, str]
 
@@ -297,6 +297,42 @@ class ShiftTime(RowOperation):
                 if read is None:
                     raise FaultError(f"a value of {column} is no time in a known layout")
                 row[column] = read[1](read[0] + by)
+
+
+class MoveVisit(RowOperation):
+    """Let visits take place so many days later (or earlier), with what belongs to them.
+
+    ``file`` is the form of visits, ``start`` its column of the day. Every time moves on the pages of the same subject
+    and visit, and on the subject's results that were ``collected`` on that day.
+    """
+
+    kind: Literal["move_visit"]
+    start: str
+    collected: str
+    days: int
+
+    def apply(self, landing: Landing) -> list[Row]:
+        """Move each visit; the rows touched are those of the form of visits."""
+        name = landing.find(self.file)
+        table = landing.table(name)
+        _need(table, SUBJECT, VISIT, self.start)
+        rows = self.select(landing, table, name)
+        before = [dict(row) for row in rows]
+        visits = {(row[SUBJECT], row[VISIT]) for row in rows}
+        days = {(row[SUBJECT], _moment(row[self.start]).date()) for row in rows if row[self.start]}
+        hospital = landing.subjects()
+        for delivered in landing.named:
+            for row in landing.table(delivered).rows:
+                subject, collected = subject_of(row, hospital), read_time(row.get(self.collected, ""))
+                if (subject, row.get(VISIT)) in visits or (collected and (subject, collected[0].date()) in days):
+                    self._move(row)
+        return before
+
+    def _move(self, row: Row) -> None:
+        for column, value in row.items():
+            read = read_time(value)
+            if read is not None:
+                row[column] = read[1](read[0] + timedelta(days=self.days))
 
 
 class RelayTime(RowOperation):
@@ -634,6 +670,7 @@ AnyOperation = Annotated[
     | WidenText
     | ChangeUnit
     | ShiftTime
+    | MoveVisit
     | RelayTime
     | SwapValues
     | DuplicateRow

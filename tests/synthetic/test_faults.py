@@ -127,6 +127,36 @@ def test_units_shift_and_swap(landing: Path, clean: Path) -> None:
     assert albumin[second["申请单号"]] == first["结果"]
 
 
+def test_a_visit_moves_with_its_pages_and_samples(landing: Path, clean: Path) -> None:
+    plant(
+        landing,
+        {
+            "kind": "move_visit", "file": "VISIT", "where": {"subj": "1002", "visit": "MONTH 1"},
+            "start": "svstdat", "collected": "采集时间", "days": 5,
+        },
+    )  # fmt: skip
+    before = clean / "S1" / "landing"
+    moved = {"2022-09-29": "2022-10-04", "29SEP2022": "04OCT2022"}
+    forms = 0
+    for path in sorted(before.glob("UCMSC_*.csv")):
+        form = path.name.split("_")[1]
+        for old, new in zip(rows(before, form), rows(landing, form), strict=True):
+            if old["subj"] == "1002" and old["visit"] == "MONTH 1":
+                forms += 1
+                assert any(new[column] == moved.get(value) for column, value in old.items()), form
+                assert old["entered_ts"] < new["entered_ts"]
+            else:
+                assert old == new
+    samples = [(old, new) for old, new in zip(lis(before), lis(landing), strict=True) if old != new]
+    assert forms > 5 and len(samples) > 20
+    (person,) = {row["mrn"] for row in rows(before, "DM") if row["subj"] == "1002"}
+    of_the_day = [row for row in lis(before) if row["病历号"] == person and row["采集时间"].startswith("2022/9/29 ")]
+    assert [old for old, _ in samples] == of_the_day
+    for old, new in samples:
+        assert new["采集时间"] == old["采集时间"].replace("2022/9/29 ", "2022/10/4 ")
+        assert (new["申请单号"], new["结果"]) == (old["申请单号"], old["结果"])
+
+
 def test_rows_are_repeated_revised_and_dropped(landing: Path, clean: Path) -> None:
     plant(
         landing,
