@@ -294,12 +294,11 @@ class _Part:
         mask[self.bad] = True
         found = np.flatnonzero(mask[self.codes])
         rows = found if self.rows is None else self.rows[found]
-        split = (*rule.per, *((rule.tell,) if rule.tell else ()))
-        if not split or not len(rows):
+        if not rule.split or not len(rows):
             yield Breach(rule, name, rule.said, rows)
             return
         self.frame.prepare(rule)
-        columns = [self.frame.column(one).iloc[rows] for one in split]
+        columns = [self.frame.column(one).iloc[rows] for one in rule.split]
         codes, keys = text.combinations(columns)
         for code, key in enumerate(keys):
             said = ["" if one is None else _said(one) for one in key]

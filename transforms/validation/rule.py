@@ -21,11 +21,11 @@ class Rule(BaseModel):
 
     `expectation` and `kwargs` are Great Expectations'; columns named there are the frame's own or those that
     `columns` prepares. Only rows on which `where` holds are checked. `per` splits what is found: one cause for each
-    combination of values of these columns. `tell` names a prepared `cell` whose text, which is the specification's and
-    no one's data, ends the message; each text is a finding of its own. `hold` keeps a staged row back (then
-    `releasable` says whether a person may let it through); `finding` only says it. `lenient` marks a rule for a class
-    of ADaM datasets, or one that follows from the specification: it is left out where the dataset has not all its
-    columns.
+    combination of values of these columns. `tell` names a prepared `cell` or PARAMCD, whose text, which is the
+    specification's and no one's data, ends the message; each text is a finding of its own. `hold` keeps a staged row
+    back (then `releasable` says whether a person may let it through); `finding` only says it. `lenient` marks a rule
+    for a class of ADaM datasets, or one that follows from the specification: it is left out where the dataset has not
+    all its columns.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
@@ -110,10 +110,15 @@ class Rule(BaseModel):
 
     def read(self) -> tuple[str, ...]:
         """Every column of the frame that the rule reads."""
-        used = [*self.checked, *self.where, *self.per]
+        used = [*self.checked, *self.where, *self.split]
         for one in self.columns.values():
             used.extend(one.inputs())
         return tuple(dict.fromkeys(name for name in used if name not in self.columns))
+
+    @property
+    def split(self) -> tuple[str, ...]:
+        """The columns whose combinations are findings of their own; what is told stands last."""
+        return (*self.per, self.tell) if self.tell else self.per
 
     @property
     def said(self) -> str:

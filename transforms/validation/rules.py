@@ -410,10 +410,11 @@ class _Binder:
             kinds[name] = one.kind
         for name in rule.checked:
             column(name, "number" if KNOWN[rule.expectation].numbers else None)
-        for name in (*rule.where, *rule.per):
+        for name in (*rule.where, *rule.split):
             column(name, None)
-        if rule.tell and not isinstance(rule.columns.get(rule.tell), Cell):
-            self.fault(file, place, f"tell names {rule.tell!r}", "Name a `cell` of columns: only tables are told")
+        if rule.tell not in ("", "PARAMCD") and not isinstance(rule.columns.get(rule.tell), Cell):
+            remedy = "Name a `cell` of columns or PARAMCD: only texts of the specification are told"
+            self.fault(file, place, f"tell names {rule.tell!r}", remedy)
         self.values(rule, file, place)
         return len(self.faults) == before
 
