@@ -95,7 +95,7 @@ def documents(
     made_by = programs(study, contents)
     guided = guides.documents(where, study, manifest, order, contents, submitted, made_by)
     written = {**made_by, **guided.files}
-    described = defines(study, contents, submitted, written, guided.pages)
+    described = defines(study, contents, submitted, written, guided.pages, order.facts["label"])
     return Documents({**written, **described.files}, described.found)
 
 

@@ -115,6 +115,7 @@ def test_the_define_of_a_package_agrees_with_its_transport_files(package: Packag
         left_out = {"SUPPCM"} if agency == "fda" else set()
         assert {one.name for one in delivered} == set(package.data[kind]) - left_out  # type: ignore[index]
         assert agreement_problems(Document.parse(content), delivered, encoding) == []
+        assert "SYNTHETIC - NOT PATIENT DATA" in (place / "define.html").read_text(encoding="utf-8")
         if agency == "nmpa":
             assert list(row_problems(delivered, package.data[kind])) == []  # type: ignore[index]
     assert (study / "tabulations/sdtm/define.html").read_text(encoding="utf-8").count(f'lang="{CODES[agency]}"') == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from lxml import html
 
 from tests.small_study import SmallStudy
 from transforms.algorithms.base import REGISTRY, parse
@@ -19,6 +20,7 @@ from transforms.submission.define.agreement import agreement_problems, from_snap
 from transforms.submission.define.checks import problems_of
 from transforms.submission.define.document import Document
 from transforms.submission.define.metadata import describe
+from transforms.submission.define.page import to_html
 from transforms.submission.define.profile import Data, column_profile, iso_type, read, result_profile, submitted_lengths
 from transforms.submission.define.prose import SENTENCES, sentence
 from transforms.submission.define.results import METHODS, Displays
@@ -156,6 +158,16 @@ def test_a_small_study_is_described_and_agrees(small: SmallStudy) -> None:
         ("WEIGHT", "Weight"),
     ]
     assert [one.value for one in _terms(define, "CL.SEX")] == ["F", "M"]
+
+
+def test_a_define_and_its_page_say_that_the_data_are_synthetic(small: SmallStudy) -> None:
+    small.run()
+    snapshot = (small.home / "warehouse" / "small" / "current").resolve()
+    labelled = to_xml(describe(small.load(), snapshot, "sdtm", label="SYNTHETIC - NOT PATIENT DATA"))
+    assert problems_of(labelled, study=small.load()) == []
+    assert html.fromstring(to_html(labelled)).xpath("string(//p[@class='label'])") == "SYNTHETIC - NOT PATIENT DATA"
+    plain = to_xml(describe(small.load(), snapshot, "sdtm"))
+    assert html.fromstring(to_html(plain)).xpath("//p[@class='label']") == []
 
 
 def _terms(define: object, oid: str) -> tuple[object, ...]:

@@ -111,6 +111,8 @@
                    overflow-wrap: anywhere; }
           th { background: var(--head); font-weight: 600; } tr:target td, h3:target, h4:target { background: #fff6d6; }
           td.number { text-align: right; white-space: nowrap; } .name { font-weight: 600; }
+          .label { border: 2px solid var(--ink); padding: 5px 12px; margin: 0 0 16px; font-weight: 700; letter-spacing: .06em;
+                   text-align: center; }
           .said { display: block; } .tag { font-size: 11px; color: var(--soft); }
           pre { white-space: pre-wrap; margin: 4px 0; font-size: 12px; }
           .lists { columns: 2; column-gap: 24px; } .list { break-inside: avoid; margin-bottom: 16px; }
@@ -128,6 +130,7 @@
       <body id="top">
         <xsl:call-template name="navigation"/>
         <main>
+          <xsl:if test="$version/@def:CommentOID"><p class="label"><xsl:value-of select="key('comment', $version/@def:CommentOID)/odm:Description/odm:TranslatedText[1]"/></p></xsl:if>
           <h1><xsl:value-of select="$version/@Name"/></h1>
           <p><xsl:value-of select="/odm:ODM/odm:Study/odm:GlobalVariables/odm:StudyDescription"/></p>
           <p class="soft">

@@ -43,12 +43,14 @@ def describe(
     lengths: Mapping[str, Mapping[str, int]] | None = None,
     documents: Iterable[Document] | None = None,
     pages: Mapping[str, tuple[int, ...]] | None = None,
+    label: str = "",
 ) -> Define:
     """The define of the SDTM or the analysis datasets of a finished snapshot.
 
     `lengths` are those of the text variables of each dataset in the transport files; without them they are worked out
     as the writer of these does, in bytes of `encoding`. `documents` are those beside the define, the usual ones if not
-    given; `pages` are the pages of the annotated CRF by `DATASET.VARIABLE`.
+    given; `pages` are the pages of the annotated CRF by `DATASET.VARIABLE`; `label` is what the deliveries say of
+    themselves.
 
     Raises UsageError if the snapshot is of another study or holds no such dataset.
     """
@@ -80,6 +82,7 @@ def describe(
         comments=tuple(shared.comments),
         displays=displays,
         pages=pages or {},
+        label=label,
     )
 
 

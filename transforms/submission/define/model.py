@@ -245,7 +245,8 @@ class Display:
 class Define:
     """Everything a define.xml says. `created` is the cut-off, ISO 8601, so that the bytes depend on no clock.
 
-    `pages` gives for `DATASET.VARIABLE` the pages of the annotated CRF on which it is collected.
+    `pages` gives for `DATASET.VARIABLE` the pages of the annotated CRF on which it is collected. `label` is what the
+    deliveries say of themselves, for example that they are synthetic.
     """
 
     kind: Kind
@@ -265,6 +266,7 @@ class Define:
     comments: tuple[Comment, ...]
     displays: tuple[Display, ...] = ()
     pages: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    label: str = ""
 
     def by_name(self) -> Mapping[str, Group]:
         """The datasets by name."""

@@ -36,13 +36,19 @@ REMEDY = "The define does not fit the data: tell who maintains this software"
 
 
 def defines(
-    study: Study, contents: Contents, folder: Path, others: Iterable[str], pages: Mapping[str, tuple[int, ...]]
+    study: Study,
+    contents: Contents,
+    folder: Path,
+    others: Iterable[str],
+    pages: Mapping[str, tuple[int, ...]],
+    label: str,
 ) -> Documents:
     """define.xml, its stylesheet and its page for SDTM and for ADaM, by path below the study's folder.
 
     `folder` holds the datasets as submitted, laid out as a snapshot; `others` are the paths of the other documents, of
-    which a define names those that are there; `pages` are those of the annotated CRF by variable. With them goes
-    everything that the checks of the define, and its comparison with the datasets and these pages, found.
+    which a define names those that are there; `pages` are those of the annotated CRF by variable; `label` is what the
+    deliveries say of themselves. With them goes everything that the checks of the define, and its comparison with the
+    datasets and these pages, found.
     """
     present = set(others)
     written: dict[str, bytes] = {}
@@ -62,6 +68,7 @@ def defines(
             },
             documents=[one for one in DOCUMENTS[kind] if f"{place}/{one.href}" in present],
             pages=pages,
+            label=label,
         )
         files = contents_of(define)
         written |= {f"{place}/{name}": content for name, content in files.items()}

@@ -9,6 +9,7 @@ from lxml import etree
 from transforms.submission.define.model import (
     AnalysisResult,
     Codelist,
+    Comment,
     Define,
     Group,
     Item,
@@ -27,6 +28,7 @@ SPACES = {"": ODM, "def": DEF, "arm": ARM}
 DEFINE_VERSION = "2.1.0"
 STYLESHEET = "define.xsl"
 NCI = "nci:ExtCodeID"
+LABEL = "COM.MDV"
 TITLES = {"sdtm": "Data Definitions for SDTM", "adam": "Data Definitions for ADaM"}
 
 
@@ -100,7 +102,9 @@ class _Writer:
         for method in define.methods:
             element = _add(version, "MethodDef", OID=method.oid, Name=method.name, Type=method.type)
             self._description(element, Label(method.text))
-        for comment in define.comments:
+        if define.label:
+            version.set(f"{{{DEF}}}CommentOID", LABEL)
+        for comment in (*((Comment(LABEL, define.label),) if define.label else ()), *define.comments):
             element = _add(version, "def:CommentDef", OID=comment.oid)
             self._description(element, Label(comment.text))
         for document in define.documents:
