@@ -151,7 +151,35 @@ working:
   planned: {assign_no_ct: TSVAL}
   first_visit: {earliest_of_study: VS.VSDTC, where: {VISIT: SCREENING}, part: date, when: {TSPARMCD: SSTDTC}}
 """,
-    "tables/ts.csv": "TSPARMCD,TSPARM,TSVAL\nTITLE,Trial Title,A small study\nSSTDTC,Study Start Date,\n",
+    "tables/ts.csv": """\
+TSPARMCD,TSPARM,TSVAL
+ACTSUB,Actual Number of Subjects,3
+ADAPT,Adaptive Design,N
+ADDON,Added on to Existing Treatments,N
+AGEMAX,Planned Maximum Age of Subjects,P80Y
+AGEMIN,Planned Minimum Age of Subjects,P18Y
+DCUTDESC,Data Cutoff Description,DATA EXTRACT
+DCUTDTC,Data Cutoff Date,2024-03-31
+FCNTRY,Planned Country of Investigational Sites,USA
+INTTYPE,Intervention Type,DRUG
+LENGTH,Trial Length,P1M
+NARMS,Planned Number of Arms,1
+OBJPRIM,Trial Primary Objective,To be small
+OUTMSPRI,Primary Outcome Measure,Weight
+PLANSUB,Planned Number of Subjects,3
+RANDOM,Trial is Randomized,N
+SENDTC,Study End Date,2024-03-31
+SEXPOP,Sex of Participants,BOTH
+SPONSOR,Clinical Study Sponsor,A small sponsor
+SSTDTC,Study Start Date,
+STYPE,Study Type,INTERVENTIONAL
+TBLIND,Trial Blinding Schema,OPEN LABEL
+TCNTRL,Control Type,NONE
+TINDTP,Trial Intent Type,TREATMENT
+TITLE,Trial Title,A small study
+TPHASE,Trial Phase Classification,PHASE I TRIAL
+TTYPE,Trial Type,SAFETY
+""",
 }
 """What a package cannot be without, which most tests of a run do not need."""
 

@@ -226,7 +226,7 @@ def test_the_tasks_of_the_dag_and_the_command(exported: Exported, monkeypatch: p
     study = str(exported.study)
     made = steps.package(study, "fda")
     assert (made["sha256"], made["snapshot_id"]) == (exported.sha256, exported.snapshot_id)
-    assert (made["datasets"], made["records"], made["critical"]) == (4, 17, [])
+    assert (made["datasets"], made["records"], made["critical"]) == (4, 41, [])
     assert made["locked"] == "Dr A. Monitor: all queries are answered"
     assert [one.partition(":")[0] for one in made["not_run"]] == ["FDA-1789"]
     assert Path(made["page"]).is_file()

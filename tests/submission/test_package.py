@@ -30,18 +30,31 @@ from transforms.submission.package import Documents, Order, Package, Source, stu
 
 DEFINE = b"<ODM/>"
 SUBJECTS = ["S-001", "S-002"]
+TRIAL = {
+    "ACTSUB": "2", "ADAPT": "N", "ADDON": "N", "AGEMAX": "P80Y", "AGEMIN": "P18Y", "DCUTDESC": "DATA EXTRACT",
+    "DCUTDTC": "2025-01-31", "FCNTRY": "CHN", "INTTYPE": "DRUG", "LENGTH": "P1Y", "NARMS": "1", "OBJPRIM": "Safety",
+    "OUTMSPRI": "Adverse events", "PLANSUB": "2", "RANDOM": "N", "SENDTC": "2025-01-31", "SEXPOP": "BOTH",
+    "SPONSOR": "A sponsor", "SSTDTC": "2023-12-01", "STYPE": "INTERVENTIONAL", "TBLIND": "OPEN LABEL",
+    "TCNTRL": "NONE", "TINDTP": "TREATMENT", "TITLE": "A study", "TPHASE": "PHASE I TRIAL", "TTYPE": "SAFETY",
+}  # fmt: skip
+"""A trial summary with every parameter that FDA's rules require of an interventional study."""
+
+
+def trial(without: tuple[str, ...] = (), **values: str | None) -> dict[str, list[object]]:
+    """The columns of a trial summary: TRIAL without some parameters, and with other values of some."""
+    said = {code: value for code, value in {**TRIAL, **values}.items() if code not in without}
+    return {
+        "STUDYID": ["S 01"] * len(said),
+        "TSSEQ": [1.0] * len(said),
+        "TSPARMCD": list(said),
+        "TSVAL": list(said.values()),
+        "TSVALNF": ["NA" if code == "CURTRT" else "" for code in said],
+    }
+
+
 DATASETS: dict[str, tuple[str, dict[str, list[object]], tuple[str, ...]]] = {
     "DM": ("sdtm", {"STUDYID": ["S 01"] * 2, "USUBJID": SUBJECTS, "RFSTDTC": ["2024-01-02", None]}, ("USUBJID",)),
-    "TS": (
-        "sdtm",
-        {
-            "STUDYID": ["S 01"] * 2,
-            "TSSEQ": [1.0, 1.0],
-            "TSPARMCD": ["SSTDTC", "TITLE"],
-            "TSVAL": ["2023-12-01", "A study"],
-        },
-        ("TSPARMCD", "TSSEQ"),
-    ),
+    "TS": ("sdtm", trial(CURTRT=None), ("TSPARMCD", "TSSEQ")),
     "AE": (
         "sdtm",
         {
@@ -139,14 +152,14 @@ def test_what_a_package_holds(tmp_path: Path) -> None:
         "ae.xpt": 3,
         "dm.xpt": 2,
         "suppae.xpt": 1,
-        "ts.xpt": 2,
+        "ts.xpt": len(TRIAL) + 1,
         "adsl.xpt": 2,
     }
     assert manifest["left_out"] == [
         {"dataset": "SUPPAE", "records": 2, "where": {"QNAM": ["AETERMZH"]}, "why": "ASCII lacks it"},
         {"dataset": "CM", "records": 0, "where": None, "why": "It has no records"},
     ]
-    assert written.datasets == {"DM": 2, "TS": 2, "AE": 3, "SUPPAE": 1, "ADSL": 2}
+    assert written.datasets == {"DM": 2, "TS": len(TRIAL) + 1, "AE": 3, "SUPPAE": 1, "ADSL": 2}
     assert {one.outcome for one in written.checklist} == {"pass", "not run"}
 
 
@@ -183,10 +196,20 @@ def test_two_packages_are_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mon
 
 REFUSED: list[tuple[dict[str, dict[str, list[object]] | None], str]] = [
     ({"TS": None}, "TS: is not in the package, so that it has no study start date"),
-    ({"TS": {"TSPARMCD": ["X", "TITLE"]}}, "TS.TSVAL: has no parameter SSTDTC"),
-    ({"TS": {"TSVAL": ["2023-12", "A study"]}}, "TS.TSVAL: its parameter SSTDTC is no complete ISO 8601 date"),
-    ({"TS": {"TSVAL": ["01DEC2023x", "A study"]}}, "TS.TSVAL: its parameter SSTDTC is no complete ISO 8601 date"),
-    ({"TS": {"STUDYID": ["OTHER", "OTHER"]}}, "TS.STUDYID: is not S 01, the study of the package"),
+    ({"TS": trial(("SSTDTC",))}, "TS.TSVAL: has no parameter SSTDTC"),
+    ({"TS": trial(SSTDTC="2023-12")}, "TS.TSVAL: its parameter SSTDTC is no complete ISO 8601 date"),
+    ({"TS": trial(SSTDTC="01DEC2023x")}, "TS.TSVAL: its parameter SSTDTC is no complete ISO 8601 date"),
+    ({"TS": {**trial(), "STUDYID": ["OTHER"] * len(TRIAL)}}, "TS.STUDYID: is not S 01, the study of the package"),
+    (
+        {"TS": trial(("ADAPT",))},
+        "TS.TSPARMCD: has no parameter ADAPT. Write it in the trial summary, with TSVALNF where there is no value",
+    ),
+    (
+        {"TS": trial(PLANSUB=None)},
+        "TS.TSVAL: its parameter PLANSUB has no value. Write its value in the trial summary, or in TSVALNF why",
+    ),
+    ({"TS": trial(ADDON="Y")}, "TS.TSPARMCD: has no parameter CURTRT, which ADDON Y asks for. Write it"),
+    ({"TS": trial(("INTTYPE",))}, "TS.TSPARMCD: has no parameter INTTYPE, which STYPE INTERVENTIONAL asks for"),
     ({"DM": None}, "DM: is not in the package. Map it"),
     (
         {"AE": {"USUBJID": ["S-001", "S-009", "S-009"]}},
@@ -402,7 +425,8 @@ def test_the_checklist_and_its_checks_agree() -> None:
     assert {one["check"] for one in lines if "check" in one} == set(CHECKS)
     assert {one["found_by"] for one in lines if "found_by" in one} == set(define.CHECKS)
     assert len({one["id"] for one in lines}) == len(lines)
-    assert all(len({"check", "found_by", "not_run"} & set(one)) == 1 and one["says"] and one["source"] for one in lines)
+    assert all(len({"check", "found_by", "not_run", "required"} & set(one)) == 1 for one in lines)
+    assert all(one["says"] and one["source"] for one in lines)
     assert {name for one in lines for name in one["agencies"]} == set(AGENCIES)
 
 

@@ -1,6 +1,7 @@
 """The technical checklist of a package: what is checked is data (checklist.yml), how is here, by name.
 
-A line has a `check`, or is `found_by` those who wrote the files, or is `not_run`, with the reason.
+A line has a `check`, or the parameters `required` in TS, or is `found_by` those who wrote the files, or is `not_run`,
+with the reason.
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ def _found(contents: Contents, line: Mapping[str, Any]) -> tuple[tuple[Fault, ..
     """What a line finds, and why it was not run; one of both is empty."""
     if "check" in line:
         return tuple(CHECKS[line["check"]](contents)), ""
+    if "required" in line:
+        return tuple(_required_parameters(contents, line["required"])), ""
     if "not_run" in line:
         return (), line["not_run"]
     told = contents.found.get(line["found_by"])
@@ -149,6 +152,26 @@ def _trial_start(contents: Contents) -> Iterator[Fault]:
         yield Fault("TS", "TSVAL", "its parameter SSTDTC is no complete ISO 8601 date", remedy)
     if set(table["STUDYID"].to_pylist()) != {contents.studyid}:
         yield Fault("TS", "STUDYID", f"is not {contents.studyid}, the study of the package", remedy)
+
+
+def _required_parameters(contents: Contents, rules: Iterable[Mapping[str, Any]]) -> Iterator[Fault]:
+    trial = contents.dataset("TS")
+    if trial is None:
+        return
+    said = [name for name in ("TSVAL", "TSVALNF") if trial.has(name)]
+    known: dict[str, set[str]] = {}
+    for row in trial.columns("TSPARMCD", *said).to_pylist():
+        known.setdefault(row["TSPARMCD"], set()).update(row[name] for name in said if row[name])
+    for rule in rules:
+        if all(value in known.get(code, ()) for code, value in rule.get("when", {}).items()):
+            because = "".join(f", which {code} {value} asks for" for code, value in rule.get("when", {}).items())
+            for code in rule["parameters"]:
+                if code not in known:
+                    remedy = "Write it in the trial summary, with TSVALNF where there is no value"
+                    yield Fault("TS", "TSPARMCD", f"has no parameter {code}{because}", remedy)
+                elif not known[code]:
+                    remedy = "Write its value in the trial summary, or in TSVALNF why there is none"
+                    yield Fault("TS", "TSVAL", f"its parameter {code} has no value{because}", remedy)
 
 
 def _file_tags(contents: Contents) -> Iterator[Fault]:
