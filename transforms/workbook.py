@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from transforms.errors import UsageError
 from transforms.snapshot import specification_rows
 from transforms.study import Study
+from transforms.study.load import UNFINISHED
 from transforms.submission import agencies
 from transforms.submission.workbook import book
 from transforms.submission.workbook.changes import Change, changes_of, stale, texts_of
 from transforms.submission.workbook.plan import Plan, plan_of
 from transforms.validation.rules import rule_book
+
+PARTIAL = ".partial"
 
 
 class WorkbookFaultsError(UsageError):
@@ -79,20 +84,52 @@ def _try(study: Study, texts: Mapping[str, str], changes: Iterable[Change]) -> N
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
-    """Replace files together: where one cannot be replaced, the others are as they were."""
-    before = {name: (folder / name).read_bytes() for name in texts}
-    done: list[str] = []
+    """Replace files together.
+
+    Each new text lies whole beside its file before a journal names them all, and only then is the first one replaced:
+    without the journal nothing was changed, with it `finish` makes the rest of the change.
+    """
     try:
         for name, text in texts.items():
-            growing = folder / f"{name}.partial"
-            growing.write_bytes(text.encode())
-            done.append(name)
-            growing.replace(folder / name)
+            _store(folder / f"{name}{PARTIAL}", text)
+        growing = folder / f"{UNFINISHED}{PARTIAL}"
+        _store(growing, "".join(f"{name}\n" for name in texts))
+        growing.replace(folder / UNFINISHED)
     except OSError as error:
-        for name in done:
-            (folder / f"{name}.partial").unlink(missing_ok=True)
-            if (folder / name).read_bytes() != before[name]:
-                (folder / name).write_bytes(before[name])
+        for name in (*texts, UNFINISHED):
+            with suppress(OSError):
+                (folder / f"{name}{PARTIAL}").unlink(missing_ok=True)
         raise UsageError(
             f"nothing was changed, {folder} cannot be written: {error.strerror}. Free it and repeat"
         ) from error
+    finish(folder)
+
+
+def finish(folder: Path) -> list[str]:
+    """Make the rest of a change that was cut short; returns the files of it, none where none was cut short.
+
+    Raises UsageError where a file cannot be replaced; the change can be finished later.
+    """
+    journal = folder / UNFINISHED
+    if not journal.is_file():
+        return []
+    names = journal.read_text(encoding="utf-8").splitlines()
+    try:
+        for name in names:
+            growing = folder / f"{name}{PARTIAL}"
+            if growing.exists():
+                growing.replace(folder / name)
+        journal.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"the change of {', '.join(names)} is not finished, {folder} cannot be written: {error.strerror}. "
+            "Free it and repeat ./cairn spec import, which finishes it"
+        ) from error
+    return names
+
+
+def _store(path: Path, text: str) -> None:
+    with path.open("wb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())

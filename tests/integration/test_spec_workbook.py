@@ -5,17 +5,25 @@ from __future__ import annotations
 import difflib
 import io
 import shutil
+import signal
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
+from openpyxl.cell.rich_text import CellRichText, TextBlock
+from openpyxl.cell.text import InlineFont
 
+from tests.small_study import SmallStudy
 from transforms.errors import ConfigurationError, UsageError
 from transforms.study import Study
 from transforms.study.load import MAPPINGS
-from transforms.workbook import WorkbookFaultsError, read_workbook, write_workbook
+from transforms.workbook import WorkbookFaultsError, finish, read_workbook, write_workbook
 
 SHEETS = [
     "Study", "Datasets", "Variables", "ValueLevel", "WhereClauses", "Codelists", "Dictionaries", "Methods", "Comments",
@@ -184,6 +192,15 @@ def test_a_change_that_makes_the_specification_faulty_is_refused(copied: Study, 
             r"Methods, row \d+: MT.ADLB.AVAL is in row \d+ already",
         ),
         (lambda book: book["Study"].cell(2, 2, "=1+1"), "Study!B2: it is a formula"),
+        (
+            lambda book: book["Study"].cell(3, 2, datetime(2024, 1, 2)),
+            "Study!B3: it is a date or time of the spreadsheet. Format the cell as text",
+        ),
+        (lambda book: book["Study"].cell(3, 2, timedelta(hours=3)), "Study!B3: it is a date or time"),
+        (lambda book: book["Study"].cell(3, 2, True), "Study!B3: it is a truth value. Format the cell as text"),
+        (lambda book: book["Study"].cell(3, 2, "#REF!"), "Study!B3: it is an error, #REF!. Write the text itself"),
+        (lambda book: book["Methods"].merge_cells("A2:B3"), "Methods!A2:B3: the cells are merged. Take them apart"),
+        (lambda book: book["Methods"].cell(4, 1, " "), "Methods, row 4: ID missing. Fill it, or clear the whole row"),
     ],
 )
 def test_a_workbook_of_another_form_is_refused(
@@ -200,5 +217,76 @@ def test_a_workbook_of_another_specification_is_refused(copied: Study, workbooks
     path.write_text(path.read_text(encoding="utf-8") + "# reviewed\n", encoding="utf-8")
     with pytest.raises(WorkbookFaultsError, match="Export it again"):
         read_workbook(Study.load(copied.folder), workbooks["ucmsc_dac"])
-    with pytest.raises(UsageError, match="no Excel workbook"):
-        read_workbook(copied, b"Order,Dataset\n")
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        ("xl/workbook.xml", b"<workbook"),
+        ("xl/worksheets/sheet2.xml", b"<worksheet><sheetData><row><c"),
+        ("[Content_Types].xml", None),
+    ],
+)
+def test_a_broken_file_is_refused(
+    copied: Study, workbooks: dict[str, bytes], part: str, content: bytes | None, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.xlsx"
+    with zipfile.ZipFile(io.BytesIO(workbooks["ucmsc_dac"])) as whole, zipfile.ZipFile(broken, "w") as torn:
+        assert part in whole.namelist()
+        for name in whole.namelist():
+            if name != part:
+                torn.writestr(name, whole.read(name))
+            elif content is not None:
+                torn.writestr(name, content)
+    for one in (broken.read_bytes(), workbooks["ucmsc_dac"][:-500], b"Order,Dataset\n", b""):
+        with pytest.raises(UsageError, match="no Excel workbook"):
+            read_workbook(copied, one)
+
+
+def test_hidden_rich_and_moved_cells_are_read(copied: Study, workbooks: dict[str, bytes]) -> None:
+    def edit(book: Any) -> None:
+        label = cell(book, "Datasets", "Label", Dataset="ADEFF")
+        label.value = CellRichText("Liver ", TextBlock(InlineFont(b=True), "Scores"))
+        cell(book, "Methods", "Description", ID="MT.ADLB.AVAL").value = "The result in SI units."
+        book["Methods"].insert_rows(2, 3)
+        book["Methods"].sheet_state = "hidden"
+
+    changes = read_workbook(copied, saved(workbooks["ucmsc_dac"], edit))
+    assert [one.after for one in changes] == ["Liver Scores", "The result in SI units."]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from transforms import workbook
+
+replace, left = Path.replace, int(sys.argv[2])
+
+def counted(one, other):
+    global left
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+    return replace(one, other)
+
+Path.replace = counted
+workbook._write(Path(sys.argv[1]), {"study.yml": "new", "sdtm/dm.yml": "new", "sdtm/vs.yml": "new"})
+"""
+
+
+@pytest.mark.parametrize(("replaced", "changed"), [(0, 0), (1, 0), (2, 1), (3, 2)])
+def test_a_change_that_is_killed_is_made_wholly_or_not_at_all(small: SmallStudy, replaced: int, changed: int) -> None:
+    """The first replacement is that of the journal; with it the change is finished, without it nothing was changed."""
+    names = ["study.yml", "sdtm/dm.yml", "sdtm/vs.yml"]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(small.folder), str(replaced)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [(small.folder / name).read_text() == "new" for name in names].count(True) == changed
+    if not replaced:
+        assert finish(small.folder) == []
+        assert small.load().name == "small"
+        return
+    with pytest.raises(UsageError, match=r"the import of a workbook was cut short.*spec import finishes it"):
+        small.load()
+    assert finish(small.folder) == names
+    assert {(small.folder / name).read_text() for name in names} == {"new"}
+    assert finish(small.folder) == []

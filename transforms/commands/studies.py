@@ -111,8 +111,15 @@ def spec_import(
     """Write what was changed in a workbook into the study's files, all of it or nothing."""
     from transforms.errors import UsageError
     from transforms.study import Study
-    from transforms.workbook import read_workbook
+    from transforms.study.load import find_folder
+    from transforms.workbook import finish, read_workbook
 
+    finished = finish(find_folder(study))
+    if finished:
+        raise UsageError(
+            f"an import that was cut short is finished now: {', '.join(finished)}. "
+            "For further changes export the workbook again"
+        )
     loaded = Study.load(study, placement=placement)
     if not file.is_file():
         raise UsageError(f"{file} is no file. Name the workbook that `spec export` wrote")

@@ -32,6 +32,8 @@ EXTENSIONS = "ct_extensions"
 CODELIST_COLUMNS = ("CODELIST", "COLLECTED", "ACTION", "TERM", "CT")
 EXTENSION_COLUMNS = ("CODELIST", "TERM", "WHY")
 ACTIONS = {"term", "fix", "ignore"}
+UNFINISHED = ".import"
+"""The journal of an import that replaces files of the study; it is there while some are replaced and some are not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,11 @@ class Study:
         Raises ConfigurationError with all faults, UsageError where there is no such study or profile.
         """
         folder = find_folder(study)
+        if (folder / UNFINISHED).exists():
+            raise UsageError(
+                f"{folder}: the import of a workbook was cut short, some files are changed and some are not. "
+                "./cairn spec import finishes it"
+            )
         reader = _Reader(folder)
         file = reader.model(folder / "study.yml", StudyFile)
         sources = reader.sources(file)

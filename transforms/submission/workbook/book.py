@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
+from openpyxl.worksheet.worksheet import Worksheet
 
 from transforms.core.workbooks import Sheet, workbook
 from transforms.errors import UsageError
@@ -31,6 +33,21 @@ class Line:
 
 Lines = Mapping[str, Mapping[Key, Line]]
 """The rows of each sheet by their key."""
+
+NOT_READ = (
+    InvalidFileException,
+    zipfile.BadZipFile,
+    zlib.error,
+    SyntaxError,  # XML that is none
+    AttributeError,  # parts that refer to parts that are not there
+    LookupError,
+    ValueError,
+    TypeError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+)
+"""What openpyxl raises where a file is no whole workbook."""
 
 
 def write(plan: Plan) -> bytes:
@@ -60,7 +77,7 @@ def read(content: bytes) -> tuple[Lines, list[str]]:
     """The rows of a workbook, and the faults of its form. Raises UsageError where it is no workbook at all."""
     try:
         book = openpyxl.load_workbook(io.BytesIO(content))
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+    except NOT_READ as error:
         raise UsageError("the file is no Excel workbook (.xlsx). Save it as one, or export it again") from error
     faults = [f"sheet {name}: it is not one of the workbook's. Remove it; what it says would be lost"
               for name in book.sheetnames if name not in COLUMNS]  # fmt: skip
@@ -69,19 +86,28 @@ def read(content: bytes) -> tuple[Lines, list[str]]:
     ]
     result: dict[str, dict[Key, Line]] = {}
     for name in COLUMNS:
-        if name in book.sheetnames:
-            lines, wrong = _lines(name, book[name])
-            result[name] = lines
-            faults += wrong
+        if name not in book.sheetnames:
+            continue
+        if not isinstance(book[name], Worksheet):
+            faults.append(f"sheet {name}: it is a chart. Export the workbook again")
+            continue
+        lines, wrong = _lines(name, book[name])
+        result[name] = lines
+        faults += wrong
     return result, faults
 
 
-def _lines(sheet: str, page: Any) -> tuple[dict[Key, Line], list[str]]:
+def _lines(sheet: str, page: Worksheet) -> tuple[dict[Key, Line], list[str]]:
     faults = [
-        f"{sheet}!{cell.coordinate}: it is a formula. Write the text itself"
+        f"{sheet}!{one.coord}: the cells are merged. Take them apart and give each its own text"
+        for one in sorted(page.merged_cells.ranges, key=lambda one: one.bounds)
+    ]
+    faults += [
+        f"{sheet}!{cell.coordinate}: it is {kind}. {remedy}"
         for row in page.iter_rows()
         for cell in row
-        if cell.data_type == "f"
+        for kind, remedy in [_no_text(cell)]
+        if kind
     ]
     values = list(page.iter_rows(values_only=True))
     rows = [[_text(value) for value in row] for row in values]
@@ -101,10 +127,26 @@ def _lines(sheet: str, page: Any) -> tuple[dict[Key, Line], list[str]]:
         if not any(line.cells.values()):
             continue
         key = key_of(sheet, line)
-        if key in found:
+        if not any(key):
+            faults.append(
+                f"{sheet}, row {number}: {' and '.join(KEYS[sheet])} missing. Fill it, or clear the whole row"
+            )
+        elif key in found:
             faults.append(f"{sheet}, row {number}: {' '.join(key)} is in row {found[key].number} already")
         found[key] = line
     return found, faults
+
+
+def _no_text(cell: Any) -> tuple[str, str]:
+    """What a cell is that is neither text nor number, and the remedy; nothing where it is one of both."""
+    if cell.data_type == "f":
+        return "a formula", "Write the text itself"
+    if cell.data_type == "e":
+        return f"an error, {cell.value}", "Write the text itself"
+    if isinstance(cell.value, bool | date | time | timedelta):
+        kind = "a truth value" if isinstance(cell.value, bool) else "a date or time of the spreadsheet"
+        return kind, "Format the cell as text and write what is to stand there"
+    return "", ""
 
 
 def _beside(sheet: str, header: list[str], rows: list[list[str]]) -> Iterator[str]:
