@@ -171,6 +171,20 @@ def test_what_cannot_be_changed_is_refused_at_once_and_nothing_is_written(
     assert changed_lines(copied.folder) == []
 
 
+def test_two_cells_of_one_place_must_say_the_same(copied: Study, workbooks: dict[str, bytes]) -> None:
+    """PARAM of ALBI is the decode of its code and of its number, 131."""
+
+    def edit(book: Any) -> None:
+        cell(book, "Codelists", "Decoded Value", ID="CL.ADEFF.PARAMCD", Term="ALBI").value = "ALBI (points)"
+        cell(book, "Codelists", "Decoded Value", ID="CL.ADEFF.PARAMN", Term="131").value = "ALBI (score)"
+
+    with pytest.raises(
+        WorkbookFaultsError, match=r"says something else for tables/adam_parameters\.csv, line \d+ \(PARAM"
+    ):
+        read_workbook(copied, saved(workbooks["ucmsc_dac"], edit))
+    assert changed_lines(copied.folder) == []
+
+
 def test_a_change_that_makes_the_specification_faulty_is_refused(copied: Study, workbooks: dict[str, bytes]) -> None:
     def edit(book: Any) -> None:
         cell(book, "Codelists", "Decoded Value", ID="CL.LBTESTCD", Term="ALB").value = "Egg White"
