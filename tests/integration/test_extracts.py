@@ -193,7 +193,7 @@ def test_equal_rows_are_duplicates_only_where_the_contract_says_so(small: SmallS
         (",140,150,LB", ",14o,150,LB", "unreadable_number", 5, "SYSBP"),
         (",140,150,LB", ",140,150,stone", "unmapped_term", 5, "VSSTRESU"),
         (",140,150,LB", ",140,150,", "unmapped_term", 5, "VSSTRESU"),
-        ("002,Day 8", "002,Day Eight", "unmapped_term", 6, "VISITNUM"),
+        ("002,Day 8", "002,Day Eight", "unmapped_term", 6, "VISITNUM, VISIT"),
         ("002,Screening", "009,Screening", "subject_not_in_dm", 5, "USUBJID"),
         ("002,Screening", ",Screening", "no_subject", 5, "SUBJ"),
     ],

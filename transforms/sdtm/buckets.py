@@ -127,12 +127,19 @@ def sent(records: Mapping[str, Records], told: Sequence[Told], rows: Mapping[str
 
 
 def merged(told: Sequence[Told]) -> list[Finding]:
-    """Findings in the order of the steps; what one step says in several buckets is one finding."""
+    """Findings in the order of the steps; what is said in several buckets, or by several steps of the same rows, is one.
+
+    Such a finding names all the variables: a term that a table lacks is said once, whatever is looked up by it.
+    """
     found: dict[tuple[tuple[int, ...], Finding], list[RawPlace]] = {}
     for one in told:
         found.setdefault((one.step, replace(one.finding, places=())), []).extend(one.finding.places)
     ordered = sorted(found, key=lambda key: (key[0], key[1].message, key[1].remedy))
-    return [replace(key[1], places=_together(found[key])) for key in ordered]
+    variables: dict[Finding, dict[str, None]] = {}
+    for key in ordered:
+        same = replace(key[1], places=_together(found[key]), variable="")
+        variables.setdefault(same, {})[key[1].variable] = None
+    return [replace(one, variable=", ".join(names)) for one, names in variables.items()]
 
 
 def _together(places: Sequence[RawPlace]) -> tuple[RawPlace, ...]:
