@@ -19,6 +19,7 @@ import pytest
 
 from tests.integration.test_extracts import accounts_close, dataset, findings, lines
 from tests.small_study import EXTRACTS, SPECIFICATION, SmallStudy
+from transforms.errors import NothingPublishedError
 from transforms.ingest import Ingested, ingest, look
 from transforms.trace import Tracer
 from transforms.warehouse.raw_store import RawStore
@@ -283,6 +284,8 @@ def test_an_archive_that_breaks_its_manifest_or_holds_an_unknown_file_is_refused
     assert cause not in {one.remedy for one in taken.refused if one.rule == "delivery_refused"}, (
         "nothing is wrong there"
     )
+    with pytest.raises(NothingPublishedError, match=r"readme\.txt: unexpected_file: .*\n  and \d+ file\(s\) that"):
+        small.run()
     files = [{"name": "demog.csv", "sha256": "0" * 64}]
     archive(path, {"demog.csv": EXTRACTS["demog.csv"], "manifest.json": json.dumps({"files": files})})
     assert [one.rule for one in take(small).refused] == ["checksum_mismatch"]

@@ -220,6 +220,13 @@ def test_a_spreadsheets_date_is_held_unless_the_contract_names_it(small: SmallSt
     assert {"2024-02-20", "2022-06-01"} <= set(dataset(report, "vs")["VSDTC"])
 
 
+def test_a_subject_in_full_width_digits_is_read_and_told(small: SmallStudy) -> None:
+    small.drop("vitals.csv", VITALS.replace("002,Day 8", "００２,Day 8"))
+    report = small.run()
+    assert lines(report, "text_normalised") == [("information", "SUBJ", [6])]
+    assert lines(report, "subject_not_in_dm") == []
+
+
 def test_codes_go_through_a_codelist_before_anything_reads_them(small: SmallStudy) -> None:
     small.change("sources/vitals.yml", "  WEIGHT_UNIT: {}", "  WEIGHT_UNIT: {codelist: weight_unit}")
     codelists = (small.folder / "tables" / "codelists.csv").read_text(encoding="utf-8")

@@ -197,6 +197,9 @@ STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("enrol", {"elig_yn": "N"}, {"cohort": "C1"}, "enrol.not_eligible_in_cohort"),
     ("eot", {}, {"n_doses": "4"}, "eot.doses"),
     ("dm", {}, {"age": "61"}, "demographics.age"),
+    ("dm", {}, {"site": "02"}, "demographics.site"),
+    ("dm", {}, {"subj": "9999"}, "demographics.no_consent"),
+    ("ic", {}, {"icdat": None}, "consent.day_missing"),
     ("ic", {}, {"icverdat": year(1)}, "consent.before_version"),
     ("dsmb", {}, {"cutoffdat": year(1)}, "dsmb.before_cut"),
     ("vitals", {"sysbp": ""}, {"diabp": "180"}, "vital_signs.pressures_exchanged"),
@@ -220,6 +223,7 @@ def test_a_planted_fault_in_a_source_breaches_its_rule(
         "laboratory.reported_late": {"lis.outside_study"},
         "laboratory.range_order": {"lis.range_changed"},
         "form.entered_before_assessed": {"vitals.other_day"},
+        "demographics.no_consent": {"demographics.number_gap"},
     }.get(rule, set())
     assert {one.rule.id for one in new} - BESIDE == {rule} | also
     new = [one for one in new if one.rule.id == rule]

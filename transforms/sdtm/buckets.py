@@ -127,7 +127,7 @@ def sent(records: Mapping[str, Records], told: Sequence[Told], rows: Mapping[str
 
 
 def merged(told: Sequence[Told]) -> list[Finding]:
-    """Findings in the order of the steps; what is said in several buckets, or by several steps of the same rows, is one.
+    """Findings in the order of the steps; what several buckets, or several steps of the same rows, say is one.
 
     Such a finding names all the variables: a term that a table lacks is said once, whatever is looked up by it.
     """

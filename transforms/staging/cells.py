@@ -153,7 +153,7 @@ def clean(rows: _Rows) -> None:
 
 
 def normalise(rows: _Rows, codelists: Mapping[str, StudyCodelist]) -> None:
-    """Full-width characters of codes and typed values in their ordinary form, codes through their codelist.
+    """Full-width characters of subjects, codes and typed values in their ordinary form, codes through their codelist.
 
     Dropped blanks and full-width characters are said once per column.
     """
@@ -166,7 +166,7 @@ def normalise(rows: _Rows, codelists: Mapping[str, StudyCodelist]) -> None:
             if name in file.extract.padded:
                 changed[start + file.extract.padded[name]] = True
         values = rows.frame[name]
-        if column.narrow or column.codelist is not None or column.type != "text":
+        if column.narrow or column.codelist is not None or column.type != "text" or name == rows.source.subject:
             wide = text.map_flag(values, lambda one: text.narrow(one) != one)
             if wide.any():
                 changed |= wide
