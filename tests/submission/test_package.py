@@ -215,6 +215,9 @@ REFUSED: list[tuple[dict[str, dict[str, list[object]] | None], str]] = [
         {"AE": {"USUBJID": ["S-001", "S-009", "S-009"]}},
         r"AE.USUBJID: a subject that is not in DM in 2 record\(s\): 2, 3",
     ),
+    ({"AE": {"USUBJID": ["S-001", None, "S-002"]}}, r"AE.USUBJID: no subject in 1 record\(s\): 2. Hold the records"),
+    ({"DM": {"STUDYID": ["S 01", "OTHER"]}}, r"DM.STUDYID: is not S 01 in 1 record\(s\): 2. Correct it in the mapping"),
+    ({"AE": {"DOMAIN": ["AE", "CM", "AE"]}}, r"AE.DOMAIN: is not AE in 1 record\(s\): 2. Correct it in the mapping"),
     ({"ADSL": {"USUBJID": ["S-001", "S-003"]}}, r"ADSL.USUBJID: a subject that is not in DM in 1 record\(s\): 2"),
     (
         {"AE": {"AESEQ": [1.0, 1.0, 1.0]}},
@@ -233,6 +236,15 @@ def test_a_package_is_refused(tmp_path: Path, changed: dict[str, dict[str, list[
     with pytest.raises(ExportRefusedError, match=message):
         write(tmp_path / "out", what)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_two_datasets_of_one_name_are_refused(tmp_path: Path) -> None:
+    what = order(tmp_path / "in")
+    path = tmp_path / "in" / "adam" / "dm.parquet"
+    columns = {"STUDYID": pa.array(["S 01"]), "USUBJID": pa.array(["S-001"])}
+    pq.write_table(table(columns, "DM", "Demographics"), path)
+    with pytest.raises(ExportRefusedError, match=r"DM: another dataset of the package has the same name\. Rename"):
+        write(tmp_path, replace(what, sources=[*what.sources, Source("adam", path, ("USUBJID",))]))
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ CHECKLIST = Path(__file__).with_name("checklist.yml")
 PATH = re.compile(r"[a-z0-9-]+(\.[a-z0-9]+)?")
 LONGEST_NAME = 64
 NUMBER = "record number"
+RELATED = frozenset({"RELREC"})  # also relates whole datasets, without a subject
 DEFINE = "define.xml"
 PAIRS = (("(", ")"), ("[", "]"), ("{", "}"), ("（", "）"), ("［", "］"), ("｛", "｝"), ("“", "”"), ("‘", "’"))
 NOT_IN_CHINESE = re.compile(r"^[0-9]|[<>＜＞]")
@@ -268,6 +269,17 @@ def _unique_keys(contents: Contents) -> Iterator[Fault]:
             yield Fault(one.layout.name, "", problem, "Correct the keys or the records in the mapping", count, first)
 
 
+def _identifiers(contents: Contents) -> Iterator[Fault]:
+    for one in contents.datasets:
+        wanted_of = {"STUDYID": contents.studyid}
+        if one.file.startswith(TABULATIONS):
+            wanted_of["DOMAIN"] = one.layout.name
+        for name, wanted in wanted_of.items():
+            if one.has(name):
+                other = pc.fill_null(pc.not_equal(one.columns(name)[name], wanted), True)
+                yield from _records(one, name, other, f"is not {wanted}", "Correct it in the mapping")
+
+
 def _subjects(contents: Contents) -> Iterator[Fault]:
     demographics = contents.dataset("DM")
     if demographics is None:
@@ -276,6 +288,8 @@ def _subjects(contents: Contents) -> Iterator[Fault]:
     for one in contents.datasets:
         if one.has("USUBJID") and one is not demographics:
             column = one.columns("USUBJID")["USUBJID"]
+            if one.layout.name not in RELATED and not one.has("SPDEVID"):
+                yield from _records(one, "USUBJID", pc.is_null(column), "no subject", "Hold the records, or map it")
             unknown = pc.and_(pc.is_valid(column), pc.invert(pc.is_in(column, value_set=known)))
             yield from _records(one, "USUBJID", unknown, "a subject that is not in DM", "Hold the records, or map it")
 
@@ -313,6 +327,7 @@ CHECKS: Mapping[str, Callable[[Contents], Iterable[Fault]]] = {
     "lengths": _lengths,
     "sizes": _sizes,
     "unique_keys": _unique_keys,
+    "identifiers": _identifiers,
     "subjects": _subjects,
     "iso_dates": _iso_dates,
 }

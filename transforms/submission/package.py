@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -198,6 +199,10 @@ def _prepare(order: Order) -> list[_Prepared]:
         faults.extend(measured.faults)
         prepared.append(_Prepared(source, layout, measured, kept))
     faults.extend(_unknown(order, prepared))
+    for name, count in Counter(one.layout.name for one in prepared).items():
+        if count > 1:
+            problem = "another dataset of the package has the same name"
+            faults.append(Fault(name, "", problem, "Rename the analysis dataset in the specification"))
     xpt.refuse(faults)
     lengths = shared_lengths({one.layout.name: one.measured.lengths for one in prepared if one.measured.records})
     return [replace(one, layout=one.layout.with_lengths(lengths.get(one.layout.name, {}))) for one in prepared]
