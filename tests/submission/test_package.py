@@ -7,7 +7,7 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -236,6 +236,43 @@ def test_a_package_is_refused(tmp_path: Path, changed: dict[str, dict[str, list[
     with pytest.raises(ExportRefusedError, match=message):
         write(tmp_path / "out", what)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_package_before_stands_where_the_new_one_cannot_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what = order(tmp_path / "in")
+    before = {path.name: path for path in write(tmp_path / "out", what).folder.parent.iterdir()}
+    content = before["package.zip"].read_bytes()
+    rename = Path.rename
+
+    def refuse(one: Path, other: Path) -> Path:
+        if one.name == ".package.partial":
+            raise OSError(5, "Input/output error")
+        return rename(one, other)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        write(tmp_path / "out", what)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(before)
+    assert (tmp_path / "out" / "package" / "manifest.json").is_file()
+    assert before["package.zip"].read_bytes() == content
+
+
+def test_a_package_that_was_put_aside_by_a_killed_export_is_taken_back(tmp_path: Path) -> None:
+    written = write(tmp_path / "out", order(tmp_path / "in"))
+    written.folder.rename(tmp_path / "out" / ".package.replaced")
+    with pytest.raises(ExportRefusedError):
+        write(tmp_path / "out", order(tmp_path / "in", {"DM": None}))
+    assert (written.folder / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:-30]), Path.unlink])
+def test_a_damaged_snapshot_is_refused(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    what = order(tmp_path / "in")
+    damage(what.sources[2].path)
+    with pytest.raises(ExportRefusedError, match="AE: its file in the snapshot is damaged or gone"):
+        write(tmp_path, what)
 
 
 def test_two_datasets_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@
     manifest.json, checksums.sha256
 
 Nothing in it comes from a clock: two packages of a snapshot are the same bytes. It is made beside its place and moved
-there when all of it was checked; a package that is refused leaves nothing.
+there when all of it was checked; a package that is refused leaves nothing, and the one before stands until then.
 """
 
 from __future__ import annotations
@@ -126,6 +126,9 @@ def write_package(target: Path, order: Order, documents: Writer, reports: Report
     Raises ExportRefusedError with every fault of the data, of a file read back and of the checklist; a preview is
     written in spite of the checklist, which says what fails.
     """
+    replaced = target.with_name(f".{target.name}.replaced")
+    if replaced.exists() and not target.exists():
+        replaced.rename(target)
     if target.exists() and not (target / MANIFEST).is_file() and (target.is_file() or any(target.iterdir())):
         raise UsageError(f"{target} holds something else than a package. Name another folder with --to")
     prepared = _prepare(order)
@@ -159,11 +162,16 @@ def write_package(target: Path, order: Order, documents: Writer, reports: Report
         write_archive(building, growing, order.created)
         digest = sha256_of(growing)
         told.write_text(f"{digest}  {archive.name}\n", encoding="utf-8")
-        shutil.rmtree(target, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+        if target.exists():
+            target.rename(replaced)
         building.rename(target)
         growing.replace(archive)
         told.replace(digest_file(archive))
     finally:
+        if replaced.exists() and not target.exists():
+            replaced.rename(target)
+        shutil.rmtree(replaced, ignore_errors=True)
         shutil.rmtree(building, ignore_errors=True)
         shutil.rmtree(submitted, ignore_errors=True)
         growing.unlink(missing_ok=True)
@@ -184,7 +192,12 @@ def _prepare(order: Order) -> list[_Prepared]:
     faults: list[Fault] = []
     rules = order.own.of(order.agency.name).leave_out
     for source in order.sources:
-        layout = layout_of(pq.read_schema(source.path), source.keys)
+        try:
+            layout = layout_of(pq.read_schema(source.path), source.keys)
+        except (pa.ArrowInvalid, FileNotFoundError):
+            problem = "its file in the snapshot is damaged or gone"
+            faults.append(Fault(source.path.stem.upper(), "", problem, "Restore the snapshot, or run the study again"))
+            continue
         if layout.name.startswith(SUPPLEMENTAL) and not layout.keys:
             layout = replace(layout, keys=SUPPLEMENTAL_KEYS)
         further = [one for one in order.own.keys if one.dataset == layout.name]
