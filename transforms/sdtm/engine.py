@@ -155,7 +155,7 @@ class _Run:
                     Severity.CRITICAL,
                     stranger,
                     "records belong to a subject that is not in DM",
-                    "Ask for the subject's demographics, or have the subject identifier corrected",
+                    "Settle what holds the demographics, ask for them, or have the subject identifier corrected",
                     hold=True,
                 ),
             )
