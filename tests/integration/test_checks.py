@@ -32,6 +32,7 @@ def of_order(day: str, item: str) -> Mapping[str, str]:
 
 STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("ic", {"subj": "1001"}, {"icdat": "2022-06-20"}, "consent.after_procedure"),
+    ("ic", {"subj": "1005"}, {"subj": "1099"}, "demographics.no_consent"),
     ("vitals", {"subj": "1001", "visit": "SCREENING"}, {"vsdat": "1922-06-14"}, "consent.after_procedure"),
     ("dm", {"subj": "1001"}, {"age": "40"}, "demographics.age_of_birth"),
     ("dm", {"subj": "1005"}, {"subj": "1099"}, "demographics.number_gap"),
