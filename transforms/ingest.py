@@ -38,6 +38,11 @@ class Ingested:
     newly_refused: bool = False
     extracts: dict[tuple[str, str], Extract] = field(default_factory=dict)
 
+    @property
+    def causes(self) -> list[Received]:
+        """The entries refused for what they are, without those that came with them; all where none is."""
+        return [one for one in self.refused if one.rule != "delivery_refused"] or self.refused
+
 
 @dataclass(frozen=True)
 class _File:

@@ -213,10 +213,9 @@ def run(
 def _nothing(study: Study, where: Home, ingested: Ingested, landing: Path) -> CairnError:
     """Why a run published nothing, and what stands."""
     if ingested.refused:
-        causes = [one for one in ingested.refused if one.rule != "delivery_refused"]
-        lines = "\n".join(f"  - {one.file}: {one.rule}: {one.problem}. {one.remedy}" for one in causes)
-        if len(causes) < len(ingested.refused):
-            lines += f"\n  and {len(ingested.refused) - len(causes)} file(s) that came with them"
+        lines = "\n".join(f"  - {one.file}: {one.rule}: {one.problem}. {one.remedy}" for one in ingested.causes)
+        if others := len(ingested.refused) - len(ingested.causes):
+            lines += f"\n  and {others} file(s) that came with them"
         current = where.snapshots.current_id()
         stands = f"the publication {current} stands" if current else "nothing was published before"
         return NothingPublishedError(

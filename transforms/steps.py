@@ -61,7 +61,7 @@ def take(study: str, delivery: str, landing: str | None = None, run_id: str = ""
     with home.snapshots.lock(run_id):
         taken = ingest.ingest(loaded, _landing(home, landing), home.raw, [delivery])
     if taken.refused:
-        one = next((entry for entry in taken.refused if entry.rule != "delivery_refused"), taken.refused[0])
+        one = taken.causes[0]
         raise FileRefusedError(one.rule, one.file, f"{one.problem}; delivery {delivery} is refused", one.remedy)
     return {"delivery": delivery, "files": len(taken.accepted), "rows": sum(one.rows for one in taken.accepted)}
 
