@@ -12,13 +12,13 @@ def take(values: pd.Series, positions: np.ndarray, index: pd.Index) -> pd.Series
     """Values at positions of any column; position -1 gives a missing value."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes = np.append(values.cat.codes.to_numpy(), -1)[positions]
-        return pd.Series(pd.Categorical.from_codes(codes, categories=values.cat.categories), index=index)
+        return text.of_codes(codes, values.dtype, index)
     raw = values.to_numpy()
     if values.dtype.kind == "M":
         padded = np.append(raw.astype("datetime64[s]"), np.datetime64("NaT"))
     else:
         padded = np.append(raw.astype(float), np.nan)
-    return pd.Series(padded[positions], index=index)
+    return pd.Series(padded[positions], index=index, copy=False)
 
 
 def sort_key(values: pd.Series, *, descending: bool) -> np.ndarray:

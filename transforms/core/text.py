@@ -63,8 +63,15 @@ def column(codes: np.ndarray, texts: Sequence[str | None], index: pd.Index) -> p
         else:
             table[position] = distinct.setdefault(text, len(distinct))
     dtype = pd.CategoricalDtype(_strings(list(distinct)), ordered=False)
-    # The codes are right by construction, and checking them is half of what a small column costs.
-    return pd.Series(pd.Categorical.from_codes(table[codes], dtype=dtype, validate=False), index=index)
+    return of_codes(table[codes], dtype, index)
+
+
+def of_codes(codes: np.ndarray, dtype: pd.CategoricalDtype, index: pd.Index) -> pd.Series:
+    """A text column from new codes of a type that has them all; -1 is missing.
+
+    Codes that are right by construction are neither checked, which is half of what a small column costs, nor copied.
+    """
+    return pd.Series(pd.Categorical.from_codes(codes, dtype=dtype, validate=False), index=index, copy=False)
 
 
 def _strings(texts: list[str]) -> pd.Index:
@@ -120,7 +127,7 @@ def map_number(values: pd.Series, function: Callable[[str], float | None]) -> pd
         number = function(text)
         if number is not None:
             table[position] = number
-    return pd.Series(table[values.cat.codes.to_numpy()], index=values.index)
+    return pd.Series(table[values.cat.codes.to_numpy()], index=values.index, copy=False)
 
 
 def map_flag(values: pd.Series, function: Callable[[str], bool]) -> np.ndarray:
@@ -189,7 +196,7 @@ def map_rows_number(columns: Sequence[pd.Series], function: Callable[..., float 
     codes, rows = combinations(columns)
     results = [function(*row) for row in rows]
     table = np.array([np.nan if number is None else number for number in results], dtype=float)
-    return pd.Series(table[codes] if len(table) else np.empty(0), index=columns[0].index)
+    return pd.Series(table[codes] if len(table) else np.empty(0), index=columns[0].index, copy=False)
 
 
 def concat(columns: Sequence[pd.Series]) -> pd.Series:

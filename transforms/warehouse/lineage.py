@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms.findings import RawPlace
-from transforms.warehouse.parquet import encoded
+from transforms.warehouse.parquet import constant, encoded
 
 SCHEMA = pa.schema(
     [
@@ -127,15 +127,14 @@ def value_links(dataset: str, links: Mapping[str, Sequence[tuple[str, np.ndarray
     for variable in sorted(links):
         for other, ids, source_variable in links[variable]:
             records = np.flatnonzero(ids >= 0)
-            empty = np.full(len(records), -1)
             tables.append(
                 _table(
                     dataset,
                     records + 1,
                     variable,
                     "record",
-                    encoded(np.zeros(len(records), dtype=int), [other]),
-                    encoded(empty, []),
+                    constant(len(records), other),
+                    constant(len(records), None),
                     ids[records],
                     None,
                     source_variable,
@@ -146,9 +145,8 @@ def value_links(dataset: str, links: Mapping[str, Sequence[tuple[str, np.ndarray
 
 def made_of_links(dataset: str, records: np.ndarray, other: str, of: np.ndarray) -> pa.Table:
     """The links of records to those of another dataset that they are made of; both are numbers from 1."""
-    nothing = np.full(len(records), -1)
-    sources = encoded(np.zeros(len(records), dtype=int), [other])
-    return _table(dataset, records, None, "record", sources, encoded(nothing, []), of, None)
+    size = len(records)
+    return _table(dataset, records, None, "record", constant(size, other), constant(size, None), of, None)
 
 
 def numbered(links: pa.Table, record_ids: Mapping[str, np.ndarray]) -> pa.Table:
@@ -246,24 +244,23 @@ def _table(
     entry: tuple[Part, np.ndarray] | None = None,
 ) -> pa.Table:
     size = len(records)
-    zeros = np.zeros(size, dtype=int)
     spread = [pa.nulls(size, field.type) for field in list(SCHEMA)[-3:]]
     if entry is not None and entry[0].entry_file is not None:
         part_of, entries = entry
         spread = [
             encoded(entries, part_of.entry_columns),
-            encoded(zeros, [part_of.entry_file]),
+            constant(size, part_of.entry_file),
             pa.array(np.array(part_of.entry_lines, dtype=np.int32)[entries]),
         ]
     columns = [
-        encoded(zeros, [dataset]),
+        constant(size, dataset),
         pa.array(records.astype(np.int32)),
-        encoded(zeros, [variable]),
-        encoded(zeros, [kind]),
+        constant(size, variable),
+        constant(size, kind),
         source,
         sha256,
         pa.array(lines.astype(np.int32)),
-        encoded(zeros, [source_variable]),
+        constant(size, source_variable),
         pa.nulls(size, pa.int16()) if part is None else pa.array(np.full(size, part, dtype=np.int16)),
         *spread,
     ]

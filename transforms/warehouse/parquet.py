@@ -44,7 +44,7 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
             columns[field.name] = text.column(codes, encoded_text.dictionary.to_pylist(), index)
         elif pa.types.is_temporal(field.type):
             values = column.cast(pa.timestamp("s")).to_numpy()
-            columns[field.name] = pd.Series(values.astype("datetime64[s]"), index=index)
+            columns[field.name] = pd.Series(values.astype("datetime64[s]"), index=index, copy=False)
         else:
             columns[field.name] = pd.Series(column.to_numpy(), index=index)
     return pd.DataFrame(columns, index=index)
@@ -125,3 +125,8 @@ def read_encoded(path: Path, columns: Collection[str] | None = None) -> pa.Table
 def encoded(codes: np.ndarray, texts: Sequence[str | None]) -> pa.Array:
     """Codes into texts as an Arrow string array; None and code -1 are null."""
     return text.to_arrow(text.column(codes, texts, pd.RangeIndex(len(codes))))
+
+
+def constant(size: int, one: str | None) -> pa.Array:
+    """One text, or none, in every row of an Arrow string array."""
+    return pa.nulls(size, pa.string()) if not one else pa.repeat(pa.scalar(one, pa.string()), size)
