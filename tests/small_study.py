@@ -159,7 +159,7 @@ ADDON,Added on to Existing Treatments,N
 AGEMAX,Planned Maximum Age of Subjects,P80Y
 AGEMIN,Planned Minimum Age of Subjects,P18Y
 DCUTDESC,Data Cutoff Description,DATA EXTRACT
-DCUTDTC,Data Cutoff Date,2024-03-31
+DCUTDTC,Data Cutoff Date,2024-12-31
 FCNTRY,Planned Country of Investigational Sites,USA
 INTTYPE,Intervention Type,DRUG
 LENGTH,Trial Length,P1M

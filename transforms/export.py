@@ -14,7 +14,7 @@ from transforms.reporting import conformance, conformance_report
 from transforms.safety_package import delivery_label
 from transforms.study import Study
 from transforms.submission import agencies, checklist, package
-from transforms.submission.checklist import PROGRAMS, Contents
+from transforms.submission.contents import PROGRAMS, Contents
 from transforms.submission.dataset_json import Form
 from transforms.submission.define.package import defines
 from transforms.submission.labels import Labels

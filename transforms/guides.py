@@ -13,7 +13,7 @@ from transforms.reporting import conformance
 from transforms.reporting.fonts import chinese_font
 from transforms.safety_package import delivery_label
 from transforms.study import Study
-from transforms.submission.checklist import PROGRAMS, Contents
+from transforms.submission.contents import PROGRAMS, Contents
 from transforms.submission.guides.facts import GuideFacts
 from transforms.submission.guides.written import Guides, guides
 from transforms.submission.package import Order

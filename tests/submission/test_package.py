@@ -22,7 +22,8 @@ from transforms.errors import ConfigurationError, UsageError
 from transforms.study.yaml import read_yaml
 from transforms.submission import agencies, checklist
 from transforms.submission.agencies import AGENCIES, AgencyFile, LeaveOut, SubmissionFile
-from transforms.submission.checklist import CHECKLIST, CHECKS, Contents, tag_of
+from transforms.submission.checklist import CHECKLIST, CHECKS, tag_of
+from transforms.submission.contents import Contents
 from transforms.submission.define import package as define
 from transforms.submission.faults import ExportRefusedError
 from transforms.submission.layout import Layout
@@ -199,6 +200,27 @@ REFUSED: list[tuple[dict[str, dict[str, list[object]] | None], str]] = [
     ({"TS": trial(("SSTDTC",))}, "TS.TSVAL: has no parameter SSTDTC"),
     ({"TS": trial(SSTDTC="2023-12")}, "TS.TSVAL: its parameter SSTDTC is no complete ISO 8601 date"),
     ({"TS": trial(SSTDTC="01DEC2023x")}, "TS.TSVAL: its parameter SSTDTC is no complete ISO 8601 date"),
+    (
+        {"TS": trial(SSTDTC="2023-12-01T10:00")},
+        r"TS.TSVAL: its parameter SSTDTC is no .* date, or has a time in 1 record",
+    ),
+    (
+        {"TS": trial(SSTDTC="2025-02-01")},
+        r"TS.TSVAL: its parameter SSTDTC lies after the cut-off, 2025-01-31 in 1 record\(s\): 19. Correct it in",
+    ),
+    (
+        {"TS": trial(SENDTC="2025-02-01")},
+        "TS.TSVAL: its parameter SENDTC lies after the cut-off, 2025-01-31 in 1 record",
+    ),
+    (
+        {"TS": trial(SENDTC="2025-01")},
+        "TS.TSVAL: its parameter SENDTC is no complete ISO 8601 date, or has a time in 1",
+    ),
+    ({"TS": trial(SENDTC="2023-11-30")}, "TS.TSVAL: its parameter SENDTC lies before SSTDTC in 1 record"),
+    (
+        {"TS": trial(DCUTDTC="2025-01-30")},
+        "TS.TSVAL: its parameter DCUTDTC is not the cut-off of the snapshot, 2025-01-31",
+    ),
     ({"TS": {**trial(), "STUDYID": ["OTHER"] * len(TRIAL)}}, "TS.STUDYID: is not S 01, the study of the package"),
     (
         {"TS": trial(("ADAPT",))},
@@ -218,6 +240,8 @@ REFUSED: list[tuple[dict[str, dict[str, list[object]] | None], str]] = [
     ({"AE": {"USUBJID": ["S-001", None, "S-002"]}}, r"AE.USUBJID: no subject in 1 record\(s\): 2. Hold the records"),
     ({"DM": {"STUDYID": ["S 01", "OTHER"]}}, r"DM.STUDYID: is not S 01 in 1 record\(s\): 2. Correct it in the mapping"),
     ({"AE": {"DOMAIN": ["AE", "CM", "AE"]}}, r"AE.DOMAIN: is not AE in 1 record\(s\): 2. Correct it in the mapping"),
+    ({"SUPPAE": {"RDOMAIN": ["AE", "XX", "AE"]}}, r"SUPPAE.RDOMAIN: is not AE in 1 record\(s\): 1. Correct it"),
+    ({"SUPPAE": {"IDVARVAL": ["1", "3", "2"]}}, r"SUPPAE.IDVARVAL: a value that no record .* in 1 record\(s\): 1\. "),
     ({"ADSL": {"USUBJID": ["S-001", "S-003"]}}, r"ADSL.USUBJID: a subject that is not in DM in 1 record\(s\): 2"),
     (
         {"AE": {"AESEQ": [1.0, 1.0, 1.0]}},

@@ -7,20 +7,22 @@ with the reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.core import dates
 from transforms.study.yaml import read_yaml
+from transforms.submission import trial
 from transforms.submission.agencies import Agency
+from transforms.submission.contents import DATASETS, PROGRAMS, TABULATIONS, Contents, record_faults
 from transforms.submission.faults import SHOWN, Fault
-from transforms.submission.layout import Layout, shared_lengths
+from transforms.submission.layout import SUPPLEMENTAL, shared_lengths
+from transforms.submission.related import related_exists
 
 CHECKLIST = Path(__file__).with_name("checklist.yml")
 PATH = re.compile(r"[a-z0-9-]+(\.[a-z0-9]+)?")
@@ -30,53 +32,7 @@ RELATED = frozenset({"RELREC"})  # also relates whole datasets, without a subjec
 DEFINE = "define.xml"
 PAIRS = (("(", ")"), ("[", "]"), ("{", "}"), ("（", "）"), ("［", "］"), ("｛", "｝"), ("“", "”"), ("‘", "’"))
 NOT_IN_CHINESE = re.compile(r"^[0-9]|[<>＜＞]")
-TABULATIONS, DATASETS = "tabulations/sdtm", "analysis/adam/datasets"
-PROGRAMS = "analysis/adam/programs"
 Outcome = Literal["pass", "fail", "not run"]
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """A dataset of the package: its layout, the bytes its texts use, its records, the file, as in the package.
-
-    `readers` are those that read the file back and found the dataset in it.
-    """
-
-    layout: Layout
-    lengths: Mapping[str, int]
-    records: int
-    file: str
-    batches: Callable[[], Iterable[pa.RecordBatch]]
-    readers: tuple[str, ...] = ()
-
-    def columns(self, *names: str) -> pa.Table:
-        """Some of its variables, as a table."""
-        wanted = [pa.table({name: _plain(batch.column(name)) for name in names}) for batch in self.batches()]
-        return pa.concat_tables(wanted) if wanted else pa.table({name: pa.array([], pa.string()) for name in names})
-
-    def has(self, name: str) -> bool:
-        """True if it has a variable of that name."""
-        return any(variable.name == name for variable in self.layout.variables)
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a package holds: its datasets, and the size of every file below `m5/datasets/<study>/`, by path.
-
-    `found` has what those who wrote the files found wrong with them, by the name of the check; a check that nobody made
-    is not in it.
-    """
-
-    studyid: str
-    study_folder: str
-    agency: Agency
-    datasets: Sequence[Submitted]
-    files: Mapping[str, int]
-    found: Mapping[str, Sequence[Fault]] = field(default_factory=dict)
-
-    def dataset(self, name: str) -> Submitted | None:
-        """The dataset of that name."""
-        return next((one for one in self.datasets if one.layout.name == name), None)
 
 
 @dataclass(frozen=True)
@@ -107,7 +63,7 @@ def _found(contents: Contents, line: Mapping[str, Any]) -> tuple[tuple[Fault, ..
     if "check" in line:
         return tuple(CHECKS[line["check"]](contents)), ""
     if "required" in line:
-        return tuple(_required_parameters(contents, line["required"])), ""
+        return tuple(trial.required_parameters(contents, line["required"])), ""
     if "not_run" in line:
         return (), line["not_run"]
     told = contents.found.get(line["found_by"])
@@ -137,42 +93,6 @@ def tag_of(file: str, agency: Agency) -> str | None:
     }
     known = kinds.get(path.parent.as_posix(), {})
     return known.get(path.name) or known.get(path.stem) or known.get(path.suffix)
-
-
-def _trial_start(contents: Contents) -> Iterator[Fault]:
-    remedy = "Write the trial summary in the study's configuration (sdtm/ts.yml)"
-    trial = contents.dataset("TS")
-    if trial is None:
-        yield Fault("TS", "", "is not in the package, so that it has no study start date", remedy)
-        return
-    table = trial.columns("STUDYID", "TSPARMCD", "TSVAL")
-    starts = table.filter(pc.equal(table["TSPARMCD"], "SSTDTC"))["TSVAL"].to_pylist()
-    if not starts:
-        yield Fault("TS", "TSVAL", "has no parameter SSTDTC, the study start date", remedy)
-    elif any(value is None or len(value) < 10 or not dates.is_iso(value) for value in starts):
-        yield Fault("TS", "TSVAL", "its parameter SSTDTC is no complete ISO 8601 date", remedy)
-    if set(table["STUDYID"].to_pylist()) != {contents.studyid}:
-        yield Fault("TS", "STUDYID", f"is not {contents.studyid}, the study of the package", remedy)
-
-
-def _required_parameters(contents: Contents, rules: Iterable[Mapping[str, Any]]) -> Iterator[Fault]:
-    trial = contents.dataset("TS")
-    if trial is None:
-        return
-    said = [name for name in ("TSVAL", "TSVALNF") if trial.has(name)]
-    known: dict[str, set[str]] = {}
-    for row in trial.columns("TSPARMCD", *said).to_pylist():
-        known.setdefault(row["TSPARMCD"], set()).update(row[name] for name in said if row[name])
-    for rule in rules:
-        if all(value in known.get(code, ()) for code, value in rule.get("when", {}).items()):
-            because = "".join(f", which {code} {value} asks for" for code, value in rule.get("when", {}).items())
-            for code in rule["parameters"]:
-                if code not in known:
-                    remedy = "Write it in the trial summary, with TSVALNF where there is no value"
-                    yield Fault("TS", "TSPARMCD", f"has no parameter {code}{because}", remedy)
-                elif not known[code]:
-                    remedy = "Write its value in the trial summary, or in TSVALNF why there is none"
-                    yield Fault("TS", "TSVAL", f"its parameter {code} has no value{because}", remedy)
 
 
 def _file_tags(contents: Contents) -> Iterator[Fault]:
@@ -274,10 +194,12 @@ def _identifiers(contents: Contents) -> Iterator[Fault]:
         wanted_of = {"STUDYID": contents.studyid}
         if one.file.startswith(TABULATIONS):
             wanted_of["DOMAIN"] = one.layout.name
+        if one.layout.name.startswith(SUPPLEMENTAL):
+            wanted_of["RDOMAIN"] = one.layout.name.removeprefix(SUPPLEMENTAL)
         for name, wanted in wanted_of.items():
             if one.has(name):
                 other = pc.fill_null(pc.not_equal(one.columns(name)[name], wanted), True)
-                yield from _records(one, name, other, f"is not {wanted}", "Correct it in the mapping")
+                yield from record_faults(one, name, other, f"is not {wanted}", "Correct it in the mapping")
 
 
 def _subjects(contents: Contents) -> Iterator[Fault]:
@@ -289,9 +211,13 @@ def _subjects(contents: Contents) -> Iterator[Fault]:
         if one.has("USUBJID") and one is not demographics:
             column = one.columns("USUBJID")["USUBJID"]
             if one.layout.name not in RELATED and not one.has("SPDEVID"):
-                yield from _records(one, "USUBJID", pc.is_null(column), "no subject", "Hold the records, or map it")
+                yield from record_faults(
+                    one, "USUBJID", pc.is_null(column), "no subject", "Hold the records, or map it"
+                )
             unknown = pc.and_(pc.is_valid(column), pc.invert(pc.is_in(column, value_set=known)))
-            yield from _records(one, "USUBJID", unknown, "a subject that is not in DM", "Hold the records, or map it")
+            yield from record_faults(
+                one, "USUBJID", unknown, "a subject that is not in DM", "Hold the records, or map it"
+            )
 
 
 def _iso_dates(contents: Contents) -> Iterator[Fault]:
@@ -302,22 +228,12 @@ def _iso_dates(contents: Contents) -> Iterator[Fault]:
                 distinct = column.unique()
                 wrong = [value for value in distinct.to_pylist() if value is not None and not dates.is_iso(value)]
                 found = pc.is_in(column, value_set=pa.array(wrong, column.type))
-                yield from _records(one, variable.name, found, "no ISO 8601 date", "Correct it in the mapping")
-
-
-def _records(one: Submitted, variable: str, found: pa.ChunkedArray, problem: str, remedy: str) -> Iterator[Fault]:
-    numbers = np.flatnonzero(found.to_numpy(zero_copy_only=False)) + 1
-    if len(numbers):
-        first = tuple(int(number) for number in numbers[:SHOWN])
-        yield Fault(one.layout.name, variable, problem, remedy, len(numbers), first)
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+                yield from record_faults(one, variable.name, found, "no ISO 8601 date", "Correct it in the mapping")
 
 
 CHECKS: Mapping[str, Callable[[Contents], Iterable[Fault]]] = {
-    "trial_start": _trial_start,
+    "trial_start": trial.start,
+    "trial_dates": trial.dates_fit,
     "file_tags": _file_tags,
     "required_files": _required_files,
     "path_names": _path_names,
@@ -330,6 +246,7 @@ CHECKS: Mapping[str, Callable[[Contents], Iterable[Fault]]] = {
     "identifiers": _identifiers,
     "subjects": _subjects,
     "iso_dates": _iso_dates,
+    "related_exists": related_exists,
 }
 
 

@@ -37,7 +37,8 @@ from transforms.submission.archive import (
     sizes_below,
     write_archive,
 )
-from transforms.submission.checklist import DATASETS, TABULATIONS, Contents, Result, Submitted
+from transforms.submission.checklist import Result
+from transforms.submission.contents import DATASETS, TABULATIONS, Contents, Submitted
 from transforms.submission.faults import Fault
 from transforms.submission.header import header_faults
 from transforms.submission.layout import SUPPLEMENTAL, Layout, batches_of, layout_of, shared_lengths
@@ -140,7 +141,8 @@ def write_package(target: Path, order: Order, documents: Writer, reports: Report
     try:
         study = building / "m5" / "datasets" / study_folder(order.studyid)
         datasets = [_write(study, one, order) for one in prepared if one.measured.records]
-        contents = Contents(order.studyid, study.name, order.agency, datasets, sizes_below(study))
+        cut_off = order.created.date()
+        contents = Contents(order.studyid, study.name, order.agency, cut_off, datasets, sizes_below(study))
         shutil.rmtree(submitted, ignore_errors=True)
         _as_submitted(submitted, prepared)
         written = documents(contents, submitted)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from transforms.submission.checklist import DATASETS, TABULATIONS, Contents
+from transforms.submission.contents import DATASETS, TABULATIONS, Contents
 from transforms.submission.define.agreement import Delivered, agreement_problems, page_problems
 from transforms.submission.define.checks import problems_of
 from transforms.submission.define.document import DefineFault, Document

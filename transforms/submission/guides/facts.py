@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from transforms.study import Study
 from transforms.submission.agencies import Agency, SubmissionFile
-from transforms.submission.checklist import Contents
+from transforms.submission.contents import Contents
 from transforms.submission.layout import SUPPLEMENTAL
 
 GIVES_RECORD = frozenset({"accepted", "record"})

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from transforms.submission.checklist import DATASETS, TABULATIONS
+from transforms.submission.contents import DATASETS, TABULATIONS
 from transforms.submission.guides import shared
 from transforms.submission.guides.acrf import acrf
 from transforms.submission.guides.acrf_fields import forms
