@@ -198,6 +198,8 @@ REFUSED = {
     "control character by reference": ("malformed_xml", odm(subject(group({"IT.SYS": "&#7;"}))), "line 12"),
     "not the declared encoding": ("wrong_encoding", odm("é").encode("latin-1"), "says it is utf-8 and is not"),
     "unknown encoding": ("wrong_encoding", odm("").replace("UTF-8", "EBCDIC-9", 1), "EBCDIC-9"),
+    "encodes no text": ("wrong_encoding", odm("").replace("UTF-8", "hex", 1), "encoding hex, which is unknown"),
+    "not as its first line is": ("wrong_encoding", odm("").replace("UTF-8", "UTF-16", 1), "says it is UTF-16"),
     "damaged before": ("wrong_encoding", odm(subject(group({"IT.SYS": "\ufffd"}))), "wrong conversion"),
     "empty": ("empty_file", b"", "empty"),
     "HTML": ("not_odm", "<html><body/></html>", "its root is html"),
@@ -207,6 +209,16 @@ REFUSED = {
     "item missing": ("missing_column", odm("").replace('"IT.WT"', '"IT.WEIGHT"'), "IT.WT"),
     "group missing": ("missing_column", odm("").replace('OID="IG.VS"', 'OID="IG.V"'), "IG.VS"),
     "transactional": ("transactional_not_expected", odm("", kind="Transactional"), "Transactional"),
+    "item missing in the version of the data": (
+        "missing_column",
+        odm("", metadata=METADATA + METADATA.replace("M1", "M0").replace("IT.WT", "IT.W")).replace(
+            'MetaDataVersionOID="M1"', 'MetaDataVersionOID="M0"'
+        ),
+        "MetaDataVersion M0 lacks",
+    ),
+    "item group in an item group": ("malformed_odm", odm(subject(group({}, extra=group({})))), "line 12"),
+    "form in an item group": ("malformed_odm", odm(subject(group({}, extra=subject("")))), "line 12"),
+    "unknown transaction": ("malformed_odm", odm(subject(group({}, kind="Delete"))), "line 11"),
     "out of place": ("malformed_odm", odm('<ItemData ItemOID="IT.SYS" Value="1"/>'), "line 8"),
 }  # fmt: skip
 
@@ -221,7 +233,75 @@ def test_a_file_that_cannot_be_trusted_is_refused_by_rule(tmp_path: Path, fault:
     assert caught.value.remedy
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gb18030"])
+UNCLEAR = {
+    "two values": ('<ItemData ItemOID="IT.SYS" Value="120"/>\n<ItemData ItemOID="IT.SYS" Value="210"/>', "two values"),
+    "null and a value": ('<ItemData ItemOID="IT.SYS" IsNull="Yes" Value="120"/>', "is null, and gives its value"),
+    "null and a text": ('<ItemDataInteger ItemOID="IT.SYS" IsNull="Yes">120</ItemDataInteger>', "is null, and gives"),
+    "text of ItemData": ('<ItemData ItemOID="IT.SYS">120</ItemData>', "in the wrong place"),
+    "attribute of typed ItemData": ('<ItemDataInteger ItemOID="IT.SYS" Value="120"/>', "in the wrong place"),
+    "removed item": ('<ItemData ItemOID="IT.SYS" Value="120" TransactionType="Remove"/>', "Remove or Context"),
+}
+
+
+@pytest.mark.parametrize("delivery", ["full", "incremental"])
+@pytest.mark.parametrize("fault", [*UNCLEAR, "removed row", "row of context"])
+def test_an_item_group_that_says_two_things_is_held_and_the_others_are_taken(
+    tmp_path: Path, fault: str, delivery: str
+) -> None:
+    inside, why = UNCLEAR.get(fault, ("", "Remove or Context"))
+    kind = {"removed row": "Remove", "row of context": "Context"}.get(fault, "")
+    source = contract(delivery=delivery)
+    content = odm(subject(group({"IT.WT": "70"}, kind=kind, extra=inside) + "\n" + group({"IT.SYS": "130"}, "2")))
+    extract = read(tmp_path, content, source)
+    if delivery == "incremental":
+        ((_, extract),) = apply_transactions(source, [extract])
+    assert outcomes(extract) == ["item_group_unclear", "accepted"]
+    (held,) = extract.settled
+    assert held.note is not None and held.note.remedy
+    assert (held.outcome, held.note.lines, why in held.note.message) == ("quarantined", (11,), True)
+    assert rows(extract)[1]["SYS"] == "130"
+
+
+def test_an_item_given_twice_alike_and_several_transactions_on_one_are_clear(tmp_path: Path) -> None:
+    twice = '<ItemData ItemOID="IT.SYS" Value="120"/>'
+    assert read(tmp_path, odm(subject(group({}, extra=twice + twice)))).settled == ()
+    changes = (
+        '<ItemData ItemOID="IT.SYS" Value="120" TransactionType="Insert"/>\n'
+        '<ItemData ItemOID="IT.SYS" Value="210" TransactionType="Update"/>'
+    )
+    (one,) = transactional(tmp_path, ("F1", "", subject(group({}, kind="Insert", extra=changes))))
+    assert (outcomes(one), rows(one)[0]["SYS"]) == (["accepted"], "210")
+
+
+def test_typed_item_data_keep_the_unit_of_their_attribute_and_the_value_beside_an_audit_record(
+    tmp_path: Path,
+) -> None:
+    """ODM 1.3.2, ItemData[TYPE]: AuditRecordID and MeasurementUnitOID are attributes, the content is the value."""
+    audit = "<AuditRecord><UserRef UserOID='U1'/><DateTimeStamp>2024-03-01</DateTimeStamp></AuditRecord>"
+    items = (
+        '<ItemDataFloat ItemOID="IT.WT" MeasurementUnitOID="MU.LB">154<!-- as read --><![CDATA[.3]]></ItemDataFloat>\n'
+        f'<ItemDataInteger ItemOID="IT.SYS">120{audit}</ItemDataInteger>'
+    )
+    (row,) = rows(read(tmp_path, odm(subject(group({}, extra=items)))))
+    assert (row["WT"], row["WTU"], row["SYS"]) == ("154.3", "MU.LB", "120")
+
+
+@pytest.mark.parametrize("version", [' MetaDataVersionOID="M2"', ""])
+def test_data_of_a_version_that_the_file_does_not_define_are_said(tmp_path: Path, version: str) -> None:
+    content = odm(subject(group({"IT.SYS": "1"}))).replace(' MetaDataVersionOID="M1"', version)
+    (note,) = read(tmp_path, content).notes
+    assert (note.rule, note.lines) == ("metadata_not_in_file", (7,))
+
+
+def test_reference_data_are_no_rows_of_a_subject(tmp_path: Path) -> None:
+    reference = f'<ReferenceData StudyOID="S1" MetaDataVersionOID="M1">{group({"IT.SYS": "5"})}</ReferenceData>'
+    path = tmp_path / "a.xml"
+    path.write_text(odm(subject(group({"IT.SYS": "1"}))).replace("<Clin", reference + "<Clin", 1), encoding="utf-8")
+    extracts, groups = read_odm(path, "a.xml", "S1", [contract()])
+    assert (groups, extracts["vs"].frame["SYS"].tolist(), rules(extracts["vs"])) == (2, ["1"], {"element_not_taken"})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "gb18030"])
 def test_a_declared_encoding_and_a_byte_order_mark_are_read(tmp_path: Path, encoding: str) -> None:
     content = odm(subject(group({"IT.SYS": "高"})))
     if encoding != "utf-8-sig":

@@ -6,14 +6,16 @@ Source: CDISC Operational Data Model 1.3.2, sections 2 and 3 (Snapshot and Trans
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+import numpy as np
+
 from transforms.errors import FileRefusedError
 from transforms.findings import Severity
-from transforms.sources.extract import Columns, Extract, Note
+from transforms.sources.extract import Columns, Extract, Note, Settled
 from transforms.sources.xml import LONGEST, SEPARATOR, XmlReader
 from transforms.study.models import OdmSource
 
@@ -41,6 +43,12 @@ KEY_WORDS = ("subject_key", "event_oid", "event_repeat", "form_oid", "form_repea
 CAPTURED = {"DateTimeStamp", "ReasonForChange", "SourceID", "Comment", "FlagValue"}
 NOT_STAGED = {"Signature", "InvestigatorRef", "Association", "ReferenceData", "AdminData"}
 READ_IN_METADATA = {"MetaDataVersion", "ItemGroupDef", "ItemRef", "Include"}
+
+UNCLEAR = "item_group_unclear"
+TWICE = "gives one item two values"
+BOTH_NULL_AND_VALUE = "says that an item is null, and gives its value"
+ELSEWHERE = "has the value of an item in the wrong place (ItemData has an attribute Value, typed ItemData a text)"
+NOT_OF_SNAPSHOT = "is of a Snapshot and has a TransactionType of Remove or Context"
 
 Key = tuple[str | None, ...]
 
@@ -70,7 +78,10 @@ class Remark:
 
 
 class Cell(NamedTuple):
-    """One collected value. Until a source takes it, `column` is None for a value and empty for its unit."""
+    """One collected value. Until a source takes it, `column` is None for a value and empty for its unit.
+
+    `unclear` is why the value cannot be told.
+    """
 
     item: str
     column: str | None
@@ -78,10 +89,14 @@ class Cell(NamedTuple):
     transaction: str
     line: int
     audit: Audit | None
+    unclear: str = ""
 
 
 class Transaction(NamedTuple):
-    """What a file says of one row, or with a shorter `key` of all rows below one subject, event or form."""
+    """What a file says of one row, or with a shorter `key` of all rows below one subject, event or form.
+
+    `unclear` is why the row cannot be told; it is then not applied.
+    """
 
     key: Key
     kind: str
@@ -90,6 +105,7 @@ class Transaction(NamedTuple):
     system: dict[str, str | None]
     audit: Audit | None
     row: int
+    unclear: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,8 +142,19 @@ class _Item:
     line: int
     kind: str
     typed: bool
+    null: bool
     unit: str | None = None
     audit: Audit | None = None
+    text: list[str] = field(default_factory=list)
+
+    def said(self) -> tuple[str | None, str]:
+        """The value, and why it cannot be told."""
+        text = "".join(self.text).strip()
+        value = (text if self.typed else self.value) or None
+        other = self.value if self.typed else text
+        if self.null:
+            return None, BOTH_NULL_AND_VALUE if value or other else ""
+        return value, ELSEWHERE if other else ""
 
 
 class _Feed:
@@ -145,6 +172,7 @@ class _Feed:
         self.units_lost: dict[str, list[int]] = {}
         self.units_differ: dict[str, list[int]] = {}
         self.transactions: list[Transaction] = []
+        self.unclear: dict[str, list[tuple[int, int]]] = {}
         self.audit: list[tuple[object, ...]] = []
         self.late: list[tuple[int, list[Audit]]] = []
         self.pending: list[tuple[Key, str | None, str | None, str | None, str, int, Audit]] = []
@@ -186,10 +214,13 @@ class _Odm:
         self.remark: Remark | None = None
         self.remark_depth = 0
         self.flag = False
+        self.versions: dict[str, dict[str, set[str]]] = {}
         self.defined: dict[str, set[str]] = {}
         self.definition: set[str] | None = None
-        self.included = False
-        self.metadata = False
+        self.including: set[str] = set()
+        self.version = ""
+        self.not_compared: list[int] = []
+        self.reference = False
         self.untaken: dict[str, list[int]] = {}
         self.not_staged: dict[str, list[int]] = {}
         self.foreign: Counter[str] = Counter()
@@ -210,7 +241,9 @@ class _Odm:
             for attribute in attributes:
                 if SEPARATOR in attribute:
                     self.count_foreign(attribute)
-        if local.startswith("ItemData"):
+        if self.reference:
+            self.groups += local == "ItemGroupData"
+        elif local.startswith("ItemData"):
             self.start_item(local, attributes)
         elif local in LEVELS:
             self.start_level(local, attributes)
@@ -243,9 +276,10 @@ class _Odm:
 
     def start_metadata(self, local: str, attributes: dict[str, str]) -> None:
         if local == "MetaDataVersion":
-            self.metadata = True
+            self.version = attributes.get("OID", "")
+            self.defined = self.versions.setdefault(self.version, {})
         elif local == "Include":
-            self.included = True
+            self.including.add(self.version)
         elif local == "ItemGroupDef":
             self.definition = self.defined.setdefault(attributes.get("OID", ""), set())
         elif self.definition is not None:
@@ -258,19 +292,23 @@ class _Odm:
                 f"holds data of a study whose StudyOID is not {self.study_oid} (line {self.reader.line})",
                 "Drop it in the landing folder of the study it is for, or write study_oid in study.yml",
             )
-        if self.clinical is None and self.metadata and not self.included:
-            self.compare_definitions()
+        version = attributes.get("MetaDataVersionOID", "")
+        if version not in self.versions or version in self.including:
+            self.not_compared.append(self.reader.line)
+        elif self.clinical is None or self.clinical.get("MetaDataVersionOID") != version:
+            self.compare_definitions(version)
         self.clinical = attributes
 
-    def compare_definitions(self) -> None:
+    def compare_definitions(self, version: str) -> None:
+        defined = self.versions[version]
         for name, feed in self.feeds.items():
-            known = set().union(*(self.defined.get(one, set()) for one in feed.source.item_groups))
-            lost = [one for one in feed.source.item_groups if one not in self.defined]
+            known = set().union(*(defined.get(one, set()) for one in feed.source.item_groups))
+            lost = [one for one in feed.source.item_groups if one not in defined]
             lost += sorted((set(feed.items) | set(feed.units)) - known)
             if lost:
                 self.refuse(
                     "missing_column",
-                    f"its MetaDataVersion lacks what the contract of {name} takes: {', '.join(lost)}",
+                    f"its MetaDataVersion {version} lacks what the contract of {name} takes: {', '.join(lost)}",
                     "Ask the sender for the agreed item groups and items (a renamed OID counts as missing)",
                 )
             feed.extra.update((oid, 1) for oid in sorted(known - set(feed.items) - set(feed.units)))
@@ -287,13 +325,27 @@ class _Odm:
         # Some senders leave a level out (REDCap has no event): its place in the key stays empty.
         before = above.key if above else ()
         key = (*before, *[None] * (START_OF_KEY[local] - len(before)), *own)
-        kind = attributes.get("TransactionType") or (above.kind if above else "")
+        if above is not None and START_OF_KEY[local] <= START_OF_KEY[above.name]:
+            self.refuse(
+                "malformed_odm", f"has a {local} in a {above.name} (line {self.reader.line})", "Ask for correct ODM"
+            )
+        kind = self.transaction_type(attributes) or (above.kind if above else "")
         level = _Level(local, key, kind, self.reader.line, inherited=above.said() if above else None)
         self.levels.append(level)
         if local == "SubjectData":
             self.site = None
         elif local == "ItemGroupData":
             self.groups += 1
+
+    def transaction_type(self, attributes: dict[str, str]) -> str:
+        kind = attributes.get("TransactionType", "")
+        if kind and kind not in TYPES:
+            self.refuse(
+                "malformed_odm",
+                f"has a TransactionType that is none of {', '.join(sorted(TYPES))} (line {self.reader.line})",
+                "Ask for correct ODM",
+            )
+        return kind
 
     def start_item(self, local: str, attributes: dict[str, str]) -> None:
         oid = attributes.get("ItemOID")
@@ -303,14 +355,14 @@ class _Odm:
                     "malformed_odm", f"has an {local} out of place (line {self.reader.line})", "Ask for correct ODM"
                 )
             return
-        kind = attributes.get("TransactionType") or self.levels[-1].kind
-        typed = local != "ItemData"
-        value = None if attributes.get("IsNull") == "Yes" else attributes.get("Value")
-        self.item = _Item(oid, value, self.reader.line, kind, typed and attributes.get("IsNull") != "Yes")
+        kind = self.transaction_type(attributes) or self.levels[-1].kind
+        null = attributes.get("IsNull") == "Yes"
+        self.item = _Item(oid, attributes.get("Value"), self.reader.line, kind, local != "ItemData", null)
+        # Of typed ItemData the content is the value, so what it refers to stands in attributes.
+        self.item.unit = attributes.get("MeasurementUnitOID")
         if "AuditRecordID" in attributes:
             self.item.audit = self.records.setdefault(attributes["AuditRecordID"], Audit())
-        if self.item.typed:
-            self.capture()
+        self.length = 0
 
     def capture(self) -> None:
         self.captured, self.length = [], 0
@@ -338,6 +390,7 @@ class _Odm:
             self.capture()
         elif local in NOT_STAGED:
             self.not_staged.setdefault(local, []).append(self.reader.line)
+            self.reference = local == "ReferenceData"
 
     def open_remark(self, kind: str, attributes: dict[str, str]) -> None:
         self.remark = Remark(kind, self.item.oid if self.item else None, self.reader.line)
@@ -374,12 +427,13 @@ class _Odm:
             self.count_foreign(name)
 
     def text(self, data: str) -> None:
-        if self.captured is None:
+        kept = self.captured if self.captured is not None else self.item.text if self.item is not None else None
+        if kept is None:
             return
         self.length += len(data)
         if self.length > LONGEST:
             self.reader.too_long()
-        self.captured.append(data)
+        kept.append(data)
 
     def taken(self) -> str | None:
         text = "".join(self.captured).strip() if self.captured is not None else ""
@@ -391,7 +445,9 @@ class _Odm:
             self.end_foreign()
             return
         local = name[len(PREFIX) :]
-        if local.startswith("ItemData"):
+        if self.reference:
+            self.reference = local != "ReferenceData"
+        elif local.startswith("ItemData"):
             self.end_item()
         elif local in LEVELS:
             self.end_level()
@@ -438,9 +494,9 @@ class _Odm:
         item = self.item
         if item is None:
             return
-        value = self.taken() if item.typed else item.value
+        value, unclear = item.said()
         level = self.levels[-1]
-        level.cells.append(Cell(item.oid, None, value or None, item.kind, item.line, item.audit or level.said()))
+        level.cells.append(Cell(item.oid, None, value, item.kind, item.line, item.audit or level.said(), unclear))
         if item.unit is not None:
             level.cells.append(Cell(item.oid, "", item.unit, item.kind, item.line, item.audit or level.said()))
         self.item = None
@@ -494,11 +550,11 @@ class _Odm:
     def known(self, feed: _Feed, cells: list[Cell]) -> list[Cell]:
         """The cells that have a column, with it; what the contract does not know is remembered."""
         found = []
-        for item, unit, value, kind, line, audit in cells:
+        for item, unit, value, kind, line, audit, unclear in cells:
             own = feed.units if unit is not None else feed.items
             column = own.get(item)
             if column is not None:
-                found.append(Cell(item, column, value, kind, line, audit))
+                found.append(Cell(item, column, value, kind, line, audit, unclear))
             elif unit is None and item not in feed.units:
                 feed.extra.setdefault(item, line)
             elif unit is not None and item in feed.items:
@@ -522,6 +578,9 @@ class _Odm:
         if transactional and level.kind == CONTEXT and all(cell.transaction == CONTEXT for cell in cells):
             return
         position = len(feed.columns)
+        unclear = self.unclear(level, cells)
+        if unclear:
+            feed.unclear.setdefault(unclear, []).append((position, level.line))
         feed.columns.add(system | {cell.column: cell.value for cell in cells if cell.column}, level.line)
         audits = [one for one in (level.said(), *(cell.audit for cell in cells)) if one is not None]
         if feed.timed and audits:
@@ -529,7 +588,7 @@ class _Odm:
         if feed.source.delivery == "incremental":
             kind = level.kind if transactional else REPLACE
             feed.transactions.append(
-                Transaction(level.key, kind, level.line, tuple(cells), system, level.said(), position)
+                Transaction(level.key, kind, level.line, tuple(cells), system, level.said(), position, unclear)
             )
         if not transactional:
             feed.pending.extend(
@@ -537,6 +596,20 @@ class _Odm:
                 for cell in cells
                 if cell.audit is not None and cell.audit is not level.said()
             )
+
+    def unclear(self, level: _Level, cells: Sequence[Cell]) -> str:
+        """Why the row that a level is cannot be told, or nothing. Transactions may change an item several times."""
+        snapshot = self.head["FileType"] == SNAPSHOT
+        if snapshot and {level.kind, *(cell.transaction for cell in cells)} & {REMOVE, CONTEXT}:
+            return NOT_OF_SNAPSHOT
+        values: dict[tuple[str | None, str], str | None] = {}
+        for cell in cells:
+            if cell.unclear:
+                return cell.unclear
+            once = (cell.column, "" if snapshot else cell.transaction)
+            if values.setdefault(once, cell.value) != cell.value and (snapshot or cell.transaction == INSERT):
+                return TWICE
+        return ""
 
     def say(self, feed: _Feed, level: _Level) -> None:
         """Audit record and remarks of a level, for the audit table of a source."""
@@ -572,6 +645,7 @@ class _Odm:
             file_oid=self.head.get("FileOID", ""),
             prior_file_oid=self.head.get("PriorFileOID", ""),
             transactions=tuple(feed.transactions),
+            settled=_unclear(feed.unclear),
         )
 
     def units(self, feed: _Feed) -> list[Note]:
@@ -635,18 +709,40 @@ class _Odm:
             )
             for namespace, count in sorted(self.foreign.items())
         )
-        if not self.metadata or self.included:
+        if self.not_compared:
             found.append(
                 Note(
                     "metadata_not_in_file",
                     Severity.INFORMATION,
                     "",
-                    "the file does not define its item groups, so it could not be compared with the contract",
-                    "Ask the sender for exports with their MetaDataVersion",
-                    (1,),
+                    "the file does not define the MetaDataVersion of its data, so it could not be compared with the "
+                    "contract",
+                    "Ask the sender for exports with the MetaDataVersion that their ClinicalData names",
+                    tuple(self.not_compared),
                 )
             )
         return tuple(found)
+
+
+def _unclear(rows: Mapping[str, Sequence[tuple[int, int]]]) -> tuple[Settled, ...]:
+    """Rows (position and line) that cannot be told, by why."""
+    return tuple(
+        Settled(
+            "quarantined",
+            UNCLEAR,
+            np.array([row for row, _ in own], dtype=np.int64),
+            Note(
+                UNCLEAR,
+                Severity.CRITICAL,
+                "",
+                f"an item group {why}, so its row is not taken",
+                "Ask the sender which is meant, and for an export that says it once",
+                tuple(line for _, line in own),
+                why,
+            ),
+        )
+        for why, own in sorted(rows.items())
+    )
 
 
 def _shared_lines(columns: Columns) -> list[Note]:

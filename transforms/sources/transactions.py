@@ -86,6 +86,8 @@ class _Applied:
     def row(self, number: int, one: Transaction, again: bool, times: dict[str, str | None]) -> dict[str, str | None]:
         before = self.rows.get(one.key)
         given = {cell.column: cell.value for cell in one.cells if cell.column}
+        if one.unclear:
+            return {**one.system, **given, **times}
         new = {INSERT: before is not None, UPSERT: False, REPLACE: again}
         if one.kind == "" or new.get(one.kind, before is None):
             self.conflicts[number].setdefault(WHY[one.kind], []).append((one.row, one.line))
@@ -217,7 +219,7 @@ def apply_transactions(source: OdmSource, extracts: Sequence[OdmExtract]) -> lis
                     extract,
                     frame=columns[number].frame(),
                     notes=notes,
-                    settled=applied.settled(number),
+                    settled=(*extract.settled, *applied.settled(number)),
                     audit=(*extract.audit, *applied.audit[number]),
                     transactions=(),
                 ),

@@ -20,7 +20,14 @@ DEEPEST = 100
 LONGEST = 10_000_000  # characters of one attribute or text
 DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._:-]+)["']""")
 FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|\ufffd|锟斤拷")
-MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    # Without a mark, the first character tells (XML 1.0, appendix F).
+    (b"<\0", "utf-16-le"),
+    (b"\0<", "utf-16-be"),
+)
 SEPARATOR = " "
 
 
@@ -107,13 +114,25 @@ class XmlReader:
             if head.startswith(mark):
                 return encoding
         declared = DECLARED.match(head[:1024])
-        name = declared[1].decode("ascii") if declared else "utf-8"
+        if declared is None:
+            return "utf-8"
+        name, start = declared[1].decode("ascii"), declared[0].lstrip()
         try:
-            return codecs.lookup(name).name
+            as_declared = start.decode(name)
         except LookupError as error:
             raise FileRefusedError(
                 "wrong_encoding", self.shown, f"declares the encoding {name}, which is unknown", "Ask for UTF-8"
             ) from error
+        except UnicodeError:
+            as_declared = ""
+        if as_declared != start.decode("latin-1"):
+            raise FileRefusedError(
+                "wrong_encoding",
+                self.shown,
+                f"says it is {name} and is not: so written, its first line would not say so",
+                "Ask the sender to declare the encoding in which the file is written",
+            )
+        return codecs.lookup(name).name
 
     def _forbidden(self, found: str, before: str, line: int, column: int) -> NoReturn:
         breaks = before.count("\n")
