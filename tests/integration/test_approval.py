@@ -179,6 +179,8 @@ def test_another_package_than_the_one_read_is_refused(exported: Exported, sha256
 
 def test_what_may_not_be_submitted_is_not_approved(exported: Exported) -> None:
     where, snapshot_id = exported.where, exported.snapshot_id
+    with pytest.raises(UsageError, match="the person or the reason holds a control character"):
+        acts.unlock(where, snapshot_id, by="Dr A. Monitor", reason="a line\x07")
     with pytest.raises(UsageError, match="a decision needs a person"):
         exported.approve(by=" ")
     with pytest.raises(UsageError, match=r"there is no .*-nmpa\.zip\. Write the package with \./cairn export"):

@@ -22,8 +22,10 @@ from hypothesis import strategies as st
 
 from tests.e2e.test_machine import possible
 from tests.submission.tables import CREATED, batches, sized, table, write
+from transforms.core import text
 from transforms.submission import ibm, layout, xpt
 from transforms.submission.faults import ExportRefusedError
+from transforms.submission.header import Encoding
 from transforms.submission.layout import Layout, Variable
 from transforms.submission.read_back import pandas_counts, read_back
 
@@ -141,6 +143,7 @@ def test_special_missing_values(tmp_path: Path) -> None:
 
 LONG = "the name has 9 bytes; the format holds 8"
 NO_ASCII = "a character that ascii lacks"
+UNSEEN = "a character that does not show, or stands for one that was lost"
 REFUSED = [
     ({"ABCDEFGHI": ["x"]}, f"AE.ABCDEFGHI: {LONG}"),
     ({"1A": ["x"]}, "AE.1A: the name is not made of A to Z"),
@@ -153,6 +156,11 @@ REFUSED = [
     ),
     ({"A": ["y", "é"]}, rf"AE.A: {NO_ASCII} in 1 record\(s\): 2"),
     ({"A": ["y", "x\0"]}, r"AE.A: a NUL in a text in 1 record\(s\): 2"),
+    ({"A": ["x", "y\tz", "a\r\nb", "\x7f"]}, rf"AE.A: {UNSEEN} in 3 record\(s\): 2, 3, 4. Remove it in the mapping"),
+    ({"A": ["x\u00a0y"]}, f"AE.A: {NO_ASCII}"),
+    ({"A": ["\u200bx"]}, f"AE.A: {UNSEEN}"),
+    ({"A": pa.array([b"x", b"\xe9 \xed\xa0\x80"]).view(pa.string())}, rf"AE.A: {UNSEEN} in 1 record\(s\): 2"),
+    ({"A": ["y", " x"]}, r"AE.A: a text that begins with a blank in 1 record\(s\): 2"),
     ({"A": ["x "]}, r"AE.A: a text that ends in a blank, which the format does not keep in 1 record\(s\): 1"),
     ({"A": ["x", " "]}, r"AE.A: a text that ends in a blank"),
     ({"A": [1.0, math.inf]}, r"AE.A: an infinite number in 1 record\(s\): 2"),
@@ -195,6 +203,18 @@ def test_no_value_is_told(tmp_path: Path) -> None:
     assert len(refused.value.faults) == 3
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "gbk"])
+def test_a_character_that_does_not_show_is_refused_by_the_writer_as_by_the_engine(encoding: Encoding) -> None:
+    """What core.text says of a character, Arrow's expression says of it too; surrogates are no UTF-8."""
+    known = [chr(code) for code in range(1, 0x10000) if not 0xD800 <= code <= 0xDFFF]
+    unseen = [one for one in known if text.unseen(f"a{one}b")]
+    assert len(unseen) == 31 + 33 + 1 + 5 + 7 + 5 + 1 + 3
+    content = table({"A": [f"a{one}b" for one in known]})
+    measured = xpt.measure(layout.layout_of(content.schema), batches(content), encoding)
+    (fault,) = [one for one in measured.faults if one.problem == UNSEEN]
+    assert fault.count == len(unseen)
+
+
 def test_a_text_beyond_the_length_of_its_variable(tmp_path: Path) -> None:
     content = table({"A": ["abc", "abcd"]})
     shape = Layout("AE", "", (Variable("A", "", "text", 3),))
@@ -211,6 +231,16 @@ def test_a_text_beyond_the_length_of_its_variable(tmp_path: Path) -> None:
         (Layout("AE", "", (Variable("A", "语" * 14, "text", 1),)), "utf-8", "AE.A: the label has 42 bytes in utf-8"),
         (Layout("AE", "", (Variable("A", "语" * 21, "text", 1),)), "gbk", "AE.A: the label has 42 bytes in gbk"),
         (Layout("AE", "", (Variable("A", "a\0", "text", 1),)), "ascii", "AE.A: the label holds a NUL"),
+        (
+            Layout("AE", "a\nb", (Variable("A", "", "text", 1),)),
+            "ascii",
+            r"AE: the label holds U\+000A, which does not",
+        ),
+        (
+            Layout("AE", "", (Variable("A", "a\u200b", "text", 1),)),
+            "utf-8",
+            r"AE.A: the label holds U\+200B, which does",
+        ),
         (Layout("AE", "", (Variable("A", "a ", "text", 1),)), "ascii", "AE.A: the label ends in a blank"),
         (Layout("TOOLONGNA", "", (Variable("A", "", "text", 1),)), "ascii", f"TOOLONGNA: {LONG}"),
         (Layout("AE", "", ()), "ascii", "AE: has no variable"),
@@ -241,7 +271,9 @@ def test_special_missing_values_that_are_refused(tmp_path: Path, why: list[str |
 
 ALPHABETS = {
     "ascii": st.characters(min_codepoint=32, max_codepoint=126),
-    "utf-8": st.characters(min_codepoint=32, max_codepoint=0xFFFF, exclude_categories=["C", "Z"]),
+    "utf-8": st.characters(
+        min_codepoint=32, max_codepoint=0xFFFF, exclude_categories=["C", "Z"], exclude_characters="\ufffd"
+    ),
     "gbk": st.sampled_from("abc XYZ0129%<>±×°μ酒精性肝硬化乏力瘙痒汉族白蛋呋塞米"),
 }
 
@@ -249,7 +281,7 @@ ALPHABETS = {
 @st.composite
 def tables(draw: st.DrawFn, encoding: str) -> pa.Table:
     rows = draw(st.integers(1, 12))
-    texts = st.text(ALPHABETS[encoding], max_size=12).map(lambda text: text.rstrip(" ") or None)
+    texts = st.text(ALPHABETS[encoding], max_size=12).map(lambda one: one.strip(" ") or None)
     number = st.none() | in_range
     days = st.none() | st.dates(date(1582, 1, 1), date(9999, 12, 31))
     moments = st.none() | st.datetimes(datetime(1582, 1, 1), datetime(9999, 12, 31)).map(

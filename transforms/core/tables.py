@@ -46,7 +46,8 @@ class Table:
 def read_table(path: Path, file: str) -> Table:
     """Read a UTF-8 CSV file with a header; cells are stripped and empty lines skipped.
 
-    Raises ValueError, saying the line, for a repeated column, a row of another width or bad UTF-8.
+    Raises ValueError, saying the line, for a repeated column, a row of another width, a character that does not show
+    (as a line break in a cell) or bad UTF-8.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, strict=True)
@@ -62,6 +63,11 @@ def read_table(path: Path, file: str) -> Table:
                 if len(row) != len(header):
                     raise ValueError(f"line {reader.line_num}: {len(row)} cells, the header has {len(header)}")
                 rows.append(tuple(cell.strip() for cell in row))
+                for name, cell in zip(header, rows[-1], strict=True):
+                    if text.unseen(cell):
+                        raise ValueError(
+                            f"line {reader.line_num}, column {name}: holds {text.unseen(cell)}, which does not show"
+                        )
                 lines.append(reader.line_num)
         except csv.Error as error:
             raise ValueError(f"line {reader.line_num}: {error}") from error

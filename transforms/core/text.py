@@ -25,6 +25,8 @@ NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
 BREAK = re.compile(r"\s*[\t\n\r\x0b\x0c\x85\u2028\u2029]\s*")
 INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]+")
+# No dataset may hold these: controls, breaks, marks without width, what stands for a character that was lost.
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff\ufffd-\uffff\ud800-\udfff]")
 
 
 def on_one_line(written: str) -> str:
@@ -35,6 +37,12 @@ def on_one_line(written: str) -> str:
 def without_controls(written: str) -> str:
     """The text with a blank for each run of control characters that are no line break and no tab."""
     return _replaced(written, lambda one: CONTROL.sub(" ", one))
+
+
+def unseen(written: str) -> str:
+    """The first character of UNSEEN in a text, as U+000A; empty where it has none."""
+    found = None if written.isprintable() and "\ufffd" not in written else UNSEEN.search(written)
+    return f"U+{ord(found.group()):04X}" if found else ""
 
 
 def _replaced(written: str, shown: Callable[[str], str]) -> str:

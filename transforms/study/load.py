@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from transforms.algorithms.base import StudyCodelist, fold
+from transforms.core import text
 from transforms.core.tables import Table, read_table
 from transforms.errors import ConfigurationError, Fault, UsageError
 from transforms.standards import Standards
@@ -31,6 +32,7 @@ CODELISTS = "codelists"
 EXTENSIONS = "ct_extensions"
 CODELIST_COLUMNS = ("CODELIST", "COLLECTED", "ACTION", "TERM", "CT")
 EXTENSION_COLUMNS = ("CODELIST", "TERM", "WHY")
+DELIMITERS = ("delimiter", "quote")
 ACTIONS = {"term", "fix", "ignore"}
 UNFINISHED = ".import"
 """The journal of an import that replaces files of the study; it is there while some are replaced and some are not."""
@@ -174,7 +176,7 @@ class _Reader:
 
     def content(self, path: Path) -> Any:
         try:
-            return read_yaml(path)
+            content = read_yaml(path)
         except FileNotFoundError:
             self.fault(path, "", "the file is missing", "Write it; docs/add-a-study.md shows how")
         except yaml.YAMLError as error:
@@ -184,6 +186,10 @@ class _Reader:
             self.fault(path, place, str(problem), "Correct the YAML")
         except UnicodeDecodeError:
             self.fault(path, "", "is not UTF-8", "Save the file as UTF-8")
+        else:
+            for place, character in _unseen(content):
+                self.fault(path, place, f"holds {character}, which does not show", "Write it without")
+            return content
         return None
 
     def model(self, path: Path, kind: type[ModelT], context: dict[str, Any] | None = None) -> ModelT | None:
@@ -407,6 +413,20 @@ class _Reader:
         for file, place, other in twice:
             self.fault(file, place, f"is also in {other}", "Keep one, or rename it")
         return found if found.outputs else None
+
+
+def _unseen(content: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Where texts hold a character that does not show, line breaks and the delimiter of a format excepted."""
+    if isinstance(content, str):
+        character = text.unseen(content.replace("\n", ""))
+        if character and not place.endswith(DELIMITERS):
+            yield place, character
+    elif isinstance(content, Mapping):
+        for key, one in content.items():
+            yield from _unseen(one, f"{place}.{key}" if place else str(key))
+    elif isinstance(content, list):
+        for number, one in enumerate(content):
+            yield from _unseen(one, f"{place}.{number}")
 
 
 def _plain(item: Mapping[str, Any]) -> str:

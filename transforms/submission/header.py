@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Literal
 
+from transforms.core import text
 from transforms.submission import ibm
 from transforms.submission.faults import Fault
 from transforms.submission.layout import LONGEST_TEXT, Layout
@@ -125,3 +126,5 @@ def _label_faults(dataset: str, variable: str, label: str, encoding: Encoding) -
         yield Fault(dataset, variable, "the label ends in a blank, which the format does not keep", "Strip it")
     if "\0" in label:
         yield Fault(dataset, variable, "the label holds a NUL", "Reword the label")
+    elif text.unseen(label):
+        yield Fault(dataset, variable, f"the label holds {text.unseen(label)}, which does not show", "Reword the label")

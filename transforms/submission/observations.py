@@ -20,9 +20,13 @@ SECONDS_PER_DAY = 86_400
 WHOLE = 1 << 53
 REMOVE = "Correct or remove it in the mapping"
 OUT_OF_RANGE = "a number too large or too near to zero for the format"
-NUL, BLANK, FOREIGN, LONG = 1, 2, 3, 4
+NUL, BLANK, FOREIGN, LONG, UNSEEN, LEADING = 1, 2, 3, 4, 5, 6
+NOT_SEEN = r"[\x01-\x1f\x7f-\x{9f}\x{ad}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{2064}\x{feff}\x{fffd}-\x{ffff}]"
+"""What core.text.UNSEEN says, in the words of Arrow's regular expressions."""
 TEXT_PROBLEMS = {
     NUL: ("a NUL in a text", "Remove it in the mapping"),
+    LEADING: ("a text that begins with a blank", "Strip it in the mapping"),
+    UNSEEN: ("a character that does not show, or stands for one that was lost", "Remove it in the mapping"),
     BLANK: ("a text that ends in a blank, which the format does not keep", "Strip it in the mapping"),
 }
 NO_TEXT = pa.array([""])
@@ -106,11 +110,14 @@ class Texts:
             lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)
             faulty = np.zeros(len(texts), dtype=np.uint8)
         else:
+            texts = pa.array(_decoded(texts), pa.string())
             encoded, foreign = _encode(texts.to_pylist(), encoding)
             lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
             faulty = np.where(foreign, FOREIGN, 0).astype(np.uint8)
         faulty[lengths > longest] = LONG
+        faulty[pc.starts_with(texts, " ").to_numpy(zero_copy_only=False)] = LEADING
         faulty[pc.ends_with(texts, " ").to_numpy(zero_copy_only=False)] = BLANK
+        faulty[pc.match_substring_regex(texts, NOT_SEEN).to_numpy(zero_copy_only=False)] = UNSEEN
         faulty[pc.match_substring(texts, "\0").to_numpy(zero_copy_only=False)] = NUL
         return cls(lengths, faulty, encoded)
 
@@ -124,6 +131,15 @@ class Texts:
         else:
             joined = pc.ascii_rpad(self.encoded, width).buffers()[2] or b""
         return np.frombuffer(joined, dtype=f"V{width}", count=len(self.lengths))  # type: ignore[call-overload, no-any-return]
+
+
+def _decoded(texts: pa.Array) -> list[str]:
+    """The texts; what is no UTF-8 in a file of Parquet becomes U+FFFD, which is a fault."""
+    try:
+        return list(texts.to_pylist())
+    except UnicodeDecodeError:
+        plain = texts.dictionary_decode() if pa.types.is_dictionary(texts.type) else texts
+        return [one.decode("utf-8", "replace") for one in plain.cast(pa.binary()).to_pylist()]
 
 
 def _encode(texts: list[str], encoding: Encoding) -> tuple[list[bytes], np.ndarray]:

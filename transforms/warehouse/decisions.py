@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from transforms.core import text
 from transforms.errors import CairnError, UsageError
 
 Act = Literal["release", "answer", "waive", "decide", "lock", "unlock", "approve"]
@@ -76,10 +77,15 @@ class DecisionLog:
     def append(self, act: Act, target: Mapping[str, Any], *, by: str, reason: str) -> Decision:
         """Record a decision, flushed to disk; who and when are the system's, `by` is the person's name.
 
-        Raises UsageError when the person or the reason is empty.
+        Raises UsageError when the person or the reason is empty or holds a control character, which no workbook of
+        them could hold and nobody could take out of the log again.
         """
         if not by.strip() or not reason.strip():
             raise UsageError("a decision needs a person (--by) and a reason (--reason)")
+        if text.CONTROL.search(by + reason):
+            raise UsageError(
+                "the person or the reason holds a control character, which does not show. Write it without"
+            )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a+b") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
