@@ -138,6 +138,14 @@ MALFORMED = {
     "oversized": (lambda text: text.replace("seen twice", "x" * 1_100_000), "longer than"),
     "another version": (lambda text: text.replace("|2.5.1", "|3.0"), "no version 2"),
     "unknown character set": (lambda text: message("9", charset="KLINGON"), "unknown character set"),
+    "specimen before its order": (
+        lambda text: text.replace("ORC|", "SPM|1|S1||SER\rORC|"),
+        "an SPM stands under no OBR",
+    ),
+    "UTF-8 that says it is Latin 1": (
+        lambda text: message("9", charset="8859/1").replace("seen twice", "高"),
+        "written in UTF-8 and not in iso8859_1",
+    ),
     "no header": (lambda text: text.replace("MSH|", "MSX|"), None),
 }
 
@@ -157,6 +165,76 @@ def test_a_malformed_message_is_quarantined_and_the_others_are_taken(tmp_path: P
     assert not set(note.lines) & set(taken)
     assert extract.rows == 12
     assert "Zhang" not in note.message
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"\xef\xbb\xbf\x0b"])
+def test_files_put_together_with_their_marks_are_read(tmp_path: Path, mark: bytes) -> None:
+    extract = read(tmp_path, mark + message("1").encode() + mark + message("2").encode())
+    assert extract.lines.tolist() == [5, 6, 7, 9, 15, 16, 17, 19] and not extract.set_aside
+
+
+def said(extract: Extract, rule: str) -> tuple[int, ...]:
+    return next((note.lines for note in extract.notes if note.rule == rule), ())
+
+
+def without_results(content: str) -> str:
+    return "".join(one + "\r" for one in content.split("\r") if one[:3] not in {"OBX", "NTE", ""})
+
+
+def test_messages_without_results_are_said_and_count_no_row(tmp_path: Path) -> None:
+    """The second message has no result, the third is of another kind and has none."""
+    other = without_results(message("3")).replace("ORU^R01^ORU_R01", "ADT^A08^ADT_A01")
+    path = tmp_path / "a.hl7"
+    path.write_text(message("1") + without_results(message("2")) + other, encoding="utf-8", newline="")
+    extracts, rows = read_hl7(path, "a.hl7", [contract()])
+    assert (rows, len(extracts["lis"].frame)) == (4, 4)
+    assert said(extracts["lis"], "hl7_message_without_result") == (11,)
+    assert [(note.rule, note.lines) for note in extracts["lis"].set_aside] == [("hl7_message_type", (16,))]
+
+
+def test_notes_of_no_result_are_said_and_are_notes_of_no_row(tmp_path: Path) -> None:
+    loose = message().replace("OBX|1|", "NTE|1||haemolysed\rOBX|1|").replace("SPM|", "SPM|1|S1||SER\rNTE|1||late\rZZZ|")
+    extract = read(tmp_path, loose)
+    assert values(extract, "NOTE") == [None, None, "seen twice", None]
+    assert said(extract, "hl7_note_not_taken") == (5, 12)
+    without = contract({name: place for name, place in FIELDS.items() if name != "NOTE"})
+    assert said(read(tmp_path, loose, without), "hl7_note_not_taken") == ()
+
+
+def test_segments_that_no_row_holds_are_said(tmp_path: Path) -> None:
+    extract = read(tmp_path, message() + "ZRE|1|ALT|77|U/L\r")
+    (note,) = [one for one in extract.notes if one.rule == "hl7_fields_not_taken"]
+    assert "ZRE" in note.message and "77" not in note.message
+    assert 11 in note.lines
+
+
+def test_one_control_id_of_different_messages_is_said(tmp_path: Path) -> None:
+    changed = message("1").replace("||40|", "||41|")
+    again = message("2").replace("20240310083000", "20240310093000")
+    extract = read(tmp_path, message("1") + message("2") + again + changed)
+    assert said(extract, "hl7_control_id_repeated") == (1, 31)
+    assert len(extract.frame) == 16
+
+
+def test_another_escape_character_leaves_the_backslash_alone(tmp_path: Path) -> None:
+    written = MESSAGE.split("OBX|3|ST|COM^Comment^L||")[1].split("|")[0]
+    content = message().replace("^~\\&", "^~!&").replace(written, r"a!F!b\F\c!Zz!")
+    extract = read(tmp_path, content)
+    assert values(extract, "RESULT")[2] == r"a|b\F\c!Zz!"
+    assert said(extract, "hl7_escape_unknown") == (7,)
+
+
+def test_an_escape_character_alone_is_said(tmp_path: Path) -> None:
+    extract = read(tmp_path, message().replace("seen twice", "seen\\twice"))
+    assert values(extract, "NOTE")[2] == "seen\\twice"
+    assert said(extract, "hl7_escape_unknown") == (7,)
+
+
+@pytest.mark.parametrize(
+    "ends", [("", "BTS|1\r"), ("", "BTS|001\rFTS|1\r"), ("FHS|^~\\&\r", "FTS|1\r"), ("BHS|^~\\&\r", "BTS\r")]
+)
+def test_a_trailer_that_counts_what_is_there_needs_no_header(tmp_path: Path, ends: tuple[str, str]) -> None:
+    assert len(read(tmp_path, ends[0] + message() + ends[1]).frame) == 4
 
 
 def test_a_message_in_another_encoding_is_quarantined(tmp_path: Path) -> None:
@@ -183,11 +261,17 @@ def test_other_messages_and_results_of_several_specimens_are_held(tmp_path: Path
         ("not_hl7", "SUBJ,RESULT\n001,5\n"),
         ("truncated_file", "BHS|^~\\&\r" + message("1")),
         ("truncated_file", "FHS|^~\\&\rBHS|^~\\&\r" + message("1") + "BTS|1\r"),
+        ("truncated_file", message("1") + "BTS\r"),
+        ("truncated_file", message("1") + "FTS||x\r"),
+        ("wrong_encoding", message("1").encode("utf-16")),
+        ("wrong_encoding", message("1").encode("utf-16-le")),
+        ("batch_count", message("1") + "BTS|2\r"),
+        ("batch_count", "BHS|^~\\&\r" + message("1") + "BTS|one\r"),
         ("batch_count", "BHS|^~\\&\r" + message("1") + "BTS|2\r"),
         ("batch_count", "FHS|^~\\&\rBHS|^~\\&\r" + message("1") + "BTS|1\rFTS|2\r"),
     ],
 )
-def test_a_file_that_is_not_whole_is_refused(tmp_path: Path, rule: str, content: str) -> None:
+def test_a_file_that_is_not_whole_is_refused(tmp_path: Path, rule: str, content: str | bytes) -> None:
     with pytest.raises(FileRefusedError) as caught:
         read(tmp_path, content)
     assert caught.value.rule == rule

@@ -7,6 +7,7 @@ and chapter 7 (ORU^R01, OBX, SPM). A small splitter of our own, see docs/decisio
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,10 +34,13 @@ LONGEST = 1 << 20  # bytes of a segment; a laboratory result is far below
 SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}")
 BREAK = re.compile(rb"\r\n|\r|\n")
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]|\ufffd|锟斤拷")
-ESCAPE = re.compile(r"\\([^\\]*)\\")
+MARK = b"\xef\xbb\xbf"  # of UTF-8; within a file it shows where files were put together
+UTF16 = (b"\xff\xfe", b"\xfe\xff", b"M\0", b"\0M", b"F\0", b"\0F", b"B\0", b"\0B")  # a mark, or MSH, FHS or BHS
 FRAME = b"\x0b\x1c"  # start and end of a message on the wire (MLLP), kept by some captures
 ENVELOPE = {"FHS", "BHS", "BTS", "FTS"}
 OF_MESSAGE = ("MSH", "PID", "PV1")
+OF_RESULT = ("OBR", "OBX", "SPM", "NTE")
+READ = {*OF_MESSAGE, "ORC", *OF_RESULT}
 MESSAGE_TYPE = ("ORU", "R01")
 TEXT_TYPES = {"CE", "CWE", "CF", "CNE"}
 
@@ -58,9 +62,13 @@ class _Raw:
 
     @property
     def result_lines(self) -> tuple[int, ...]:
-        """The lines that count as its rows: those of its OBX, else its first one."""
-        found = tuple(line for line, content in self.segments if content[:3] == b"OBX")
-        return found or (self.segments[0][0],)
+        """The lines that stand for it where it is set aside: those of its OBX, else its first one."""
+        return self.results or (self.segments[0][0],)
+
+    @property
+    def results(self) -> tuple[int, ...]:
+        """The lines of its OBX."""
+        return tuple(line for line, content in self.segments if content[:3] == b"OBX")
 
 
 @dataclass(frozen=True)
@@ -85,11 +93,18 @@ def read_hl7(path: Path, shown: str, sources: Sequence[Hl7Source]) -> tuple[dict
     """Read the file at `path`, called `shown` in messages, for all sources it feeds.
 
     Returns the extract of each source, and the number of OBX in the file. Raises FileRefusedError: empty_file,
-    not_hl7, truncated_file, batch_count.
+    not_hl7, wrong_encoding, truncated_file, batch_count.
     """
     content = path.read_bytes()
     if not content.strip():
         raise FileRefusedError("empty_file", shown, "the file is empty", "Ask the sender for the whole file")
+    if content.startswith(UTF16):
+        raise FileRefusedError(
+            "wrong_encoding",
+            shown,
+            "is written in UTF-16, in which a message cannot say its character set",
+            "Ask the sender for UTF-8, or for another character set that MSH-18 can name",
+        )
     messages, declared_at = _messages(content, shown)
     ended = content.rstrip(FRAME).endswith((b"\r", b"\n"))
     extracts = {}
@@ -101,7 +116,7 @@ def read_hl7(path: Path, shown: str, sources: Sequence[Hl7Source]) -> tuple[dict
         for message in messages:
             reading.message(message)
         extracts[source.source] = reading.extract(ended, declared_at, first=number == 0)
-    rows = sum(len(one.result_lines) for one in messages)
+    rows = sum(len(one.results) for one in messages)
     return extracts, rows
 
 
@@ -113,13 +128,10 @@ def _messages(content: bytes, shown: str) -> tuple[list[_Raw], str | None]:
     inside: _Raw | None = None
     open_files, open_batches, in_batch, batches = 0, 0, 0, 0
     for line, segment in enumerate(BREAK.split(content), start=1):
-        segment = segment.strip(FRAME)
+        segment = segment.strip(FRAME).removeprefix(MARK).strip(FRAME)
         if not segment.strip():
             continue
-        name = segment[:3].decode("latin-1").removeprefix("\ufeff")
-        if line == 1 and segment.startswith(b"\xef\xbb\xbf"):
-            segment = segment[3:]
-            name = segment[:3].decode("latin-1")
+        name = segment[:3].decode("latin-1")
         if name == "MSH":
             inside = _Raw([(line, segment)])
             messages.append(inside)
@@ -135,11 +147,13 @@ def _messages(content: bytes, shown: str) -> tuple[list[_Raw], str | None]:
                 batches += 1
                 in_batch = 0
             elif name == "BTS":
-                open_batches -= 1
-                _keep_count(shown, line, "BTS-1", parts, in_batch, "messages")
+                batches += open_batches == 0
+                _keep_count(shown, line, "BTS-1", parts, in_batch, "messages", opened=open_batches > 0)
+                open_batches = max(open_batches - 1, 0)
+                in_batch = 0
             else:
-                open_files -= 1
-                _keep_count(shown, line, "FTS-1", parts, batches, "batches")
+                _keep_count(shown, line, "FTS-1", parts, batches or bool(messages), "batches", opened=open_files > 0)
+                open_files = max(open_files - 1, 0)
             if name in {"FHS", "BHS"} and declared_at is None and len(parts) > 6:
                 declared_at = _iso(parts[6])
         elif inside is not None:
@@ -163,15 +177,34 @@ def _messages(content: bytes, shown: str) -> tuple[list[_Raw], str | None]:
     return messages, declared_at
 
 
-def _keep_count(shown: str, line: int, place: str, parts: Sequence[str], found: int, what: str) -> None:
+def _keep_count(
+    shown: str, line: int, place: str, parts: Sequence[str], found: int, what: str, *, opened: bool
+) -> None:
+    """A trailer must count what is there; one without a header must count, since nothing else says where it began."""
     said = parts[1].strip() if len(parts) > 1 else ""
-    if said and said != str(found):
+    if not said and not opened:
+        raise FileRefusedError(
+            "truncated_file",
+            shown,
+            f"{place[:3]} (line {line}) closes what nothing opened, and counts no {what}: the beginning may be cut off",
+            "Ask the sender for the whole file",
+        )
+    if said and (not said.isdecimal() or int(said) != found):
+        counted = f"counts {int(said):,}" if said.isdecimal() else "does not count the"
         raise FileRefusedError(
             "batch_count",
             shown,
-            f"{place} (line {line}) counts other {what} than the {found} that are there",
+            f"{place} (line {line}) {counted} {what}, {found:,} are there",
             "Ask the sender for the whole file",
         )
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _iso(value: str) -> str | None:
@@ -195,6 +228,12 @@ class _Reading:
         self.several: list[tuple[int, int]] = []
         self.escapes: set[int] = set()
         self.seen: dict[str, int] = {}
+        self.unread: dict[str, int] = {}
+        self.empty: list[int] = []
+        self.loose_notes: list[int] = []
+        self.takes_notes = any(one.segment == "NTE" for one in source.fields.values())
+        self.numbered: dict[tuple[str, ...], tuple[int, list[bytes]]] = {}
+        self.renumbered: set[int] = set()
         self.needs_specimen = any(one.segment == "SPM" for one in source.fields.values())
         self.line = 0
         self.marks = _Delimiters("|", "^", "~", "\\", "&")
@@ -209,13 +248,24 @@ class _Reading:
                 self.other_types.extend(raw.result_lines)
                 return
             orders, context = self.orders(segments)
+            self.number(raw, header)
         except _MalformedError as error:
             self.malformed.setdefault(error.why, []).extend(raw.result_lines)
             self.places.setdefault(error.why, []).append(error.line)
             return
+        if not raw.results:
+            self.empty.append(raw.segments[0][0])
         for order in orders:
             for line, under, notes in order.results:
                 self.row(line, {**context, **order.context, **under}, order.specimens, notes)
+
+    def number(self, raw: _Raw, header: Sequence[str]) -> None:
+        """Remember which message has which control id; the same one with another header is no other."""
+        content = [segment for _, segment in raw.segments[1:]]
+        line = raw.segments[0][0]
+        first, before = self.numbered.setdefault((header[3], header[4], header[10]), (line, content))
+        if before != content:
+            self.renumbered |= {first, line}
 
     def split(self, raw: _Raw) -> list[tuple[int, list[str]]]:
         """The segments of a message as fields; MSH-1 is the separator, so that field n stands at n."""
@@ -228,6 +278,11 @@ class _Reading:
         if charset and charset.upper() not in CHARSETS:
             raise _MalformedError(first, "MSH-18 names an unknown character set")
         self.encoding = CHARSETS[charset.upper()] if charset else self.source.encoding
+        # Any bytes are letters in ISO 8859, so nothing else would show that they are another character set.
+        if codecs.lookup(self.encoding).name.startswith("iso8859"):
+            for line, content in raw.segments:
+                if not content.isascii() and _is_utf8(content):
+                    raise _MalformedError(line, f"it is written in UTF-8 and not in {self.encoding}")
         result = []
         for line, content in raw.segments:
             if len(content) > LONGEST:
@@ -265,6 +320,7 @@ class _Reading:
         context: dict[str, list[str]] = {}
         orders: list[_Order] = []
         ordered: list[str] | None = None
+        above = ""
         for line, fields in segments:
             name = fields[0]
             self.remember(line, fields)
@@ -281,10 +337,17 @@ class _Reading:
                 if not orders:
                     raise _MalformedError(line, "an OBX stands under no OBR")
                 orders[-1].results.append((line, {"OBX": fields}, []))
-            elif name == "SPM" and orders:
+            elif name == "SPM":
+                if not orders:
+                    raise _MalformedError(line, "an SPM stands under no OBR")
                 orders[-1].specimens.append(fields)
-            elif name == "NTE" and orders and orders[-1].results:
-                orders[-1].results[-1][2].append(fields)
+            elif name == "NTE":
+                if above == "OBX":
+                    orders[-1].results[-1][2].append(fields)
+                elif self.takes_notes:
+                    self.loose_notes.append(line)
+            if name != "NTE":
+                above = name
         if "PID" not in context:
             raise _MalformedError(next(iter(segments))[0], "it has no PID")
         return orders, context
@@ -292,7 +355,9 @@ class _Reading:
     def remember(self, line: int, fields: Sequence[str]) -> None:
         """Which filled fields of the result segments the contract does not take."""
         name = fields[0]
-        if name not in {"OBR", "OBX", "SPM", "NTE"}:
+        if name not in OF_RESULT:
+            if name not in READ:
+                self.unread.setdefault(name, line)
             return
         for number in range(2, len(fields)):
             if fields[number] and (name, number) not in self.taken:
@@ -376,8 +441,6 @@ class _Reading:
     def unescape(self, text: str) -> str:
         if self.marks.escape not in text:
             return text
-        if self.marks.escape != "\\":
-            text = text.replace(self.marks.escape, "\\")
         named = {
             "F": self.marks.field,
             "S": self.marks.component,
@@ -391,7 +454,7 @@ class _Reading:
         }
 
         def read(match: re.Match[str]) -> str:
-            word = match[1]
+            word = match[1] or ""  # without a word, the mark is not closed
             if word in named:
                 return named[word]
             if word[:1] == "X" and len(word) > 1:
@@ -402,7 +465,8 @@ class _Reading:
             self.escapes.add(self.line)
             return match[0]
 
-        return ESCAPE.sub(read, text)
+        mark = re.escape(self.marks.escape)
+        return re.sub(f"{mark}([^{mark}]*){mark}|{mark}", read, text)
 
     def extract(self, ended: bool, declared_at: str | None, *, first: bool) -> Extract:
         set_aside = [
@@ -435,21 +499,55 @@ class _Reading:
                     "hl7_escape_unknown",
                     Severity.ANSWER,
                     "",
-                    "an escape sequence is not known and stays as it is written",
+                    "an escape sequence is not known, or not closed, and stays as it is written",
                     "Ask the sender what it stands for",
                     tuple(sorted(self.escapes)),
                 )
             )
-        if first and self.seen:
-            names = sorted(self.seen, key=lambda one: (one[:3], int(one[4:])))
+        if self.loose_notes:
+            notes.append(
+                Note(
+                    "hl7_note_not_taken",
+                    Severity.ANSWER,
+                    "",
+                    "a note (NTE) stands under no OBX, so it is the note of no row; it is kept in raw",
+                    "Read it: what it says of an order or a specimen is in no dataset. Ask for notes under their OBX",
+                    tuple(self.loose_notes),
+                )
+            )
+        if first and self.empty:
+            notes.append(
+                Note(
+                    "hl7_message_without_result",
+                    Severity.ANSWER,
+                    "",
+                    "a result message holds no OBX, so it gives no row",
+                    "Ask the sender whether the results were withdrawn or lost",
+                    tuple(self.empty),
+                )
+            )
+        if first and self.renumbered:
+            notes.append(
+                Note(
+                    "hl7_control_id_repeated",
+                    Severity.ANSWER,
+                    "",
+                    "different messages carry the same message control id (MSH-10); all are taken",
+                    "Ask the sender whether one of them replaces the other",
+                    tuple(sorted(self.renumbered)),
+                )
+            )
+        if first and (self.seen or self.unread):
+            names = sorted(self.seen, key=lambda one: (one[:3], int(one[4:]))) + sorted(self.unread)
             notes.append(
                 Note(
                     "hl7_fields_not_taken",
                     Severity.INFORMATION,
                     "",
-                    f"filled fields of the result segments are in no contract and kept in raw: {', '.join(names)}",
+                    f"filled fields of the result segments, and segments, are in no contract and kept in raw: "
+                    f"{', '.join(names)}",
                     "Nothing, unless the study needs them",
-                    tuple(sorted(set(self.seen.values()))),
+                    tuple(sorted({*self.seen.values(), *self.unread.values()})),
                 )
             )
         settled = []
