@@ -59,6 +59,15 @@ def read_workbook(study: Study, content: bytes) -> list[Change]:
     return changes
 
 
+def notes(content: bytes) -> list[str]:
+    """What is to be said of the notes on cells of a workbook, which are for its readers and go into no file."""
+    return [
+        f"{one} has a note, which is not taken. What the specification is to say goes into the cell, or into a row of "
+        "Comments"
+        for one in book.notes(content)
+    ]
+
+
 def _plan(study: Study) -> Plan:
     return plan_of(study, specification_rows(study))
 

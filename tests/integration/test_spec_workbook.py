@@ -20,10 +20,11 @@ from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
 
 from tests.small_study import SmallStudy
+from transforms.commands.studies import spec_import
 from transforms.errors import ConfigurationError, UsageError
 from transforms.study import Study
 from transforms.study.load import MAPPINGS
-from transforms.workbook import WorkbookFaultsError, finish, read_workbook, write_workbook
+from transforms.workbook import WorkbookFaultsError, finish, notes, read_workbook, write_workbook
 
 SHEETS = [
     "Study", "Datasets", "Variables", "ValueLevel", "WhereClauses", "Codelists", "Dictionaries", "Methods", "Comments",
@@ -267,6 +268,26 @@ def test_hidden_rich_and_moved_cells_are_read(copied: Study, workbooks: dict[str
 
     changes = read_workbook(copied, saved(workbooks["ucmsc_dac"], edit))
     assert [one.after for one in changes] == ["Liver Scores", "The result in SI units."]
+
+
+def test_notes_on_cells_are_told_and_not_taken(
+    small: SmallStudy, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A note of a spreadsheet is no change; it is never dropped without a word."""
+
+    def edit(book: Any) -> None:
+        noted = cell(book, "Datasets", "Label", Dataset="DM")
+        noted.comment = openpyxl.comments.Comment("To be discussed", "A reviewer")
+        book["Study"].cell(40, 9).comment = openpyxl.comments.Comment("On an empty cell", "A reviewer")
+
+    before, workbook = files(small.folder), tmp_path / "noted.xlsx"
+    workbook.write_bytes(saved(write_workbook(Study.load(small.folder)), edit))
+    told = notes(workbook.read_bytes())
+    assert [one.partition(" has a note, which is not taken. ")[0] for one in told] == ["Study!I40", "Datasets!B2"]
+    spec_import(str(small.folder), workbook)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(one in shown for one in told) and "small: nothing was changed." in shown
+    assert "To be discussed" not in shown and files(small.folder) == before
 
 
 KILLED = """

@@ -112,7 +112,7 @@ def spec_import(
     from transforms.errors import UsageError
     from transforms.study import Study
     from transforms.study.load import find_folder
-    from transforms.workbook import finish, read_workbook
+    from transforms.workbook import finish, notes, read_workbook
 
     finished = finish(find_folder(study))
     if finished:
@@ -123,11 +123,15 @@ def spec_import(
     loaded = Study.load(study, placement=placement)
     if not file.is_file():
         raise UsageError(f"{file} is no file. Name the workbook that `spec export` wrote")
-    changes = read_workbook(loaded, file.read_bytes())
+    content = file.read_bytes()
+    changes, left = read_workbook(loaded, content), notes(content)
     if as_json:
-        print_json({"changes": [{**one.__dict__, "places": list(map(str, one.places))} for one in changes]})
+        told = [{**one.__dict__, "places": list(map(str, one.places))} for one in changes]
+        print_json({"changes": told, "notes": left})
         return
     out = out_console()
+    for note in left:
+        out.print(note, markup=False)
     for one in changes:
         out.print(f"{one.cell}: {one.after!r} now stands in {'; '.join(map(str, one.places))}", markup=False)
     out.print(

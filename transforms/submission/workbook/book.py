@@ -11,6 +11,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import openpyxl
+from openpyxl import Workbook
 from openpyxl.utils.exceptions import InvalidFileException
 from openpyxl.worksheet.worksheet import Worksheet
 
@@ -75,10 +76,7 @@ def key_of(sheet: str, line: Line) -> Key:
 
 def read(content: bytes) -> tuple[Lines, list[str]]:
     """The rows of a workbook, and the faults of its form. Raises UsageError where it is no workbook at all."""
-    try:
-        book = openpyxl.load_workbook(io.BytesIO(content))
-    except NOT_READ as error:
-        raise UsageError("the file is no Excel workbook (.xlsx). Save it as one, or export it again") from error
+    book = _opened(content)
     faults = [f"sheet {name}: it is not one of the workbook's. Remove it; what it says would be lost"
               for name in book.sheetnames if name not in COLUMNS]  # fmt: skip
     faults += [
@@ -95,6 +93,24 @@ def read(content: bytes) -> tuple[Lines, list[str]]:
         result[name] = lines
         faults += wrong
     return result, faults
+
+
+def notes(content: bytes) -> list[str]:
+    """The cells of a workbook that have a note or a thread of comments, as `Variables!D5`. Raises as `read` does."""
+    return [
+        f"{page.title}!{cell.coordinate}"
+        for page in _opened(content).worksheets
+        for row in page.iter_rows()
+        for cell in row
+        if cell.comment is not None
+    ]
+
+
+def _opened(content: bytes) -> Workbook:
+    try:
+        return openpyxl.load_workbook(io.BytesIO(content))
+    except NOT_READ as error:
+        raise UsageError("the file is no Excel workbook (.xlsx). Save it as one, or export it again") from error
 
 
 def _lines(sheet: str, page: Worksheet) -> tuple[dict[Key, Line], list[str]]:
