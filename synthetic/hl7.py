@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -75,8 +76,16 @@ def _header(name: str, fields: dict[int, str]) -> str:
     return segment(name, {1: "^~\\&", **shifted})
 
 
-def message(rows: Sequence[Row]) -> list[str]:
-    """Return the segments of one order's results, which are all of one tube and one time."""
+def control_id(rows: Sequence[Row]) -> str:
+    """Return the order and its latest revision, as a message control id."""
+    return f"{escaped(rows[0]['申请单号'])}-{max(row['修订号'] for row in rows)}"
+
+
+def message(rows: Sequence[Row], nth: int = 1) -> list[str]:
+    """Return the segments of one order's results, which are all of one tube and one time.
+
+    `nth` counts the messages of one control id, so that each has its own.
+    """
     first = rows[0]
     order, barcode = escaped(first["申请单号"]), escaped(first["条码号"])
     letter = first["申请单号"][-1:]
@@ -94,7 +103,7 @@ def message(rows: Sequence[Row]) -> list[str]:
                 6: RECEIVER,
                 7: reported,
                 9: "ORU^R01^ORU_R01",
-                10: f"{order}-{max(row['修订号'] for row in rows)}",
+                10: control_id(rows) + (f"-{nth}" if nth > 1 else ""),
                 11: "T",
                 12: "2.5.1",
                 18: ENCODING,
@@ -159,7 +168,11 @@ def batch_bytes(table: Table, extracted: datetime) -> tuple[bytes, int]:
     nothing of the table is lost but the age, which HL7 has no field for.
     """
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-    messages = [message(list(group)) for _, group in groupby(rows, key=lambda row: [row[name] for name in OF_MESSAGE])]
+    messages, seen = [], Counter[str]()
+    for _, group in groupby(rows, key=lambda row: [row[name] for name in OF_MESSAGE]):
+        own = list(group)
+        seen[control_id(own)] += 1
+        messages.append(message(own, seen[control_id(own)]))
     stamp = f"{extracted:%Y%m%d%H%M}{OFFSET}"
     fields = {3: LAB_SYSTEM, 4: SITE_ID, 5: "EDC", 6: RECEIVER, 7: stamp, 9: table.name, 10: LABEL}
     lines: Iterable[str] = [
