@@ -45,7 +45,7 @@ def staged_table(study: Study, source: Staged) -> pa.Table:
         FILE: parquet.encoded(source.file_codes, files),
         SHA256: parquet.encoded(source.file_codes, hashes),
         LINE: pa.array(source.lines),
-        SUBJECT: parquet.encoded(subjects.cat.codes.to_numpy(), list(subjects.cat.categories)),
+        SUBJECT: parquet.encoded(subjects.array.codes, list(subjects.cat.categories)),
     }
     for name, values in described.items():
         table = table.append_column(name, values)

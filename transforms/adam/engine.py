@@ -415,7 +415,7 @@ class _Records:
             position = {subject: row for row, subject in enumerate(subjects)}
             own = self.records.columns["USUBJID"]
             known = np.array([*(position.get(one, -1) for one in text.texts_of(own)), -1], dtype=np.int64)
-            self.rows[dataset] = known[own.cat.codes.to_numpy()]
+            self.rows[dataset] = known[own.array.codes]
         return self.rows[dataset]
 
 

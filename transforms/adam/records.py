@@ -130,8 +130,8 @@ class Records:
         """Write what some records have in another variable over a value; what that was taken from is forgotten."""
         old = self.columns[name]
         if isinstance(old.dtype, pd.CategoricalDtype):
-            codes = old.cat.codes.to_numpy().astype(np.int64)
-            other = values.cat.codes.to_numpy().astype(np.int64)[rows]
+            codes = old.array.codes.astype(np.int64)
+            other = values.array.codes.astype(np.int64)[rows]
             codes[rows] = np.where(other >= 0, other + len(old.cat.categories), text.MISSING)
             self.columns[name] = text.column(codes, [*text.texts_of(old), *text.texts_of(values)], old.index)
         else:
@@ -144,7 +144,7 @@ class Records:
         """Write one value over the values of some records; what they were taken from is forgotten."""
         values = self.columns[name]
         if isinstance(value, str):
-            codes = values.cat.codes.to_numpy().astype(np.int64)
+            codes = values.array.codes.astype(np.int64)
             codes[rows] = len(values.cat.categories)
             self.columns[name] = text.column(codes, [*text.texts_of(values), value], values.index)
         else:

@@ -116,7 +116,7 @@ def _occurrence(
     frame = frames[happening.source]
     position = {subject: place for place, subject in enumerate(subjects)}
     known = np.array([*(position.get(one, -1) for one in text.texts_of(frame["USUBJID"])), -1], dtype=np.int64)
-    owners = known[frame["USUBJID"].cat.codes.to_numpy()]
+    owners = known[frame["USUBJID"].array.codes]
     kept = np.flatnonzero(conditions.rows(happening.where, frame.__getitem__, frame.index) & (owners >= 0))
     owners = owners[kept]
     values = frame[happening.date]

@@ -101,7 +101,7 @@ def limited(outcome: Outcome, mask: np.ndarray) -> Outcome:
     """An outcome where a condition holds; missing, without problems and links, elsewhere."""
     values = outcome.values
     if isinstance(values.dtype, pd.CategoricalDtype):
-        values = text.column(np.where(mask, values.cat.codes.to_numpy(), -1), text.texts_of(values), values.index)
+        values = text.column(np.where(mask, values.array.codes, -1), text.texts_of(values), values.index)
     else:
         values = values.where(mask)
     problems = tuple(replace(problem, mask=problem.mask & mask) for problem in outcome.problems)

@@ -34,7 +34,7 @@ def typed(values: pd.Series, scope: Scope) -> Outcome:
 
 def unmapped(values: pd.Series, mapped: np.ndarray, what: str, remedy: str) -> tuple[Problem, ...]:
     """One problem for each distinct text that `mapped` (one flag per distinct text) does not know."""
-    codes = values.cat.codes.to_numpy()
+    codes = values.array.codes
     problems = []
     for code, value in enumerate(text.texts_of(values)):
         if not mapped[code]:
@@ -138,7 +138,7 @@ class AssignCt(Algorithm):
             f"a collected term is not in the codelist {self.codelist}",
             "Map the term in tables/codelists.csv (term, fix or ignore), or have the source corrected",
         )
-        result = text.column(values.cat.codes.to_numpy(), [term for _, term in found], scope.index)
+        result = text.column(values.array.codes, [term for _, term in found], scope.index)
         outcome = typed(result, scope)
         return Outcome(outcome.values, (*problems, *outcome.problems))
 
@@ -216,7 +216,7 @@ class AssignPart(Algorithm):
             )
         )
         parts = [match[1] if match else None for match in found]
-        outcome = typed(text.column(values.cat.codes.to_numpy(), parts, scope.index), scope)
+        outcome = typed(text.column(values.array.codes, parts, scope.index), scope)
         return Outcome(outcome.values, (*problems, *outcome.problems))
 
 
@@ -251,7 +251,7 @@ class AssignByPattern(Algorithm):
             next((value for pattern, value in rules if pattern.search(text.narrow(one))), None)
             for one in text.texts_of(values)
         ]
-        codes = values.cat.codes.to_numpy()
+        codes = values.array.codes
         unread = np.array([*(one is None for one in found), False], dtype=bool)[codes]
         problem = Problem(
             "remark_not_read",
@@ -311,7 +311,7 @@ class AssignVisit(Algorithm):
             "a collected visit name is not in the visit table",
             f"Add the visit to tables/{rules.table}.csv, or have the source corrected",
         )
-        outcome = typed(text.column(values.cat.codes.to_numpy(), found, scope.index), scope)
+        outcome = typed(text.column(values.array.codes, found, scope.index), scope)
         return Outcome(outcome.values, (*problems, *outcome.problems))
 
 

@@ -277,7 +277,7 @@ class PoolSmall(Derived):
 
     def apply(self, scope: Scope) -> Outcome:
         groups, parts = scope.variable(self.group), scope.variable(self.across)
-        codes, columns = groups.cat.codes.to_numpy(), parts.cat.codes.to_numpy()
+        codes, columns = groups.array.codes, parts.array.codes
         counts = np.zeros((len(groups.cat.categories) + 1, len(parts.cat.categories) + 1), dtype=np.int64)
         np.add.at(counts, (codes, columns), 1)
         used = counts[:, :-1].sum(axis=0) > 0

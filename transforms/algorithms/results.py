@@ -57,7 +57,7 @@ class UnitByRange(Derived):
             Problem(
                 "unit_resolved_by_rule",
                 Severity.ANSWER,
-                present & resolved & (tests.cat.codes.to_numpy() == code),
+                present & resolved & (tests.array.codes == code),
                 f"{scope.target.name} was not collected for {test}; the ranges of {self.table} decided it",
                 f"Confirm the ranges in tables/{self.table}.csv with the site, or have the unit collected",
                 cause=test,

@@ -118,7 +118,7 @@ class Score(Derived):
         found = SCORES[self.name](**operands)
         if isinstance(found.dtype, pd.CategoricalDtype):
             codes = np.full(len(scope.index), text.MISSING, dtype=np.int64)
-            codes[rows] = found.cat.codes.to_numpy()
+            codes[rows] = found.array.codes
             return Outcome(text.column(codes, text.texts_of(found), scope.index))
         result = np.full(len(scope.index), np.nan)
         result[rows] = found.to_numpy()

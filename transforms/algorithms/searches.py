@@ -37,14 +37,14 @@ class Search(Derived):
         frame = scope.dataset(dataset)
         position = {subject: code for code, subject in enumerate(text.texts_of(scope.variable("USUBJID")))}
         known = np.array([*(position.get(one, -1) for one in text.texts_of(frame["USUBJID"])), -1], dtype=np.int64)
-        owners = known[frame["USUBJID"].cat.codes.to_numpy()]
+        owners = known[frame["USUBJID"].array.codes]
         kept = np.flatnonzero(conditions.rows(self.where, lambda name: frame[name], frame.index) & (owners >= 0))
         return _Found(owners[kept], kept)
 
     @staticmethod
     def _spread(scope: Scope, by_subject: np.ndarray) -> np.ndarray:
         """One value per subject (the last one standing for none) as one value per record."""
-        spread: np.ndarray = by_subject[scope.variable("USUBJID").cat.codes.to_numpy()]
+        spread: np.ndarray = by_subject[scope.variable("USUBJID").array.codes]
         return spread
 
     def _every(self, scope: Scope, dataset: str, found: _Found, variable: str) -> tuple[Link, ...]:
@@ -113,7 +113,7 @@ class SubjectMoment(Search):
         size = self._subjects(scope)
         timed = scope.target.type == "Datetime"
         limit = np.full(size, np.inf)
-        codes = scope.variable("USUBJID").cat.codes.to_numpy()
+        codes = scope.variable("USUBJID").array.codes
         for name in self.not_after:
             seconds = _seconds(scope.variable(name), timed=False) + dates.SECONDS_PER_DAY - 1
             np.minimum.at(limit, codes, np.where(np.isnan(seconds), np.inf, seconds))

@@ -26,7 +26,7 @@ class FlagEqual(Compared):
         texts = {fold(one): code for code, one in enumerate(text.texts_of(left))}
         own = np.array([*(texts[fold(one)] for one in text.texts_of(left)), -1], dtype=np.int64)
         other = np.array([*(texts.get(fold(one), -2) for one in text.texts_of(right)), -2], dtype=np.int64)
-        holds: np.ndarray = own[left.cat.codes.to_numpy()] == other[right.cat.codes.to_numpy()]
+        holds: np.ndarray = own[left.array.codes] == other[right.array.codes]
         return holds
 
 

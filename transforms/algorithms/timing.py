@@ -72,7 +72,7 @@ class SubjectDate(Derived):
     def extreme(self, scope: Scope, *, latest: bool) -> Outcome:
         """Each subject's first or last value, linked to the record it is from."""
         own = text.texts_of(scope.variable("USUBJID"))
-        own_codes = scope.variable("USUBJID").cat.codes.to_numpy()
+        own_codes = scope.variable("USUBJID").array.codes
         row_of = np.full(len(own) + 1, -1, dtype=np.int64)
         row_of[own_codes] = np.arange(len(own_codes))
         position = {subject: row_of[code] for code, subject in enumerate(own)}
@@ -84,7 +84,7 @@ class SubjectDate(Derived):
             keep &= frame[variable].notna().to_numpy()
             subjects = frame["USUBJID"]
             table = np.array([*(position.get(one, -1) for one in text.texts_of(subjects)), -1], dtype=np.int64)
-            rows = table[subjects.cat.codes.to_numpy()]
+            rows = table[subjects.array.codes]
             keep &= rows >= 0
             parts.append((dataset, frame.index.to_numpy()[keep], rows[keep], frame[variable][keep]))
         joined = text.concat([values for *_, values in parts])
@@ -94,7 +94,7 @@ class SubjectDate(Derived):
         owners, first = np.unique(rows[order], return_index=True)
         chosen = np.full(len(scope.index), -1, dtype=np.int64)
         chosen[owners] = order[first]
-        codes = np.where(chosen >= 0, joined.cat.codes.to_numpy()[chosen] if len(joined) else -1, -1)
+        codes = np.where(chosen >= 0, joined.array.codes[chosen] if len(joined) else -1, -1)
         values = text.column(codes, text.texts_of(joined), scope.index)
         if self.part == "date":
             values = text.map_text(values, lambda value: value[:10])
@@ -246,7 +246,7 @@ class EpochOf(Derived):
             open_start = (chosen >= 0) & same_day & ~timed & epochs.isna().to_numpy()[chosen]
             before = element(np.where(open_start, days * dates.SECONDS_PER_DAY - 1, np.nan))
             chosen = np.where(before >= 0, before, chosen)
-        codes = np.where(chosen >= 0, epochs.cat.codes.to_numpy()[chosen] if len(epochs) else -1, -1)
+        codes = np.where(chosen >= 0, epochs.array.codes[chosen] if len(epochs) else -1, -1)
         records = np.where(chosen >= 0, elements.index.to_numpy()[chosen] if len(epochs) else -1, -1)
         return Outcome(text.column(codes, text.texts_of(epochs), scope.index), links=(Link("SE", records),))
 
@@ -270,17 +270,17 @@ def covering(
     """
     position = {subject: code for code, subject in enumerate(text.texts_of(owners))}
     table = np.array([*(position.get(one, -1) for one in text.texts_of(subjects)), -1], dtype=np.int64)
-    own = table[subjects.cat.codes.to_numpy()]
+    own = table[subjects.array.codes]
     usable = np.flatnonzero(~np.isnan(starts))
     span = 4e11
-    keys = owners.cat.codes.to_numpy()[usable] * span + starts[usable]
+    keys = owners.array.codes[usable] * span + starts[usable]
     order = np.argsort(keys, kind="stable")
     asked = own * span + np.nan_to_num(latest, nan=-1.0)
     found = np.searchsorted(keys[order], asked, side="right") - 1
     result = np.where(found >= 0, usable[order][np.maximum(found, 0)] if len(usable) else -1, -1)
     known = (own >= 0) & ~np.isnan(latest) & (result >= 0)
     if len(usable):
-        known &= owners.cat.codes.to_numpy()[result] == own
+        known &= owners.array.codes[result] == own
         known &= ~(earliest > ends[result])
     return np.where(known, result, -1)
 
@@ -379,7 +379,7 @@ class VisitNumber(Derived):
         outside = np.isnan(planned)
         visits = pd.DataFrame(
             {
-                "subject": scope.variable("USUBJID").cat.codes.to_numpy(),
+                "subject": scope.variable("USUBJID").array.codes,
                 "day": dates.day_numbers(scope.variable(self.date)).to_numpy(),
                 "outside": outside,
                 "planned": planned,

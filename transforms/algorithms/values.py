@@ -164,7 +164,7 @@ class Choose(Derived):
         codes = np.full(len(scope.index), -1, dtype=np.int64)
         texts: list[str] = []
         for here, values in parts:
-            own = values.cat.codes.to_numpy().astype(np.int64)
+            own = values.array.codes.astype(np.int64)
             codes = np.where(here, np.where(own >= 0, own + len(texts), -1), codes)
             texts.extend(text.texts_of(values))
         return Outcome(text.column(codes, texts, scope.index))

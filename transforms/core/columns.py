@@ -11,7 +11,7 @@ from transforms.core import dates, text
 def take(values: pd.Series, positions: np.ndarray, index: pd.Index) -> pd.Series:
     """Values at positions of any column; position -1 gives a missing value."""
     if isinstance(values.dtype, pd.CategoricalDtype):
-        codes = np.append(values.cat.codes.to_numpy(), -1)[positions]
+        codes = np.append(values.array.codes, -1)[positions]
         return text.of_codes(codes, values.dtype, index)
     raw = values.to_numpy()
     if values.dtype.kind == "M":
@@ -36,7 +36,7 @@ def sort_key(values: pd.Series, *, descending: bool) -> np.ndarray:
 def replaced(values: pd.Series, rows: np.ndarray, others: pd.Series) -> pd.Series:
     """A column in which the values at some positions are replaced by others of the same kind, one for each."""
     if isinstance(values.dtype, pd.CategoricalDtype):
-        codes, own = values.cat.codes.to_numpy().astype(np.int64), others.cat.codes.to_numpy().astype(np.int64)
+        codes, own = values.array.codes.astype(np.int64), others.array.codes.astype(np.int64)
         codes[rows] = np.where(own >= 0, own + len(values.cat.categories), text.MISSING)
         return text.column(codes, [*text.texts_of(values), *text.texts_of(others)], values.index)
     changed = values.to_numpy().copy()

@@ -112,7 +112,7 @@ def texts_of(values: pd.Series) -> list[str]:
 
 def used_texts(values: pd.Series) -> list[str]:
     """The distinct texts that occur on at least one row, in code order."""
-    codes = values.cat.codes.to_numpy()
+    codes = values.array.codes
     present = np.unique(codes[codes >= 0])
     texts = texts_of(values)
     return [texts[code] for code in present]
@@ -120,7 +120,7 @@ def used_texts(values: pd.Series) -> list[str]:
 
 def map_text(values: pd.Series, function: Callable[[str], str | None]) -> pd.Series:
     """`function` of each distinct text; None makes the row missing."""
-    return column(values.cat.codes.to_numpy(), [function(text) for text in texts_of(values)], values.index)
+    return column(values.array.codes, [function(text) for text in texts_of(values)], values.index)
 
 
 def translate(values: pd.Series, mapping: Mapping[str, str | None]) -> pd.Series:
@@ -135,7 +135,7 @@ def map_number(values: pd.Series, function: Callable[[str], float | None]) -> pd
         number = function(text)
         if number is not None:
             table[position] = number
-    return pd.Series(table[values.cat.codes.to_numpy()], index=values.index, copy=False)
+    return pd.Series(table[values.array.codes], index=values.index, copy=False)
 
 
 def map_flag(values: pd.Series, function: Callable[[str], bool]) -> np.ndarray:
@@ -143,13 +143,14 @@ def map_flag(values: pd.Series, function: Callable[[str], bool]) -> np.ndarray:
     table = np.zeros(len(values.cat.categories) + 1, dtype=bool)
     for position, text in enumerate(texts_of(values)):
         table[position] = function(text)
-    return table[values.cat.codes.to_numpy()]
+    by_row: np.ndarray = table[values.array.codes]
+    return by_row
 
 
 def codes_of(values: pd.Series) -> tuple[np.ndarray, list[Hashable]]:
     """Integer codes and the distinct values behind them, for text and number columns alike; -1 is missing."""
     if isinstance(values.dtype, pd.CategoricalDtype):
-        return values.cat.codes.to_numpy().astype(np.int64), values.cat.categories.tolist()
+        return values.array.codes.astype(np.int64), values.cat.categories.tolist()
     codes, distinct = pd.factorize(values)
     return codes.astype(np.int64), list(distinct)
 
@@ -212,7 +213,7 @@ def concat(columns: Sequence[pd.Series]) -> pd.Series:
     texts: list[str] = []
     codes = []
     for values in columns:
-        own = values.cat.codes.to_numpy().astype(np.int64)
+        own = values.array.codes.astype(np.int64)
         codes.append(np.where(own >= 0, own + len(texts), MISSING))
         texts.extend(texts_of(values))
     joined = np.concatenate(codes) if codes else np.empty(0, dtype=np.int64)
@@ -221,8 +222,8 @@ def concat(columns: Sequence[pd.Series]) -> pd.Series:
 
 def coalesce(first: pd.Series, second: pd.Series) -> pd.Series:
     """`first`, and `second` where `first` is missing."""
-    own = first.cat.codes.to_numpy().astype(np.int64)
-    other = second.cat.codes.to_numpy().astype(np.int64)
+    own = first.array.codes.astype(np.int64)
+    other = second.array.codes.astype(np.int64)
     shift = len(first.cat.categories)
     codes = np.where(own >= 0, own, np.where(other >= 0, other + shift, MISSING))
     return column(codes, texts_of(first) + texts_of(second), first.index)
@@ -247,6 +248,6 @@ def sort_order(columns: Sequence[pd.Series]) -> np.ndarray:
 
 def to_arrow(values: pd.Series) -> pa.Array:
     """The column as a plain Arrow string array."""
-    codes = values.cat.codes.to_numpy().astype(np.int32)
+    codes = values.array.codes.astype(np.int32)
     indices = pa.array(codes, mask=codes < 0)
     return pa.array(texts_of(values), type=pa.string()).take(indices)

@@ -112,7 +112,7 @@ def _scale(by: By, frame: pd.DataFrame, positions: np.ndarray) -> tuple[list[Lev
 def _written(values: pd.Series, positions: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Values at some records as codes into texts; numbers in their plain writing, -1 for missing."""
     if isinstance(values.dtype, pd.CategoricalDtype):
-        return values.cat.codes.to_numpy()[positions], text.texts_of(values)
+        return values.array.codes[positions], text.texts_of(values)
     codes, distinct = pd.factorize(values.to_numpy()[positions])
     return codes, [number_text(float(one)) for one in distinct]
 

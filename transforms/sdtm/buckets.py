@@ -52,7 +52,7 @@ def bucket_rows(source: StagedSource, number: int, count: int) -> np.ndarray:
     """
     texts = text.texts_of(source.subjects)
     table = np.array([*(zlib.crc32(one.encode()) % count for one in texts), 0], dtype=np.int64)
-    return np.flatnonzero(table[source.subjects.cat.codes.to_numpy()] == number)
+    return np.flatnonzero(table[source.subjects.array.codes] == number)
 
 
 def of_rows(source: StagedSource, rows: np.ndarray) -> StagedSource:
@@ -71,7 +71,7 @@ def of_rows(source: StagedSource, rows: np.ndarray) -> StagedSource:
 def _of_rows(values: pd.Series, rows: np.ndarray) -> pd.Series:
     if not isinstance(values.dtype, pd.CategoricalDtype):
         return values.iloc[rows].reset_index(drop=True)
-    codes = values.cat.codes.to_numpy()[rows]
+    codes = values.array.codes[rows]
     used = np.unique(codes[codes >= 0])
     table = np.full(len(values.cat.categories) + 1, -1, dtype=np.int32)
     table[used] = np.arange(len(used))

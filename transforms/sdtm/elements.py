@@ -123,7 +123,7 @@ def _records(
     columns = {
         "STUDYID": text.constant(study.file.studyid, index),
         "DOMAIN": text.constant(dataset.name, index),
-        "USUBJID": text.column(usubjid.cat.codes.to_numpy()[owners], text.texts_of(usubjid), index),
+        "USUBJID": text.column(usubjid.array.codes[owners], text.texts_of(usubjid), index),
         "ETCD": text.from_values([row.etcd for row in rows], index),
         "ELEMENT": text.from_values([names.get((row.etcd,)) for row in rows], index),
         "TAETORD": pd.Series([float(orders.get(key, "nan")) for key in keys], index=index, dtype=float),

@@ -410,7 +410,7 @@ class _Scope:
             position = {subject: row for row, subject in enumerate(subjects.astype(object))}
             own = self.records.frame["USUBJID"]
             known = np.array([*(position.get(one, -1) for one in text.texts_of(own)), -1], dtype=np.int64)
-            kept = (len(subjects), known[own.cat.codes.to_numpy()])
+            kept = (len(subjects), known[own.array.codes])
             self.records.subject_rows = kept
         return kept[1]
 
@@ -425,7 +425,7 @@ class _Scope:
         if not len(values):
             return text.missing(self.index)
         if isinstance(values.dtype, pd.CategoricalDtype):
-            codes = np.where(rows >= 0, values.cat.codes.to_numpy()[rows], -1)
+            codes = np.where(rows >= 0, values.array.codes[rows], -1)
             return text.column(codes, text.texts_of(values), self.index)
         return pd.Series(np.where(rows >= 0, values.to_numpy()[rows], np.nan), index=self.index)
 

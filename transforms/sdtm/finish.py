@@ -210,7 +210,7 @@ def _split_long(
         for number in range(max(len(piece) for piece in pieces)):
             part = [piece[number] if number < len(piece) else None for piece in pieces]
             target = column if number == 0 else f"{column[: 8 - len(str(number))]}{number}"
-            frame[target] = text.column(values.cat.codes.to_numpy(), part, values.index)
+            frame[target] = text.column(values.array.codes, part, values.index)
             if number:
                 source = qualifiers.get(column)
                 added[target] = Variable.model_validate(
@@ -259,13 +259,13 @@ def _supplemental(
         if not isinstance(column.dtype, pd.CategoricalDtype):
             column = text.map_rows([column], lambda one: None if one is None else numbers.number_text(one))
         here = name_code == position
-        codes[here] = column.cat.codes.to_numpy()[row[here]].astype(np.int64) + len(values)
+        codes[here] = column.array.codes[row[here]].astype(np.int64) + len(values)
         values.extend(text.texts_of(column))
     taken = frame["USUBJID"]
     columns = {
         "STUDYID": text.constant(study.file.studyid, index),
         "RDOMAIN": text.constant(parent.name, index),
-        "USUBJID": text.column(taken.cat.codes.to_numpy()[row], text.texts_of(taken), index),
+        "USUBJID": text.column(taken.array.codes[row], text.texts_of(taken), index),
         "IDVAR": text.constant(sequence, index),
         "IDVARVAL": text.missing(index)
         if sequence is None

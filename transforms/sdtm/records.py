@@ -80,7 +80,7 @@ class Joined:
     def values(self, column: str, index: pd.Index) -> pd.Series:
         """A column of the rows joined, on the record index."""
         own = self.frame[column]
-        codes = np.append(own.cat.codes.to_numpy(), -1)[self.rows]
+        codes = np.append(own.array.codes, -1)[self.rows]
         return pd.Series(pd.Categorical.from_codes(codes, categories=own.cat.categories), index=index)
 
 
@@ -161,7 +161,7 @@ class Records:
                 if not column:
                     continue
                 here = np.flatnonzero(self.entries == entry)
-                own = self.rows[column].cat.codes.to_numpy()[self.positions[here]].astype(np.int64)
+                own = self.rows[column].array.codes[self.positions[here]].astype(np.int64)
                 codes[here] = np.where(own >= 0, own + len(texts), -1)
                 texts.extend(text.texts_of(self.rows[column]))
             return text.column(codes, texts, self.frame.index)
@@ -169,7 +169,7 @@ class Records:
 
     def taken(self, values: pd.Series) -> pd.Series:
         """A column of the origin's rows, for each record."""
-        codes = values.cat.codes.to_numpy()[self.positions]
+        codes = values.array.codes[self.positions]
         taken = pd.Categorical.from_codes(codes, categories=values.cat.categories)
         return pd.Series(taken, index=self.frame.index)
 

@@ -71,7 +71,7 @@ def correct(rows: _Rows, corrections: Sequence[Correction]) -> None:
         values = rows.frame[one.column]
         replaced = text.coalesce(
             text.column(np.where(done, 0, text.MISSING), [one.new or None], values.index),
-            text.column(np.where(done, text.MISSING, values.cat.codes.to_numpy()), text.texts_of(values), values.index),
+            text.column(np.where(done, text.MISSING, values.array.codes), text.texts_of(values), values.index),
         )
         rows.frame = rows.frame.assign(**{one.column: replaced})
         place = RawPlace(f"tables/{CORRECTIONS}.csv", (one.table_line,))
@@ -98,7 +98,7 @@ def withhold_identifiers(rows: _Rows, identifiers: Identifiers) -> None:
             continue
         values = rows.frame[name]
         for kind, positions in identifiers.found(text.texts_of(values), known).items():
-            codes = values.cat.codes.to_numpy()
+            codes = values.array.codes
             mask = rows.open() & np.isin(codes, positions)
             if not mask.any():
                 continue
@@ -111,7 +111,7 @@ def withhold_identifiers(rows: _Rows, identifiers: Identifiers) -> None:
                 "Have it removed at the source; if the column's values only look like identifiers, set `scan: false`",
                 cause=kind,
             )
-            left = text.column(np.where(mask, text.MISSING, rows.frame[name].cat.codes.to_numpy()),
+            left = text.column(np.where(mask, text.MISSING, rows.frame[name].array.codes),
                                text.texts_of(rows.frame[name]), values.index)  # fmt: skip
             rows.frame = rows.frame.assign(**{name: left})
 
@@ -189,7 +189,7 @@ def _through_codelist(rows: _Rows, name: str, codelist: StudyCodelist) -> None:
     values = rows.frame[name]
     texts = text.texts_of(values)
     found = [codelist.find(one) for one in texts]
-    codes = values.cat.codes.to_numpy()
+    codes = values.array.codes
     for position, (known, _) in enumerate(found):
         mask = rows.open() & (codes == position) if not known else np.zeros(0, dtype=bool)
         if mask.any():
@@ -222,7 +222,7 @@ def laboratory(rows: _Rows, tables: Mapping[str, Table]) -> None:
 
 def _results(rows: _Rows, name: str, contract: ResultColumn, table: Table) -> None:
     values = rows.frame[name]
-    codes, texts = values.cat.codes.to_numpy(), text.texts_of(values)
+    codes, texts = values.array.codes, text.texts_of(values)
     forms = ResultTexts.read(table)
     read: list[Reading | None] = [forms.reading(one) for one in texts]
     unreadable = np.array([*(one is None for one in read), False], dtype=bool)

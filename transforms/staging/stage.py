@@ -500,7 +500,7 @@ def _persons_of_versions(rows: _Rows, earlier: np.ndarray, standing: np.ndarray)
     column = rows.source.subject
     if column is None or not len(earlier):
         return
-    persons = text.map_text(rows.frame[column], text.narrow).cat.codes.to_numpy()
+    persons = text.map_text(rows.frame[column], text.narrow).array.codes
     moved = persons[earlier] != persons[standing]
     if moved.any():
         mask = np.zeros(len(rows.frame), dtype=bool)
@@ -606,7 +606,7 @@ def _offsets(rows: _Rows, name: str, collected: pd.Series) -> None:
     offsets = text.map_text(
         collected, lambda value: found[1].replace(":", "") if (found := OFFSET.search(value)) else None
     )
-    codes = np.where(rows.open(), offsets.cat.codes.to_numpy(), text.MISSING)
+    codes = np.where(rows.open(), offsets.array.codes, text.MISSING)
     counts = np.bincount(codes[codes >= 0])
     if np.count_nonzero(counts) < 2:
         return

@@ -430,7 +430,7 @@ def _plain(values: pd.Series) -> pd.Series:
     """A column as Great Expectations takes it: texts, numbers or dates, with a fresh index."""
     if _is_text(values):
         texts = pd.Series(values.cat.categories, dtype="str").array
-        return pd.Series(texts.take(values.cat.codes.to_numpy(), allow_fill=True))
+        return pd.Series(texts.take(values.array.codes, allow_fill=True))
     return values.reset_index(drop=True)
 
 

@@ -62,10 +62,10 @@ class Columns:
     """
 
     def __init__(self, path: Path, names: Mapping[str, str] | None = None) -> None:
-        self.path = path
-        own = {(names or {}).get(one, one): one for one in pq.read_schema(path).names}
+        self.file = _open_encoded(path)
+        own = {(names or {}).get(one, one): one for one in self.file.schema_arrow.names}
         self.columns = {name: one for name, one in own.items() if name}
-        self.index = pd.RangeIndex(pq.read_metadata(path).num_rows)
+        self.index = pd.RangeIndex(self.file.metadata.num_rows)
         self._read: dict[str, pd.Series] = {}
 
     def __getitem__(self, name: str) -> pd.Series:
@@ -73,7 +73,7 @@ class Columns:
             raise KeyError(name)
         if name not in self._read:
             stored = self.columns[name]
-            self._read[name] = read_frame(self.path, [stored])[stored]
+            self._read[name] = frame_of(self.file.read(columns=[stored]))[stored]
         return self._read[name]
 
     def __contains__(self, name: object) -> bool:
@@ -117,9 +117,15 @@ def read_encoded(path: Path, columns: Collection[str] | None = None) -> pa.Table
 
     With `columns`, those of them that the file has, in the order of the file.
     """
-    asked = [field for field in pq.read_schema(path) if columns is None or field.name in columns]
-    texts = [field.name for field in asked if pa.types.is_string(field.type)]
-    return pq.read_table(path, columns=[field.name for field in asked], read_dictionary=texts)
+    with _open_encoded(path) as file:
+        return file.read(columns=[name for name in file.schema_arrow.names if columns is None or name in columns])
+
+
+def _open_encoded(path: Path) -> pq.ParquetFile:
+    with pq.ParquetFile(path) as file:
+        metadata, schema = file.metadata, file.schema_arrow
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    return pq.ParquetFile(path, metadata=metadata, read_dictionary=texts)
 
 
 def encoded(codes: np.ndarray, texts: Sequence[str | None]) -> pa.Array:
