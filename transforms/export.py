@@ -17,8 +17,10 @@ from transforms.submission import agencies, checklist, package
 from transforms.submission.contents import PROGRAMS, Contents
 from transforms.submission.dataset_json import Form
 from transforms.submission.define.package import defines
+from transforms.submission.faults import Fault
 from transforms.submission.labels import Labels
 from transforms.submission.package import Documents, Order, Package, Source
+from transforms.submission.xpt import refuse
 from transforms.warehouse.decisions import locked
 
 Kind = Literal["sdtm", "adam"]
@@ -43,7 +45,8 @@ def export(
     It goes to CAIRN_HOME/exports/<study>/<snapshot>-<agency>, or to `folder`, with a zip beside it. Raises UsageError
     while the snapshot is not locked, has a critical finding that is neither answered nor waived by name, or was made of
     another specification than the one at hand; a preview is written all the same and says so. Raises
-    ExportRefusedError with every fault of the data and of the checklist.
+    ExportRefusedError with every file of the snapshot that was altered, or with every fault of the data and of the
+    checklist.
     """
     whose = agencies.agency(agency)
     based_on = snapshot_id or where.snapshots.current_id()
@@ -56,6 +59,7 @@ def export(
     if not_ready and not preview:
         raise UsageError(f"snapshot {based_on} cannot be exported: {'; '.join(not_ready)}. Or write a --preview")
     source = where.snapshots.path(based_on)
+    refuse(_altered(where, based_on))
     order = Order(
         studyid=manifest["studyid"],
         agency=whose,
@@ -175,6 +179,13 @@ def _sources(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Source]:
         for path in sorted((folder / kind).glob("*.parquet")):
             described = manifest["records"].get(path.stem.upper(), {})
             yield Source(kind, path, tuple(described.get("keys", ())))
+
+
+def _altered(where: Home, snapshot_id: str) -> Iterator[Fault]:
+    for name in where.snapshots.altered(snapshot_id):
+        dataset = Path(name).stem.upper() if Path(name).parent.name in get_args(Kind) else name
+        problem = "its file in the snapshot is gone or is not the one that was published"
+        yield Fault(dataset, "", problem, "Run the study again, which makes it anew, or restore the snapshot")
 
 
 def decided(where: Home, manifest: Mapping[str, Any]) -> dict[str, Any]:

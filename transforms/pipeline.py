@@ -56,7 +56,15 @@ from transforms.warehouse.decisions import Decision, DecisionLog, DecisionLogErr
 from transforms.warehouse.postgres import Database, Kind, Table
 from transforms.warehouse.publications import Publication, PublicationLog, anchor, anchored, named_snapshot
 from transforms.warehouse.raw_store import RawStore, Received
-from transforms.warehouse.snapshots import MANIFEST, Snapshots, content_hash, identify, write_json
+from transforms.warehouse.snapshots import (
+    HASHES,
+    MANIFEST,
+    Snapshots,
+    content_hash,
+    hashes_below,
+    identify,
+    write_json,
+)
 
 Checked = Literal["staged", "sdtm", "adam"]
 FrameT = TypeVar("FrameT")
@@ -186,7 +194,7 @@ def run(
             if ingested.refused:
                 write_report(study, where, run_id or "refused")
             raise _nothing(study, where, ingested, source_folder)
-        if not where.snapshots.exists(snapshot_id):
+        if not where.snapshots.whole(snapshot_id):
             building = where.building("run")
             building.begin(asdict(opening))
             build(study, where, building, ingested.extracts)
@@ -716,7 +724,7 @@ def close(study: Study, where: Home, building: Building) -> None:
     """Join findings and accounts, write the manifest and make the building the snapshot."""
     opening = building.opening()
     identity = opening["identity"]
-    if where.snapshots.exists(opening["snapshot_id"]):
+    if where.snapshots.whole(opening["snapshot_id"]):
         building.discard()
         return
     mapped = [f"parts/sdtm/{name.lower()}" for name in sorted(study.datasets)]
@@ -755,6 +763,7 @@ def close(study: Study, where: Home, building: Building) -> None:
         ],
         "datasets": {name.upper(): building.rows(f"{kind}/{name}") for kind in KINDS for name in building.names(kind)},
         "findings": {severity.value: severities.count(severity.value) for severity in Severity},
+        HASHES: hashes_below(building.folder),
     }
     write_json(building.folder / MANIFEST, manifest)
     where.snapshots.adopt(building.folder, opening["snapshot_id"])

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import openpyxl
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyreadstat
 import pytest
@@ -145,6 +146,31 @@ def test_another_specification_than_the_snapshots_refuses(small: SmallStudy) -> 
     small.specify("submission.yml", "fda: {leave_out: [{dataset: VS, where: {VSTESTCD: WEIGHT}, why: A test}]}\n")
     with pytest.raises(UsageError, match=r"the specification is another one now \(submission\.yml\)"):
         export(home(small), small.folder)
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_a_snapshot_that_was_altered_is_refused_and_made_anew_by_a_run(small: SmallStudy, preview: bool) -> None:
+    """A value that somebody changed in a locked snapshot, a dataset that is gone and one that was put there."""
+    small.summarize()
+    report = small.run()
+    acts.lock(home(small), report.snapshot_id, **BY)
+    first = export(home(small), small.folder, preview=preview).archive.read_bytes()
+    folder = report.path / "sdtm"
+    doses = pq.read_table(folder / "ex.parquet")
+    position = doses.schema.get_field_index("EXDOSE")
+    more = doses.set_column(position, doses.schema.field(position), pc.add(doses["EXDOSE"], 1.0))
+    (folder / "ex.parquet").unlink()
+    pq.write_table(more, folder / "ex.parquet")
+    (folder / "vs.parquet").rename(folder / "zz.parquet")
+    with pytest.raises(ExportRefusedError) as refused:
+        export(home(small), small.folder, preview=preview)
+    problem = "its file in the snapshot is gone or is not the one that was published. Run the study again"
+    assert [str(one).partition(", which")[0] for one in refused.value.faults] == [
+        f"{name}: {problem}" for name in ("EX", "VS", "ZZ")
+    ]
+    again = small.run()
+    assert (again.snapshot_id, again.published) == (report.snapshot_id, False)
+    assert export(home(small), small.folder, preview=preview).archive.read_bytes() == first
 
 
 def test_the_command(small: SmallStudy) -> None:

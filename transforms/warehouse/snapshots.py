@@ -19,6 +19,8 @@ from typing import Any
 from transforms.errors import CairnError
 
 MANIFEST = "manifest.json"
+HASHES = "sha256"
+"""The part of a manifest that has the sha256 of each file of the snapshot."""
 SUMMARY = (MANIFEST, "findings.parquet", "accounts.parquet")
 # Kept where the study has a gate between dose cohorts.
 DECIDED = "results/gate_decisions.parquet"
@@ -71,6 +73,16 @@ class Snapshots:
         """True if the snapshot is complete (its manifest is written last)."""
         return (self.path(snapshot_id) / MANIFEST).is_file()
 
+    def altered(self, snapshot_id: str) -> list[str]:
+        """Files of a snapshot that are gone, are not the ones that its manifest names, or are not named there."""
+        folder, written = self.path(snapshot_id), self.manifest(snapshot_id).get(HASHES)
+        found = {} if written is None else hashes_below(folder)
+        return sorted(name for name in {*found, *(written or ())} if found.get(name) != (written or {}).get(name))
+
+    def whole(self, snapshot_id: str) -> bool:
+        """True if the snapshot is complete and as it was made."""
+        return self.exists(snapshot_id) and not self.altered(snapshot_id)
+
     def listed(self) -> list[str]:
         """Ids of all complete snapshots."""
         folder = self.folder / "snapshots"
@@ -121,6 +133,17 @@ class Snapshots:
         """A snapshot's manifest."""
         content: dict[str, Any] = json.loads((self.path(snapshot_id) / MANIFEST).read_text(encoding="utf-8"))
         return content
+
+
+def hashes_below(folder: Path) -> dict[str, str]:
+    """The sha256 of every file of a snapshot but its manifest, by path; what is only for building has none."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST and not name.startswith("parts/") and not path.name.startswith("."):
+            with path.open("rb") as stream:
+                found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
