@@ -48,6 +48,7 @@ def stage_all(
     for name, source in study.sources.items():
         carriers[name], used[name] = standing(source, ordered(received, name))
     read = _read(study, store, used, extracts)
+    told: set[str] = set()
     before = _seen_before(study, store, received, used)
     for name, source in study.sources.items():
         own = ordered(received, name)
@@ -59,7 +60,9 @@ def stage_all(
             if entry not in used[name]
         )
         files[name] = _in_order(
-            carriers[name], [RawFile(entry.file, entry.sha256, read[(name, entry.sha256)]) for entry in used[name]]
+            carriers[name],
+            [RawFile(entry.file, entry.sha256, read[(name, entry.sha256)]) for entry in used[name]],
+            told,
         )
         subject = carriers[name].subject
         if carriers[name].delivery == "full" and subject is not None:
@@ -79,6 +82,7 @@ def stage_all(
                     "Send a manifest with extract times, or declare extracted_at in the source contract",
                 )
             )
+        found.extend(same_time(carriers[name], own))
         if not own:
             found.append(
                 Finding(
@@ -90,6 +94,7 @@ def stage_all(
                     f"Deliver a file that fits {' or '.join(one.files for one in source.carriers)}",
                 )
             )
+    found.extend(unmatched_removals(files))
     staged: dict[str, Staged] = {}
     identifiers = direct_identifiers()
     for name, source in study.sources.items():
@@ -149,6 +154,33 @@ def other_carriers(source: Source, own: Sequence[Received]) -> list[Finding]:
             "Nothing, if the sender changed the format; otherwise ask which files to send",
             (RawPlace(others[-1].file, (), others[-1].sha256),),
             others[-1].sha256,
+        )
+    ]
+
+
+def same_time(source: Source, own: Sequence[Received]) -> list[Finding]:
+    """Files of a full source that were extracted at the same time as the one that stands, as their senders say.
+
+    A new version under the same name is none of them: the one received last replaces it.
+    """
+    last = own[-1] if own and source.delivery == "full" else None
+    if last is None or not last.extracted_at:
+        return []
+    others = sorted(
+        {one.file for one in own if one.extracted_at == last.extracted_at and one.sha256 != last.sha256} - {last.file}
+    )
+    if not others:
+        return []
+    return [
+        Finding(
+            "order_not_declared",
+            Severity.CRITICAL,
+            source.source,
+            "",
+            f"{', '.join(others)} and {last.file} declare the same extract time and differ; {last.file}, received "
+            "last, stands",
+            "Ask the sender which one is meant, and for a manifest with the time of each extract",
+            tuple(RawPlace(one.file, (), one.sha256) for one in own if one.file in {*others, last.file}),
         )
     ]
 
@@ -328,9 +360,39 @@ def _read(
     return read
 
 
-def _in_order(source: Source, files: Sequence[RawFile]) -> list[RawFile]:
-    """The files of a source as staging takes them: transactions are applied, in their order."""
+def _in_order(source: Source, files: Sequence[RawFile], told: set[str]) -> list[RawFile]:
+    """The files of a source as staging takes them: transactions are applied, in their order.
+
+    `told` are files of which another source has said how they follow each other; these are added.
+    """
     odm = [file.extract for file in files if isinstance(file.extract, OdmExtract)]
     if source.delivery == "full" or not isinstance(source, OdmSource):
         return list(files)
-    return [replace(files[at], extract=extract) for at, extract in apply_transactions(source, odm)]
+    known = [at for at, file in enumerate(files) if file.sha256 in told]
+    told.update(file.sha256 for file in files)
+    return [replace(files[at], extract=extract) for at, extract in apply_transactions(source, odm, known)]
+
+
+def unmatched_removals(files: Mapping[str, Sequence[RawFile]]) -> list[Finding]:
+    """What removes a subject, event or form of which no source has a row, once for each file."""
+    lines: dict[str, frozenset[int]] = {}
+    of_first: dict[str, tuple[str, RawFile]] = {}
+    for name, own in files.items():
+        for file in own:
+            if isinstance(file.extract, OdmExtract) and file.extract.partial:
+                of_first.setdefault(file.sha256, (name, file))
+                lines[file.sha256] = lines.get(file.sha256, file.extract.unmatched) & file.extract.unmatched
+    return [
+        Finding(
+            "transaction_conflict",
+            Severity.ANSWER,
+            source,
+            "",
+            "a transaction removes a subject, event or form of which no row is there",
+            "Ask the sender whether a file is missing or was sent twice",
+            (RawPlace(file.name, tuple(sorted(lines[sha256])), sha256),),
+            "removes what is not there",
+        )
+        for sha256, (source, file) in of_first.items()
+        if lines[sha256]
+    ]

@@ -102,12 +102,19 @@ def _deliveries(
         try:
             manifest = read_manifest(path)
         except FileRefusedError as error:
-            deliveries.append((path.name, error, []))
+            deliveries.append((path.name, error, _named_in(path, loose)))
             continue
         named = [loose.pop(entry.name) for entry in manifest.files if entry.name in loose]
         deliveries.append((path.name, manifest, named))
     deliveries.extend((name, None, [path]) for name, path in sorted(loose.items()))
     return deliveries
+
+
+def _named_in(manifest: Path, loose: dict[str, Path]) -> list[Path]:
+    """Take the files out of `loose` whose names stand in a manifest that cannot be read: they are its delivery."""
+    content = manifest.read_bytes()
+    names = [one for one in loose if one.encode() in content or json.dumps(one)[1:-1].encode() in content]
+    return [loose.pop(one) for one in names]
 
 
 def look(study: Study, landing: Path, store: RawStore, watch: Path, now: float) -> tuple[list[str], list[str]]:
@@ -167,7 +174,7 @@ def _taken(study: Study, path: Path, sha256: str, manifest: Manifest | None, log
                 if _is_manifest(one.name):
                     with tempfile.TemporaryDirectory() as folder:
                         archive.unpack(path, one, Path(folder) / MANIFEST_NAME)
-                        manifest = read_manifest(Path(folder) / MANIFEST_NAME)
+                        manifest = _inner_manifest(Path(folder) / MANIFEST_NAME, one.name)
         except FileRefusedError:
             return False
     return all(
@@ -193,10 +200,16 @@ def _take(
     files: Sequence[Path],
     number: int,
 ) -> tuple[tuple[Received, ...], dict[tuple[str, str], Extract], FileRefusedError | None]:
-    if isinstance(manifest, FileRefusedError):
-        return (Received(number, delivery, "", delivery, "", 0, 0, None, False),), {}, manifest
     store.folder.mkdir(parents=True, exist_ok=True)
-    refusal = _manifest_refusal(study, delivery, manifest, files, store.received()) if manifest else None
+    if isinstance(manifest, FileRefusedError):
+        kept = [(path.name, *store.take(path)) for path in files if path.is_file()]
+        named = [Received(number, delivery, "", name, sha256, size, 0, None, False) for name, sha256, size in kept]
+        return (Received(number, delivery, "", delivery, "", 0, 0, None, False), *named), {}, manifest
+    refusal = (
+        _manifest_refusal(study, delivery, manifest, {path.name for path in files}, store.received())
+        if manifest
+        else None
+    )
     entries: list[Received] = []
     landed: list[_File] = []
     with tempfile.TemporaryDirectory(prefix=UNPACKING, dir=store.folder) as folder:
@@ -216,7 +229,7 @@ def _take(
                 continue
             if inner is not None:
                 manifest = inner
-                names = [Path(file.name) for file in held if not file.junk]
+                names = {file.name for file in held if not file.junk}
                 refusal = refusal or _manifest_refusal(study, path.name, inner, names, store.received())
                 refusal = refusal or _not_named(inner, held)
             landed.extend(held)
@@ -245,10 +258,22 @@ def _unpack(study: Study, path: Path, sha256: str, folder: Path) -> tuple[list[_
         if not member.junk:
             archive.unpack(path, member, target)
         if _is_manifest(member.name) and not member.junk:
-            manifest = read_manifest(target)
+            if manifest is not None:
+                raise FileRefusedError(
+                    "bad_manifest", path.name, "holds several files manifest.json", "Ask the sender for one manifest"
+                )
+            manifest = _inner_manifest(target, member.name)
             continue
         files.append(_File(member.name, target, sha256, member.junk))
     return files, manifest
+
+
+def _inner_manifest(path: Path, name: str) -> Manifest:
+    """The manifest at `path` that an archive holds as `name`; the names it says count from the folder it lies in."""
+    manifest = read_manifest(path)
+    folder = PurePosixPath(name).parent
+    files = tuple(one.model_copy(update={"name": str(folder / one.name)}) for one in manifest.files)
+    return manifest.model_copy(update={"files": files})
 
 
 def _not_named(manifest: Manifest, files: Sequence[_File]) -> FileRefusedError | None:
@@ -277,6 +302,11 @@ def _take_files(
             entries.append(replace(entry, accepted=False, rule=UNEXPECTED, problem=problem, remedy=remedy))
             continue
         sources = _sources_of(study, file.name) if file.path.is_file() else ()
+        if not sources and archive.is_foreign(file.name):
+            problem = "is an archive, and none that is opened here"
+            refusal = refusal or FileRefusedError(UNEXPECTED, file.name, problem, "Send what it holds, or a .zip of it")
+            entries.append(entry)
+            continue
         if not sources:
             refusal = refusal or FileRefusedError(
                 UNEXPECTED,
@@ -296,6 +326,7 @@ def _take_files(
             fresh = [one for one in sources if not _is_known(one, file.name, sha256, stated, store.received())]
             if not fresh:
                 continue
+            _keep_promise(file.name, said, sha256, None)  # first: damage in transfer may look like any other fault
             read, rows = read_extracts(study, fresh, store.path(sha256), file.name)
             _keep_promise(file.name, said, sha256, rows)
             extracts.update({(name, sha256): extract for name, extract in read.items()})
@@ -329,7 +360,7 @@ def _is_known(source: Source, name: str, sha256: str, stated: str | None, receiv
 
 
 def _manifest_refusal(
-    study: Study, delivery: str, manifest: Manifest, files: Sequence[Path], received: Sequence[Received]
+    study: Study, delivery: str, manifest: Manifest, present: Collection[str], received: Sequence[Received]
 ) -> FileRefusedError | None:
     if manifest.study is not None and manifest.study not in {study.name, study.file.studyid}:
         return FileRefusedError(
@@ -338,7 +369,6 @@ def _manifest_refusal(
             "the manifest names another study",
             "Drop the delivery in the landing folder of the study it is for",
         )
-    present = {path.name for path in files}
     kept = {entry.sha256 for entry in received if entry.accepted}
     absent = sorted(one.name for one in manifest.files if one.name not in present and one.sha256 not in kept)
     if absent:
@@ -346,7 +376,7 @@ def _manifest_refusal(
             "incomplete_delivery",
             delivery,
             f"files of the manifest are missing: {', '.join(absent)}",
-            "Send them",
+            "Send them; a manifest of what a .zip holds lies in the .zip",
         )
     return None
 

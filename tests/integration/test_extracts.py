@@ -392,6 +392,21 @@ def test_two_full_files_without_an_extract_time_are_a_critical_finding(small: Sm
     assert findings(small.run()).loc["order_not_declared", "severity"] == "critical"
 
 
+def test_two_full_files_of_one_extract_time_are_a_critical_finding(small: SmallStudy) -> None:
+    small.drop("vitals (copy).csv", VITALS.replace("131", "132"))
+    named = [
+        {"name": one, "sha256": hashlib.sha256((small.landing / one).read_bytes()).hexdigest()}
+        for one in ("vitals.csv", "vitals (copy).csv")
+    ]
+    small.drop("manifest.json", json.dumps({"extracted_at": "2024-04-01T06:00", "files": named}))
+    found = findings(small.run()).loc["order_not_declared"]
+    assert (found["severity"], {place["file"] for place in found["places"]}) == (
+        "critical",
+        {"vitals.csv", "vitals (copy).csv"},
+    )
+    assert "vitals.csv and vitals (copy).csv declare the same extract time" in found["message"]
+
+
 def test_an_open_quote_refuses_the_file_instead_of_swallowing_rows(small: SmallStudy) -> None:
     small.run()
     small.drop("vitals.csv", VITALS.replace('rested"', "rested"))

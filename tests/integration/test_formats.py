@@ -9,7 +9,7 @@ import json
 import stat
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -19,7 +19,7 @@ import pytest
 
 from tests.integration.test_extracts import accounts_close, dataset, findings, lines
 from tests.small_study import EXTRACTS, SPECIFICATION, SmallStudy
-from transforms.errors import NothingPublishedError
+from transforms.errors import NothingPublishedError, UsageError
 from transforms.ingest import Ingested, ingest, look
 from transforms.trace import Tracer
 from transforms.warehouse.raw_store import RawStore
@@ -161,6 +161,22 @@ def test_transactions_end_where_the_snapshot_is_and_keep_what_was(small: SmallSt
         assert own["rows"].sum() == file["rows"]
 
 
+def test_what_a_transactional_file_lacks_is_said_once_however_many_sources_it_feeds(small: SmallStudy) -> None:
+    as_odm(small, "incremental")
+    inserts = [one.replace("<SubjectData ", '<SubjectData TransactionType="Insert" ', 1) for one in everything()]
+    small.drop("edc_1.xml", odm(inserts, "Transactional", "A"))
+    removed = [
+        '<SubjectData SubjectKey="009" TransactionType="Remove"/>',
+        group("IG.VS", {"SUBJ": "001"}, 1, "Context"),
+    ]
+    small.drop("edc_3.xml", odm(removed, "Transactional", "C", "B", "2024-04-03"))
+    found = findings(small.run())
+    for rule, severity, line in (("prior_file_missing", "critical", 1), ("transaction_conflict", "answer", 4)):
+        (one,) = found.loc[[rule]].to_dict("records")
+        (place,) = one["places"]
+        assert (one["severity"], place["file"], list(place["lines"])) == (severity, "edc_3.xml", [line])
+
+
 LONG = "SUBJ,VISIT,DATE,CODE,RESULT,UNIT\n" + "".join(
     f"{row['SUBJ']},{row['VISIT']},{row['DATE'].replace('-', '')},{code},{row[column]},{unit or row['WEIGHT_UNIT']}\n"
     for row in records("vitals.csv")
@@ -291,6 +307,57 @@ def test_an_archive_that_breaks_its_manifest_or_holds_an_unknown_file_is_refused
     assert [one.rule for one in take(small).refused] == ["checksum_mismatch"]
 
 
+@pytest.mark.parametrize("place", ["manifest.json", "cut/manifest.json"])
+def test_the_names_of_a_manifest_count_from_its_folder(small: SmallStudy, place: str) -> None:
+    """A folder that was compressed whole, with the manifest in it or beside it; both are checked and not new again."""
+    path = only_archive(small)
+    inside = {f"cut/{name}": content for name, content in EXTRACTS.items()}
+    said = listed(inside if place == "manifest.json" else EXTRACTS, extracted_at="2024-04-01T06:00")
+    archive(path, {**inside, place: said})
+    taken = take(small)
+    assert {(one.file, one.extracted_at) for one in taken.accepted} == {(name, "2024-04-01T06:00") for name in inside}
+    assert taken.refused == []
+    log = RawStore(small.home / "raw" / "small")
+    assert look(small.load(), small.landing, log, small.home / "watch.json", 1e12) == ([], [])
+    archive(path, {**inside, "cut/demog.csv": EXTRACTS["demog.csv"][:-3], place: said})
+    assert {one.file: one.rule for one in take(small).refused}["cut/demog.csv"] == "checksum_mismatch"
+
+
+def test_what_programs_leave_beside_a_file_is_listed_and_other_archives_are_named_as_such(small: SmallStudy) -> None:
+    archive(only_archive(small), {**EXTRACTS, "._demog.csv": "x", "~$vitals.csv": "x"})
+    (small.landing / "demog.csv.gz").write_bytes(b"\x1f\x8b")
+    taken = take(small)
+    assert {one.file for one in taken.accepted} == set(EXTRACTS)
+    refused = {one.file: (one.rule, one.problem) for one in taken.refused}
+    assert {refused[one][0] for one in ("._demog.csv", "~$vitals.csv", "demog.csv.gz")} == {"unexpected_file"}
+    assert "is an archive" in refused["demog.csv.gz"][1]
+
+
+@pytest.mark.parametrize("at", ["soon", "01/04/2024", "2024-13-45T06:00", "20240401"])
+def test_a_time_that_is_none_refuses_the_manifest_with_the_files_it_names(small: SmallStudy, at: str) -> None:
+    small.drop("manifest.json", listed({name: EXTRACTS[name] for name in ("demog.csv", "vitals.csv")}, extracted_at=at))
+    taken = take(small)
+    assert [one.file for one in taken.accepted] == ["dosing.csv"]
+    assert {one.file: one.rule for one in taken.refused} == {
+        "manifest.json": "bad_manifest",
+        "demog.csv": "delivery_refused",
+        "vitals.csv": "delivery_refused",
+    }
+    assert "extracted_at: is no time in ISO 8601" in taken.causes[0].problem
+    small.drop("manifest.json", listed({name: EXTRACTS[name] for name in ("demog.csv", "vitals.csv")}))
+    assert {one.file for one in take(small).accepted} == {"demog.csv", "vitals.csv"}
+
+
+def test_a_time_of_an_odm_file_that_is_none_is_said_and_is_no_cut_off(small: SmallStudy) -> None:
+    as_odm(small)
+    small.drop("edc_1.xml", odm(everything(), at="01/04/2024"))
+    report = small.run()
+    assert findings(report).loc["extract_time_unreadable", "severity"] == "answer"
+    small.change("study.yml", "cut_off: 2024-12-31\n", "")
+    with pytest.raises(UsageError, match="has no cut-off"):
+        small.run()
+
+
 def linked(path: Path) -> None:
     info = zipfile.ZipInfo("demog.csv")
     info.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -322,6 +389,25 @@ def damaged(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"001,10,63.0", b"001,10,64.0"))
 
 
+def method(number: int) -> Callable[[Path], None]:
+    """An archive whose one member says that it is compressed by this method (9 is Deflate64)."""
+
+    def write(path: Path) -> None:
+        archive(path, {"demog.csv": EXTRACTS["demog.csv"]})
+        content = bytearray(path.read_bytes())
+        content[8] = number
+        content[content.index(b"PK\x01\x02") + 10] = number
+        path.write_bytes(bytes(content))
+
+    return write
+
+
+def listed(files: Mapping[str, str], **said: object) -> str:
+    """A manifest of these files."""
+    named = [{"name": one, "sha256": hashlib.sha256(content.encode()).hexdigest()} for one, content in files.items()]
+    return json.dumps({"files": named, **said})
+
+
 HOSTILE: dict[str, tuple[str, Callable[[Path], None]]] = {
     "leads out": ("archive_unsafe_name", lambda path: archive(path, {"../demog.csv": "x"})),
     "leads out within": ("archive_unsafe_name", lambda path: archive(path, {"a/../../demog.csv": "x"})),
@@ -332,6 +418,12 @@ HOSTILE: dict[str, tuple[str, Callable[[Path], None]]] = {
     "nested": ("archive_nested", lambda path: archive(path, {"demog.zip": "x"})),
     "nested by content": ("archive_nested", lambda path: archive(path, {"demog.csv": b"PK\x03\x04rest"})),
     "encrypted": ("archive_encrypted", encrypted),
+    "unusual method": ("archive_method", method(9)),
+    "two manifests": (
+        "bad_manifest",
+        lambda path: archive(path, {"manifest.json": listed(EXTRACTS), "old/manifest.json": listed(EXTRACTS)}),
+    ),
+    "manifest of nothing": ("bad_manifest", lambda path: archive(path, {"manifest.json": '{"files": []}'})),
     "twice": ("archive_duplicate_name", lambda path: archive(path, {"demog.csv": "x", "DEMOG.csv": "y"})),
     "bomb": ("archive_ratio", lambda path: archive(path, {"demog.csv": "0" * 1_000_000})),
     "names in another encoding": ("archive_name_encoding", patched(b"demog.csv", "患者.csv".encode("gbk") + b"x")),

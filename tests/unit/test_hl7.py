@@ -277,6 +277,16 @@ def test_a_file_that_is_not_whole_is_refused(tmp_path: Path, rule: str, content:
     assert caught.value.rule == rule
 
 
+def test_a_time_of_the_file_that_is_none_is_said(tmp_path: Path) -> None:
+    header = "FHS|^~\\&|LIS||||{}\rBHS|^~\\&\r"
+    for time in ("soon", "20241345", "2024-04-01"):
+        extract = read(tmp_path, header.format(time) + message() + "BTS|1\rFTS|1\r")
+        assert (extract.declared_at, said(extract, "extract_time_unreadable")) == (None, (1,))
+    for time in ("", "202404010600", "20240401060000.0000+0800"):
+        extract = read(tmp_path, header.format(time) + message() + "BTS|1\rFTS|1\r")
+        assert said(extract, "extract_time_unreadable") == ()
+
+
 def test_a_file_cut_off_in_its_last_segment_says_so_and_unknown_escapes_stay(tmp_path: Path) -> None:
     extract = read(tmp_path, message().rstrip("\r").replace("seen", "\\Zz\\"))
     assert not extract.ended

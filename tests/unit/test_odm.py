@@ -383,6 +383,39 @@ def test_transactions_that_do_not_fit_are_held_and_a_missing_file_is_said(tmp_pa
     assert len(why) == 3 and any("says no TransactionType" in message for message in why)
 
 
+ROW = subject(group({"IT.SYS": "120"}), kind="Insert")
+CHANGED = subject(group({"IT.SYS": "125"}), kind="Update")
+
+
+@pytest.mark.parametrize(
+    ("files", "unclear"),
+    [
+        ((("F1", "", ROW), ("F2", "F1", CHANGED), ("F3", "F2", CHANGED)), []),
+        ((("F1", "", ROW), ("F1", "", CHANGED)), []),
+        ((("F1", "", ROW), ("F2", "F1", CHANGED), ("F3", "F1", CHANGED)), [1, 2]),
+        ((("F1", "", ROW), ("F1", "", CHANGED), ("F3", "F1", CHANGED)), [2]),
+        ((("F1", "F2", ROW), ("F2", "F1", CHANGED)), [0]),
+        ((("F1", "F1", ROW),), [0]),
+    ],
+)
+def test_files_that_do_not_say_their_order_are_told(
+    tmp_path: Path, files: tuple[tuple[str, str, str], ...], unclear: list[int]
+) -> None:
+    applied = transactional(tmp_path, *files)
+    assert [at for at, one in enumerate(applied) if "file_order_unclear" in rules(one)] == unclear
+
+
+def test_removals_of_what_is_not_there_are_known_by_line(tmp_path: Path) -> None:
+    """A Remove that lists the rows below takes them one by one, and is then no removal of nothing."""
+    absent = '<SubjectData SubjectKey="009" TransactionType="Remove"/>\n'
+    form = '<FormData FormOID="F.ZZ" TransactionType="Remove"/>'
+    other = subject("", kind="Context").replace('<FormData FormOID="F.VS">\n\n</FormData>', form)
+    whole = subject(group({"IT.SYS": "120"}), kind="Remove")
+    one, two = transactional(tmp_path, ("F1", "", ROW), ("F2", "F1", absent + other + whole))
+    assert (one.unmatched, two.unmatched) == (frozenset(), frozenset({8, 11}))
+    assert outcomes(two) == ["removed_at_source"]
+
+
 def test_redcap_as_xml_and_as_csv_are_the_same_cell_by_cell(foreign_formats: Path, tmp_path: Path) -> None:
     """formats/redcap: one project exported twice, 500 subjects with 13 fields."""
     with (foreign_formats / "redcap" / "data.csv").open(encoding="utf-8-sig", newline="") as stream:

@@ -22,6 +22,7 @@ MONTHS = {
     )
 }
 UNKNOWN = {"UN", "UK", "UNK", "XX", "--", "?"}
+WHOLE_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T|$)")
 ISO = re.compile(
     r"(?P<year>\d{4})(-(?P<month>\d{2})(-(?P<day>\d{2})(T(?P<hour>\d{2}):(?P<minute>\d{2})(:(?P<second>\d{2}))?)?)?)?"
 )
@@ -148,6 +149,15 @@ def is_iso(value: str) -> bool:
     if match is None:
         return bool(ISO_UNKNOWN_MONTH.fullmatch(value))
     return _assemble({**match.groupdict(), "monthname": None}) == value
+
+
+def is_moment(value: str) -> bool:
+    """True for a whole date in ISO 8601, with or without a time and its offset from UTC."""
+    try:
+        datetime.datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return bool(WHOLE_DATE.match(value))
 
 
 def join(date: str | None, time: str | None) -> str | None:

@@ -17,10 +17,12 @@ from transforms.errors import FileRefusedError
 CHUNK = 1 << 20
 NESTED = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
 NESTED_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x1f\x8b", b"\xfd7zXZ\x00")
+METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 UTF8_NAME = 0x800
 ENCRYPTED = 0x1
 DRIVE = re.compile(r"[A-Za-z]:")
 JUNK_FOLDERS = {"__MACOSX"}
+JUNK_STARTS = ("._", "~$")  # what a Mac and an open office document leave beside a file
 JUNK_FILES = {"thumbs.db", ".ds_store", "desktop.ini"}
 
 
@@ -38,11 +40,17 @@ def is_archive(path: Path) -> bool:
     return path.suffix.lower() == ".zip"
 
 
+def is_foreign(name: str) -> bool:
+    """True for the name of an archive that is not taken as one."""
+    return name.lower().endswith(NESTED) and not name.lower().endswith(".zip")
+
+
 def members(path: Path, *, largest_bytes: int, largest_ratio: int) -> tuple[Member, ...]:
     """The files of the archive at `path`, every one of them safe to take out.
 
     Raises FileRefusedError: archive_damaged, archive_empty, archive_unsafe_name, archive_name_encoding,
-    archive_duplicate_name, archive_symlink, archive_encrypted, archive_nested, archive_ratio, archive_too_large.
+    archive_duplicate_name, archive_symlink, archive_encrypted, archive_method, archive_nested, archive_ratio,
+    archive_too_large.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -80,7 +88,7 @@ def members(path: Path, *, largest_bytes: int, largest_ratio: int) -> tuple[Memb
                 "Ask for several archives, or raise archives.largest_bytes in study.yml",
             )
         parts = PurePosixPath(name).parts
-        junk = bool(JUNK_FOLDERS & set(parts)) or parts[-1].lower() in JUNK_FILES
+        junk = bool(JUNK_FOLDERS & set(parts)) or parts[-1].lower() in JUNK_FILES or parts[-1].startswith(JUNK_STARTS)
         found.append(Member(name, junk, info))
     if not any(not member.junk for member in found):
         raise FileRefusedError("archive_empty", path.name, "holds no file", "Ask the sender for the extracts")
@@ -129,6 +137,13 @@ def _check_kind(path: Path, name: str, info: zipfile.ZipInfo) -> None:
     if info.flag_bits & ENCRYPTED:
         raise FileRefusedError(
             "archive_encrypted", path.name, f"{name} is encrypted", "Decrypt the archive before it is dropped"
+        )
+    if info.compress_type not in METHODS:
+        raise FileRefusedError(
+            "archive_method",
+            path.name,
+            f"{name} is compressed by a method that cannot be read here (number {info.compress_type})",
+            "Ask the sender for a .zip compressed by Deflate, the usual method",
         )
     if name.lower().endswith(NESTED):
         _nested(path, name)

@@ -45,6 +45,18 @@ class Note:
     cause: str = ""
 
 
+def unreadable_time(place: str, line: int) -> Note:
+    """What is to be said of a file whose own time cannot be read."""
+    return Note(
+        "extract_time_unreadable",
+        Severity.ANSWER,
+        "",
+        f"{place}, the time at which the file was made, cannot be read; the file itself declares none",
+        "Send a manifest with the extract time, and ask the sender to have the time put right",
+        (line,),
+    )
+
+
 @dataclass(frozen=True)
 class Settled:
     """Rows (positions in the frame) whose outcome the reader knows, for staging to account for.

@@ -10,14 +10,15 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from transforms.core import dates
 from transforms.errors import FileRefusedError
 from transforms.findings import Severity
-from transforms.sources.extract import Columns, Extract, Note, Settled
+from transforms.sources.extract import Columns, Extract, Note, Settled, unreadable_time
 from transforms.study.models import RESULT_FIELDS, FieldPlace, Hl7Source
 
 CHARSETS = {
@@ -37,6 +38,7 @@ CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]|\ufffd|锟斤拷")
 MARK = b"\xef\xbb\xbf"  # of UTF-8; within a file it shows where files were put together
 UTF16 = (b"\xff\xfe", b"\xfe\xff", b"M\0", b"\0M", b"F\0", b"\0F", b"B\0", b"\0B")  # a mark, or MSH, FHS or BHS
 FRAME = b"\x0b\x1c"  # start and end of a message on the wire (MLLP), kept by some captures
+TIME = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(?:\d{2}(?:\.\d{1,4})?)?)?(?:[+-]\d{4})?")
 ENVELOPE = {"FHS", "BHS", "BTS", "FTS"}
 OF_MESSAGE = ("MSH", "PID", "PV1")
 OF_RESULT = ("OBR", "OBX", "SPM", "NTE")
@@ -105,7 +107,7 @@ def read_hl7(path: Path, shown: str, sources: Sequence[Hl7Source]) -> tuple[dict
             "is written in UTF-16, in which a message cannot say its character set",
             "Ask the sender for UTF-8, or for another character set that MSH-18 can name",
         )
-    messages, declared_at = _messages(content, shown)
+    messages, declared_at, unreadable = _messages(content, shown)
     ended = content.rstrip(FRAME).endswith((b"\r", b"\n"))
     extracts = {}
     taken = {(one.segment, one.field) for source in sources for one in source.fields.values()}
@@ -115,15 +117,22 @@ def read_hl7(path: Path, shown: str, sources: Sequence[Hl7Source]) -> tuple[dict
         reading = _Reading(source, taken)
         for message in messages:
             reading.message(message)
-        extracts[source.source] = reading.extract(ended, declared_at, first=number == 0)
+        extract = reading.extract(ended, declared_at, first=number == 0)
+        if unreadable and number == 0:
+            extract = replace(extract, notes=(*extract.notes, unreadable_time(*unreadable)))
+        extracts[source.source] = extract
     rows = sum(len(one.results) for one in messages)
     return extracts, rows
 
 
-def _messages(content: bytes, shown: str) -> tuple[list[_Raw], str | None]:
-    """The messages of a file, and the time its header declares; the batch envelope is checked."""
+def _messages(content: bytes, shown: str) -> tuple[list[_Raw], str | None, tuple[str, int] | None]:
+    """The messages of a file and the time its header declares, or the place of one that cannot be read.
+
+    The batch envelope is checked.
+    """
     messages: list[_Raw] = []
     declared_at: str | None = None
+    unreadable: tuple[str, int] | None = None
     stray: _Raw | None = None
     inside: _Raw | None = None
     open_files, open_batches, in_batch, batches = 0, 0, 0, 0
@@ -154,8 +163,9 @@ def _messages(content: bytes, shown: str) -> tuple[list[_Raw], str | None]:
             else:
                 _keep_count(shown, line, "FTS-1", parts, batches or bool(messages), "batches", opened=open_files > 0)
                 open_files = max(open_files - 1, 0)
-            if name in {"FHS", "BHS"} and declared_at is None and len(parts) > 6:
+            if name in {"FHS", "BHS"} and declared_at is None and len(parts) > 6 and parts[6]:
                 declared_at = _iso(parts[6])
+                unreadable = unreadable or (f"{name}-7", line)
         elif inside is not None:
             inside.segments.append((line, segment))
         else:
@@ -174,7 +184,7 @@ def _messages(content: bytes, shown: str) -> tuple[list[_Raw], str | None]:
             f"the {'batch' if open_batches > 0 else 'file'} that is opened is not closed (BTS, FTS): it is cut off",
             "Ask the sender for the whole file",
         )
-    return messages, declared_at
+    return messages, declared_at, unreadable if declared_at is None else None
 
 
 def _keep_count(
@@ -208,11 +218,12 @@ def _is_utf8(content: bytes) -> bool:
 
 
 def _iso(value: str) -> str | None:
-    match = re.match(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2}))?", value)
+    match = TIME.fullmatch(value)
     if match is None:
         return None
     year, month, day, hour, minute = match.groups()
-    return f"{year}-{month}-{day}" + (f"T{hour}:{minute}" if hour else "")
+    said = f"{year}-{month}-{day}" + (f"T{hour}:{minute}" if hour else "")
+    return said if dates.is_moment(said) else None
 
 
 class _Reading:

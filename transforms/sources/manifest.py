@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
+from transforms.core import dates
 from transforms.errors import FileRefusedError
+
+
+def _moment(value: str) -> str:
+    if not dates.is_moment(value):
+        raise ValueError("is no time in ISO 8601; write YYYY-MM-DDThh:mm")
+    return value
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
 
 
 class ManifestFile(BaseModel):
@@ -18,7 +29,7 @@ class ManifestFile(BaseModel):
     name: str
     sha256: str
     rows: int | None = None
-    extracted_at: str | None = None
+    extracted_at: Moment | None = None
 
 
 class Manifest(BaseModel):
@@ -28,12 +39,14 @@ class Manifest(BaseModel):
 
     study: str | None = None
     label: str = ""
-    extracted_at: str | None = None
+    extracted_at: Moment | None = None
     files: tuple[ManifestFile, ...]
 
     @field_validator("files")
     @classmethod
     def _once(cls, files: tuple[ManifestFile, ...]) -> tuple[ManifestFile, ...]:
+        if not files:
+            raise ValueError("names no file")
         names = [file.name for file in files]
         again = sorted({name for name in names if names.count(name) > 1})
         if again:
@@ -46,7 +59,9 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        problem = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        problem = "; ".join(
+            f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()
+        )
         raise _bad(path, problem) from error
     except UnicodeDecodeError as error:
         raise _bad(path, f"it is not utf-8 (byte {error.start + 1})") from error

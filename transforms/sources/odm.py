@@ -13,9 +13,10 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
+from transforms.core import dates
 from transforms.errors import FileRefusedError
 from transforms.findings import Severity
-from transforms.sources.extract import Columns, Extract, Note, Settled
+from transforms.sources.extract import Columns, Extract, Note, Settled, unreadable_time
 from transforms.sources.xml import LONGEST, SEPARATOR, XmlReader
 from transforms.study.models import OdmSource
 
@@ -95,6 +96,7 @@ class Cell(NamedTuple):
 class Transaction(NamedTuple):
     """What a file says of one row, or with a shorter `key` of all rows below one subject, event or form.
 
+    `row` is its position, -1 for all rows below and -2 where the file says each of these by itself as well.
     `unclear` is why the row cannot be told; it is then not applied.
     """
 
@@ -110,12 +112,16 @@ class Transaction(NamedTuple):
 
 @dataclass(frozen=True)
 class OdmExtract(Extract):
-    """An extract of ODM. `transactions` are there for incremental sources only and wait to be applied."""
+    """An extract of ODM. `transactions` are there for incremental sources only and wait to be applied.
+
+    `unmatched` are lines that remove a subject, event or form of which this source has no row.
+    """
 
     file_type: str = SNAPSHOT
     file_oid: str = ""
     prior_file_oid: str = ""
     transactions: tuple[Transaction, ...] = ()
+    unmatched: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -126,6 +132,7 @@ class _Level:
     line: int
     audit: Audit | None = None
     inherited: Audit | None = None
+    parent: bool = False
     remarks: list[Remark] = field(default_factory=list)
     fed: set[str] = field(default_factory=set)
     cells: list[Cell] = field(default_factory=list)
@@ -202,6 +209,7 @@ class _Odm:
         self.feeds = {source.source: _Feed(source) for source in sources}
         self.reader = XmlReader(path, shown, self.start, self.end, self.text)
         self.head: dict[str, str] = {}
+        self.began = 1
         self.clinical: dict[str, str] | None = None
         self.groups = 0
         self.site: str | None = None
@@ -264,6 +272,7 @@ class _Odm:
                 "not_odm", "its FileType is neither Snapshot nor Transactional", "Ask the sender for ODM-XML 1.3.2"
             )
         self.head = attributes
+        self.began = self.reader.line
         if attributes["FileType"] == TRANSACTIONAL:
             full = [name for name, feed in self.feeds.items() if feed.source.delivery == "full"]
             by_form = [name for name, feed in self.feeds.items() if feed.source.row == "form"]
@@ -331,6 +340,8 @@ class _Odm:
             )
         kind = self.transaction_type(attributes) or (above.kind if above else "")
         level = _Level(local, key, kind, self.reader.line, inherited=above.said() if above else None)
+        if above is not None:
+            above.parent = True
         self.levels.append(level)
         if local == "SubjectData":
             self.site = None
@@ -511,7 +522,9 @@ class _Odm:
         removed = level.kind == REMOVE and self.head["FileType"] == TRANSACTIONAL and level.name != "ItemGroupData"
         for feed in self.feeds.values():
             if removed:
-                feed.transactions.append(Transaction(level.key, REMOVE, level.line, (), {}, level.said(), -1))
+                feed.transactions.append(
+                    Transaction(level.key, REMOVE, level.line, (), {}, level.said(), -1 - level.parent)
+                )
             if feed.source.source in level.fed or removed:
                 self.say(feed, level)
         if level.remarks and not level.fed and not removed:
@@ -632,13 +645,14 @@ class _Odm:
         for key, item, column, value, kind, line, audit in feed.pending:
             what = ("audit", feed.shown_key(key), item, column, kind or None, None, feed.shown(column, value), None)
             feed.audit.append((*what, audit.by, audit.location, audit.at, audit.reason, line))
+        created = self.head.get("CreationDateTime", "")
         notes = [*shared, *self.units(feed), *_shared_lines(feed.columns)]
         return OdmExtract(
             frame=feed.columns.frame(),
             lines=feed.columns.line_numbers(),
             extra=dict(feed.extra),
             notes=tuple(notes),
-            declared_at=self.head.get("CreationDateTime"),
+            declared_at=created if dates.is_moment(created) else None,
             partial=self.head["FileType"] == TRANSACTIONAL,
             audit=tuple(feed.audit),
             file_type=self.head["FileType"],
@@ -709,6 +723,9 @@ class _Odm:
             )
             for namespace, count in sorted(self.foreign.items())
         )
+        created = self.head.get("CreationDateTime", "")
+        if created and not dates.is_moment(created):
+            found.append(unreadable_time("CreationDateTime", self.began))
         if self.not_compared:
             found.append(
                 Note(

@@ -6,7 +6,7 @@ that it is, Upsert neither; Context changes nothing; a Remove takes everything b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,6 +58,7 @@ class _Applied:
         self.of_subject: dict[str | None, set[Key]] = {}
         self.superseded: list[list[int]] = [[] for _ in extracts]
         self.removed: list[list[int]] = [[] for _ in extracts]
+        self.unmatched: list[set[int]] = [set() for _ in extracts]
         self.conflicts: list[dict[str, list[tuple[int, int]]]] = [{} for _ in extracts]
         self.audit: list[list[tuple[object, ...]]] = [[] for _ in extracts]
         hidden = [name for name, word in source.system.items() if word in {"subject_key", "record_key"}]
@@ -124,10 +125,12 @@ class _Applied:
 
     def remove_below(self, number: int, one: Transaction) -> None:
         depth = len(one.key)
-        for key in sorted(self.of_subject.get(one.key[0], ()), key=record_key):
-            if key[:depth] == one.key:
-                self.removed[self.rows[key].file].append(self.rows[key].row)
-                self.remove(number, one, key, superseded=False)
+        below = [key for key in self.of_subject.get(one.key[0], ()) if key[:depth] == one.key]
+        for key in sorted(below, key=record_key):
+            self.removed[self.rows[key].file].append(self.rows[key].row)
+            self.remove(number, one, key, superseded=False)
+        if not below and one.row == -1:
+            self.unmatched[number].add(one.line)
 
     def remove(self, number: int, one: Transaction, key: Key, *, superseded: bool = True) -> None:
         gone = self.rows.pop(key)
@@ -177,6 +180,23 @@ class _Applied:
         return tuple(one for one in result if len(one.rows))
 
 
+def unclear_places(extracts: Sequence[OdmExtract], order: Sequence[int]) -> list[int]:
+    """Positions of files whose place among the others does not follow from FileOID and PriorFileOID.
+
+    Two files continue one, or the one continued is there twice, or comes after the file that continues it.
+    """
+    place = {at: number for number, at in enumerate(order)}
+    found = []
+    for at, one in enumerate(extracts):
+        if not one.prior_file_oid:
+            continue
+        prior = [other for other, extract in enumerate(extracts) if extract.file_oid == one.prior_file_oid]
+        beside = [other for other in extracts if other.prior_file_oid == one.prior_file_oid]
+        if prior and (len(prior) > 1 or len(beside) > 1 or place[prior[0]] >= place[at]):
+            found.append(at)
+    return found
+
+
 def in_order(extracts: Sequence[OdmExtract]) -> tuple[list[int], list[int]]:
     """Positions in the order in which the files apply, and those whose prior file is not there.
 
@@ -197,21 +217,27 @@ def in_order(extracts: Sequence[OdmExtract]) -> tuple[list[int], list[int]]:
     return order, orphans
 
 
-def apply_transactions(source: OdmSource, extracts: Sequence[OdmExtract]) -> list[tuple[int, OdmExtract]]:
+def apply_transactions(
+    source: OdmSource, extracts: Sequence[OdmExtract], told: Collection[int] = ()
+) -> list[tuple[int, OdmExtract]]:
     """The files of an incremental source (in the order in which they were extracted), applied one after the other.
 
     Returns each file's position and extract in the order of application. A row of an extract is then the whole row
-    as it was after that transaction; `settled` says which of them do not stand.
+    as it was after that transaction; `settled` says which of them do not stand. Of files at the positions `told`,
+    another source has said already how they follow each other.
     """
     order, orphans = in_order(extracts)
+    unclear = unclear_places(extracts, order)
     ordered = [extracts[at] for at in order]
     applied = _Applied(source, ordered)
     columns = [applied.file(number) for number in range(len(ordered))]
     result = []
     for number, extract in enumerate(ordered):
         notes = extract.notes
-        if order[number] in orphans:
+        if order[number] in orphans and order[number] not in told:
             notes = (*notes, _prior_missing())
+        if order[number] in unclear and order[number] not in told:
+            notes = (*notes, _place_unclear())
         result.append(
             (
                 order[number],
@@ -222,10 +248,23 @@ def apply_transactions(source: OdmSource, extracts: Sequence[OdmExtract]) -> lis
                     settled=(*extract.settled, *applied.settled(number)),
                     audit=(*extract.audit, *applied.audit[number]),
                     transactions=(),
+                    unmatched=frozenset(applied.unmatched[number]),
                 ),
             )
         )
     return result
+
+
+def _place_unclear() -> Note:
+    return Note(
+        "file_order_unclear",
+        Severity.ANSWER,
+        "",
+        "PriorFileOID does not say which file it follows (two files continue one, or one is there twice or names "
+        "itself); it applies in the order of extraction",
+        "Ask the sender in which order the files apply",
+        (1,),
+    )
 
 
 def _prior_missing() -> Note:
