@@ -256,7 +256,7 @@ def test_what_the_studies_say_of_their_packages_can_be_read() -> None:
     assert [one.dataset for one in agencies.read(STUDIES / "cdiscpilot01").keys] == ["AE"]
     own = agencies.read(STUDIES / "ucmsc_dac")
     left_out = {one.dataset for one in own.of("fda").leave_out}
-    assert left_out == {"SUPPAE", "SUPPCM", "SUPPDM", "SUPPLB", "SUPPMH", "SUPPPR"}
+    assert left_out == {"ADAE", "SUPPAE", "SUPPCM", "SUPPDM", "SUPPLB", "SUPPMH", "SUPPPR"}
     assert own.of("nmpa").leave_out == ()
 
 

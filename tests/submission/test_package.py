@@ -253,6 +253,24 @@ REFUSED: list[tuple[dict[str, dict[str, list[object]] | None], str]] = [
 ]
 
 
+def test_a_variable_that_is_left_out_is_nowhere_in_the_package(tmp_path: Path) -> None:
+    """AETERM of ADSL would be refused in ASCII; it is not read, not measured and not in what the documents describe."""
+    rules = (IN_CHINESE, LeaveOut(dataset="ADSL", variables=("AETERM",), why="ASCII lacks it"))
+    what = order(tmp_path / "in", {"ADSL": {"AETERM": ["乏力", "瘙痒"]}})
+    what = replace(what, own=SubmissionFile(fda=AgencyFile(leave_out=rules)))
+    described: list[str] = []
+
+    def documents(_: object, submitted: Path) -> Documents:
+        described.extend(pq.read_schema(submitted / "adam" / "adsl.parquet").names)
+        return Documents(DOCUMENTS)
+
+    written = write_package(tmp_path / "package", what, documents)
+    frame, _ = pyreadstat.read_xport(str(next(written.folder.rglob("adsl.xpt"))))
+    assert list(frame.columns) == described == ["STUDYID", "USUBJID"]
+    left_out = json.loads((written.folder / "manifest.json").read_text())["left_out"]
+    assert {"dataset": "ADSL", "variables": ["AETERM"], "why": "ASCII lacks it"} in left_out
+
+
 @pytest.mark.parametrize(("changed", "message"), REFUSED)
 def test_a_package_is_refused(tmp_path: Path, changed: dict[str, dict[str, list[object]] | None], message: str) -> None:
     what = order(tmp_path / "in", changed)
@@ -372,6 +390,14 @@ def test_no_file_is_larger_than_the_agency_takes(tmp_path: Path) -> None:
         (
             {"fda": {"leave_out": [{"dataset": "SUPPXX", "where": {"QNAM": "A"}, "why": "x"}]}},
             "SUPPXX: is named in submission.yml, but there is no such dataset",
+        ),
+        (
+            {"fda": {"leave_out": [{"dataset": "AE", "variables": ["AEXXX"], "why": "x"}]}},
+            "AE.AEXXX: is named in submission.yml, but there is no such variable",
+        ),
+        (
+            {"fda": {"leave_out": [{"dataset": "AE", "variables": ["AESEQ"], "why": "x"}]}},
+            "AE.AESEQ: is left out by submission.yml, but identifies the records. Name another variable",
         ),
         (
             {"keys": [{"dataset": "AE", "variables": ["AEXXX"], "why": "x"}]},
@@ -544,7 +570,8 @@ def test_the_folder_of_a_study(studyid: str, folder: str) -> None:
     [
         ("pmda: {}", "pmda: extra inputs are not permitted"),
         ("keys: [{dataset: AE, variables: [], why: x}]", "keys.0.variables"),
-        ("fda: {leave_out: [{dataset: AE, where: {}, why: x}]}", "fda.leave_out.0.where"),
+        ("fda: {leave_out: [{dataset: AE, where: {}, why: x}]}", "fda.leave_out.0"),
+        ("fda: {leave_out: [{dataset: AE, where: {A: B}, variables: [C], why: x}]}", "fda.leave_out.0"),
         ("fda: {leave_out: [{dataset: AE, where: {A: B}}]}", "fda.leave_out.0.why"),
         ("fda: {left: []}", "fda.left"),
         ("fda: [", "cannot be read as YAML"),

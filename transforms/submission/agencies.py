@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from transforms.errors import ConfigurationError, UsageError
 from transforms.errors import Fault as ConfigurationFault
@@ -64,13 +64,20 @@ def agency(name: str) -> Agency:
 
 
 class LeaveOut(BaseModel):
-    """Records of a dataset that are not submitted to an agency: those with one of the values in each variable."""
+    """What of a dataset is not submitted to an agency: variables, or records with one of the values in each of some."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str
-    where: dict[str, tuple[str, ...]] = Field(min_length=1)
+    variables: tuple[str, ...] = ()
+    where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     why: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> LeaveOut:
+        if bool(self.variables) == bool(self.where):
+            raise ValueError("name either variables or, under where, the values of the records")
+        return self
 
     @field_validator("where", mode="before")
     @classmethod
@@ -141,11 +148,19 @@ def read(folder: Path) -> SubmissionFile:
 
 
 class Kept:
-    """The records of a dataset that are submitted, batch by batch, and how many each rule left out."""
+    """What of a dataset is submitted, batch by batch, and how many records each rule left out."""
 
     def __init__(self, rules: Iterable[LeaveOut], dataset: str) -> None:
-        self.rules = [rule for rule in rules if rule.dataset == dataset]
+        own = [rule for rule in rules if rule.dataset == dataset]
+        self.rules = [rule for rule in own if rule.where]
+        self.of_variables = [rule for rule in own if rule.variables]
+        self.variables = frozenset(name for rule in self.of_variables for name in rule.variables)
         self.left_out = [0] * len(self.rules)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing was left out."""
+        return not self.variables and not any(self.left_out)
 
     def of(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """What is kept of the batches; counting begins anew."""
@@ -156,7 +171,8 @@ class Kept:
                 found = rule.matches(batch) & ~gone
                 self.left_out[number] += int(found.sum())
                 gone |= found
-            yield batch.filter(pa.array(~gone)) if gone.any() else batch
+            kept = batch.filter(pa.array(~gone)) if gone.any() else batch
+            yield kept.drop_columns(sorted(self.variables)) if self.variables else kept
 
 
 def chinese_labels(layout: Layout, known: Mapping[str, str]) -> tuple[dict[str, str], list[Fault]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -51,6 +51,10 @@ class Layout:
     def width(self) -> int:
         """Bytes of one record in a transport file."""
         return sum(variable.length for variable in self.variables)
+
+    def without(self, names: Collection[str]) -> Layout:
+        """The same without some variables."""
+        return replace(self, variables=tuple(one for one in self.variables if one.name not in names))
 
     def with_lengths(self, lengths: Mapping[str, int]) -> Layout:
         """The same with these lengths of text variables."""

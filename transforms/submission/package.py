@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from transforms.errors import UsageError
 from transforms.submission import checklist, dataset_json, xpt
-from transforms.submission.agencies import Agency, Kept, SubmissionFile, chinese_labels
+from transforms.submission.agencies import Agency, FurtherKeys, Kept, SubmissionFile, chinese_labels
 from transforms.submission.archive import (
     CHECKSUMS,
     MANIFEST,
@@ -204,16 +204,24 @@ def _prepare(order: Order) -> list[_Prepared]:
             layout = replace(layout, keys=SUPPLEMENTAL_KEYS)
         further = [one for one in order.own.keys if one.dataset == layout.name]
         layout = replace(layout, keys=(*layout.keys, *(name for one in further for name in one.variables)))
+        kept = Kept(rules, layout.name)
+        if unknown := list(_unknown(layout, kept, further)):
+            faults.extend(unknown)
+            continue
+        layout = layout.without(kept.variables)
         if order.agency.chinese:
             labels, missing = chinese_labels(layout, order.labels)
             faults.extend(missing)
             layout = layout.with_labels(labels[""], labels)
-        kept = Kept(rules, layout.name)
         measured = xpt.measure(layout, kept.of(batches_of(source.path)), order.agency.encoding)
         faults.extend(header_faults(layout, order.agency.encoding))
         faults.extend(measured.faults)
         prepared.append(_Prepared(source, layout, measured, kept))
-    faults.extend(_unknown(order, prepared))
+    known = {source.path.stem.upper() for source in order.sources}
+    for name in (*(rule.dataset for rule in rules), *(one.dataset for one in order.own.keys)):
+        if name not in known:
+            problem = "is named in submission.yml, but there is no such dataset"
+            faults.append(Fault(name, "", problem, "Correct submission.yml"))
     for name, count in Counter(one.layout.name for one in prepared).items():
         if count > 1:
             problem = "another dataset of the package has the same name"
@@ -223,18 +231,18 @@ def _prepare(order: Order) -> list[_Prepared]:
     return [replace(one, layout=one.layout.with_lengths(lengths.get(one.layout.name, {}))) for one in prepared]
 
 
-def _unknown(order: Order, prepared: Iterable[_Prepared]) -> Iterator[Fault]:
-    """Datasets and variables that submission.yml names and the snapshot does not have."""
-    remedy = "Correct submission.yml"
-    known = {one.layout.name: {variable.name for variable in one.layout.variables} for one in prepared}
-    named = [(rule.dataset, tuple(rule.where)) for rule in order.own.of(order.agency.name).leave_out]
-    named += [(one.dataset, one.variables) for one in order.own.keys]
-    for dataset, variables in named:
-        if dataset not in known:
-            yield Fault(dataset, "", "is named in submission.yml, but there is no such dataset", remedy)
-        for variable in variables:
-            if variable not in known.get(dataset, variables):
-                yield Fault(dataset, variable, "is named in submission.yml, but there is no such variable", remedy)
+def _unknown(layout: Layout, kept: Kept, further: Iterable[FurtherKeys]) -> Iterator[Fault]:
+    """Variables that submission.yml names and the dataset does not have, and keys that it leaves out."""
+    known, remedy = {variable.name for variable in layout.variables}, "Correct submission.yml"
+    named = [name for rule in kept.rules for name in rule.where]
+    named += [name for rule in kept.of_variables for name in rule.variables]
+    named += [name for one in further for name in one.variables]
+    for name in dict.fromkeys(named):
+        if name not in known:
+            yield Fault(layout.name, name, "is named in submission.yml, but there is no such variable", remedy)
+    for name in sorted(kept.variables.intersection(layout.keys)):
+        problem = "is left out by submission.yml, but identifies the records"
+        yield Fault(layout.name, name, problem, "Name another variable")
 
 
 def _write(study: Path, one: _Prepared, order: Order) -> Submitted:
@@ -260,8 +268,10 @@ def _as_submitted(folder: Path, prepared: Sequence[_Prepared]) -> None:
         if one.measured.records:
             place = folder / one.source.kind / one.source.path.name
             place.parent.mkdir(exist_ok=True)
-            if any(one.kept.left_out):
-                with pq.ParquetWriter(place, pq.read_schema(one.source.path)) as writer:
+            if not one.kept.whole:
+                schema = pq.read_schema(one.source.path)
+                kept = [field for field in schema if field.name not in one.kept.variables]
+                with pq.ParquetWriter(place, pa.schema(kept, metadata=schema.metadata)) as writer:
                     for batch in one.batches():
                         writer.write_batch(_plain(batch))
             else:
@@ -310,6 +320,11 @@ def _manifest(
         {"dataset": rule.dataset, "where": dict(rule.where), "why": rule.why, "records": count}
         for one in prepared
         for rule, count in zip(one.kept.rules, one.kept.left_out, strict=True)
+    ]
+    left_out += [
+        {"dataset": rule.dataset, "variables": list(rule.variables), "why": rule.why}
+        for one in prepared
+        for rule in one.kept.of_variables
     ]
     left_out += [
         {"dataset": one.layout.name, "where": None, "why": "It has no records", "records": 0}

@@ -108,6 +108,7 @@ def adrg(facts: GuideFacts) -> Iterator[Block]:
     yield Heading("4 Analysis data creation and processing issues")
     yield Text("Every analysis dataset is made from the SDTM datasets of the same snapshot.")
     yield from shared.paragraphs(own.issues)
+    yield from _left_out(facts, analysis=True)
     yield from _derived(facts)
     yield from shared.departures("4.3", "Departures", own.departures)
     yield from shared.assumptions("4.4", own.assumptions)
@@ -223,17 +224,7 @@ def _not_submitted(facts: GuideFacts, own: tuple[str, ...]) -> Iterator[Block]:
     yield Heading("5.1 What is collected and not submitted", 1)
     yield from shared.paragraphs(own)
     yield Text("Every field of every form stands in acrf.pdf with what it is mapped to, or the reason why it is not.")
-    rules = facts.own.of(facts.agency.name).leave_out
-    if rules:
-        yield Text(f"Records that are not submitted to {facts.agency.name.upper()}:")
-        yield Grid(
-            ("Dataset", "Records with", "Why"),
-            [
-                (one.dataset, "; ".join(f"{key} {' or '.join(values)}" for key, values in one.where.items()), one.why)
-                for one in rules
-            ],
-            (20, 40, 70),
-        )
+    yield from _left_out(facts, analysis=False)
     if facts.own.keys:
         yield Text("Variables that identify records together with the keys, where these alone do not:")
         yield Grid(
@@ -241,6 +232,24 @@ def _not_submitted(facts: GuideFacts, own: tuple[str, ...]) -> Iterator[Block]:
             [(one.dataset, ", ".join(one.variables), one.why) for one in facts.own.keys],
             (20, 40, 70),
         )
+
+
+def _left_out(facts: GuideFacts, analysis: bool) -> Iterator[Block]:
+    """What of the analysis datasets, or of the others, is not submitted to the agency."""
+    rules = facts.own.of(facts.agency.name).leave_out
+    rows = [
+        (
+            one.dataset,
+            ", ".join(one.variables) or "all",
+            "; ".join(f"{key} {' or '.join(values)}" for key, values in one.where.items()) or "all",
+            one.why,
+        )
+        for one in rules
+        if (one.dataset in facts.study.analyses) == analysis
+    ]
+    if rows:
+        yield Text(f"Not submitted to {facts.agency.name.upper()}:")
+        yield Grid(("Dataset", "Variables", "Of records with", "Why"), rows, (20, 25, 35, 60))
 
 
 def _excluded(facts: GuideFacts) -> Iterator[Block]:
