@@ -102,7 +102,7 @@ def _deliveries(
         try:
             manifest = read_manifest(path)
         except FileRefusedError as error:
-            deliveries.append((path.name, error, _named_in(path, loose)))
+            deliveries.append((path.name, error, [path, *_named_in(path, loose)]))
             continue
         named = [loose.pop(entry.name) for entry in manifest.files if entry.name in loose]
         deliveries.append((path.name, manifest, named))
@@ -203,8 +203,8 @@ def _take(
     store.folder.mkdir(parents=True, exist_ok=True)
     if isinstance(manifest, FileRefusedError):
         kept = [(path.name, *store.take(path)) for path in files if path.is_file()]
-        named = [Received(number, delivery, "", name, sha256, size, 0, None, False) for name, sha256, size in kept]
-        return (Received(number, delivery, "", delivery, "", 0, 0, None, False), *named), {}, manifest
+        named = (Received(number, delivery, "", name, sha256, size, 0, None, False) for name, sha256, size in kept)
+        return tuple(named), {}, manifest
     refusal = (
         _manifest_refusal(study, delivery, manifest, {path.name for path in files}, store.received())
         if manifest
@@ -326,6 +326,13 @@ def _take_files(
             fresh = [one for one in sources if not _is_known(one, file.name, sha256, stated, store.received())]
             if not fresh:
                 continue
+            if archive.is_packed(file.path):
+                raise FileRefusedError(
+                    "unreadable_file",
+                    file.name,
+                    "is an archive or a workbook under the name of an extract",
+                    "Send the extract itself; a .zip keeps the name .zip",
+                )
             _keep_promise(file.name, said, sha256, None)  # first: damage in transfer may look like any other fault
             read, rows = read_extracts(study, fresh, store.path(sha256), file.name)
             _keep_promise(file.name, said, sha256, rows)

@@ -333,6 +333,25 @@ def test_what_programs_leave_beside_a_file_is_listed_and_other_archives_are_name
     assert "is an archive" in refused["demog.csv.gz"][1]
 
 
+def test_a_manifest_that_cannot_be_read_is_told_in_a_watched_folder_once(small: SmallStudy) -> None:
+    small.drop("manifest.json", "{")
+    log, watch = RawStore(small.home / "raw" / "small"), small.home / "watch.json"
+    assert "manifest.json" in look(small.load(), small.landing, log, watch, 0)[1]
+    ready, _ = look(small.load(), small.landing, log, watch, 1e6)
+    assert "manifest.json" in ready
+    taken = ingest(small.load(), small.landing, log, ready)
+    assert [one.rule for one in taken.refused] == ["bad_manifest"] and len(taken.accepted) == 3
+    assert look(small.load(), small.landing, log, watch, 1e7) == ([], [])
+    assert not take(small).newly_refused
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04\x14\x00\x06\x00 a workbook", b"\x1f\x8b\x08 packed"])
+def test_a_workbook_under_the_name_of_an_extract_is_named_as_such(small: SmallStudy, content: bytes) -> None:
+    (small.landing / "vitals.csv").write_bytes(content)
+    (refused,) = take(small).refused
+    assert (refused.rule, "a workbook" in refused.problem) == ("unreadable_file", True)
+
+
 @pytest.mark.parametrize("at", ["soon", "01/04/2024", "2024-13-45T06:00", "20240401"])
 def test_a_time_that_is_none_refuses_the_manifest_with_the_files_it_names(small: SmallStudy, at: str) -> None:
     small.drop("manifest.json", listed({name: EXTRACTS[name] for name in ("demog.csv", "vitals.csv")}, extracted_at=at))

@@ -216,6 +216,14 @@ def test_one_control_id_of_different_messages_is_said(tmp_path: Path) -> None:
     assert len(extract.frame) == 16
 
 
+def test_test_messages_among_others_are_said(tmp_path: Path) -> None:
+    test = message("2").replace("|2|P|2.5.1", "|2|D|2.5.1")
+    extract = read(tmp_path, message("1") + test + message("3"))
+    assert said(extract, "hl7_processing_id_differs") == (11,)
+    assert said(read(tmp_path, test), "hl7_processing_id_differs") == ()
+    assert len(extract.frame) == 12
+
+
 def test_another_escape_character_leaves_the_backslash_alone(tmp_path: Path) -> None:
     written = MESSAGE.split("OBX|3|ST|COM^Comment^L||")[1].split("|")[0]
     content = message().replace("^~\\&", "^~!&").replace(written, r"a!F!b\F\c!Zz!")

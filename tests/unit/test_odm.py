@@ -383,6 +383,30 @@ def test_transactions_that_do_not_fit_are_held_and_a_missing_file_is_said(tmp_pa
     assert len(why) == 3 and any("says no TransactionType" in message for message in why)
 
 
+@pytest.mark.parametrize(
+    ("pairs", "strange"),
+    [
+        ((("001", "A"), ("001", "A"), ("002", "B")), []),
+        ((("001", "A"), ("001", "A"), ("002", "B"), ("001", "B"), ("002", "B")), [3]),
+        ((("001", "A"), ("001", "A"), ("002", "A")), [2]),
+        ((("001", "A"), ("001", ""), ("001", "A ")), []),
+    ],
+)
+def test_subjects_that_do_not_go_with_their_subject_key_are_said(
+    tmp_path: Path, pairs: tuple[tuple[str, str], ...], strange: list[int]
+) -> None:
+    items = {"SUBJ": "IT.SYS"}
+    columns = {name: {} for name in ("SUBJ", "VISIT", "NO", "WT")}
+    source = contract(
+        items=items | {"WT": "IT.WT"}, system={"VISIT": "event_oid", "NO": "group_repeat"}, units={}, columns=columns
+    )
+    content = odm("\n".join(subject(group({"IT.SYS": named}), key) for key, named in pairs))
+    extract = read(tmp_path, content, source)
+    starts = [at for at, line in enumerate(content.split("\n"), start=1) if line.startswith("<ItemGroupData")]
+    told = [note.lines for note in extract.notes if note.rule == "subject_key_contradicts"]
+    assert told == ([tuple(starts[at] for at in strange)] if strange else [])
+
+
 ROW = subject(group({"IT.SYS": "120"}), kind="Insert")
 CHANGED = subject(group({"IT.SYS": "125"}), kind="Update")
 

@@ -45,6 +45,12 @@ def is_foreign(name: str) -> bool:
     return name.lower().endswith(NESTED) and not name.lower().endswith(".zip")
 
 
+def is_packed(path: Path) -> bool:
+    """True for a file that begins as an archive does, whatever its name; workbooks are archives."""
+    with path.open("rb") as stream:
+        return stream.read(8).startswith(NESTED_MAGIC)
+
+
 def members(path: Path, *, largest_bytes: int, largest_ratio: int) -> tuple[Member, ...]:
     """The files of the archive at `path`, every one of them safe to take out.
 

@@ -245,6 +245,7 @@ class _Reading:
         self.takes_notes = any(one.segment == "NTE" for one in source.fields.values())
         self.numbered: dict[tuple[str, ...], tuple[int, list[bytes]]] = {}
         self.renumbered: set[int] = set()
+        self.processed_as: dict[str, list[int]] = {}
         self.needs_specimen = any(one.segment == "SPM" for one in source.fields.values())
         self.line = 0
         self.marks = _Delimiters("|", "^", "~", "\\", "&")
@@ -271,12 +272,13 @@ class _Reading:
                 self.row(line, {**context, **order.context, **under}, order.specimens, notes)
 
     def number(self, raw: _Raw, header: Sequence[str]) -> None:
-        """Remember which message has which control id; the same one with another header is no other."""
+        """Remember which message has which control id and what it is for; with another header it is no other one."""
         content = [segment for _, segment in raw.segments[1:]]
         line = raw.segments[0][0]
         first, before = self.numbered.setdefault((header[3], header[4], header[10]), (line, content))
         if before != content:
             self.renumbered |= {first, line}
+        self.processed_as.setdefault(self.component(header[11], 1).strip(), []).append(line)
 
     def split(self, raw: _Raw) -> list[tuple[int, list[str]]]:
         """The segments of a message as fields; MSH-1 is the separator, so that field n stands at n."""
@@ -546,6 +548,19 @@ class _Reading:
                     "different messages carry the same message control id (MSH-10); all are taken",
                     "Ask the sender whether one of them replaces the other",
                     tuple(sorted(self.renumbered)),
+                )
+            )
+        if first and len(self.processed_as) > 1:
+            fewest = sorted(self.processed_as.values(), key=len)[:-1]
+            notes.append(
+                Note(
+                    "hl7_processing_id_differs",
+                    Severity.ANSWER,
+                    "",
+                    "messages are for another processing (MSH-11: production, training, debugging) than most others; "
+                    "all are taken",
+                    "Ask the sender whether they are tests; if so, ask for the file without them",
+                    tuple(sorted(line for lines in fewest for line in lines)),
                 )
             )
         if first and (self.seen or self.unread):

@@ -178,11 +178,24 @@ class _Feed:
         self.extra: dict[str, int] = {}
         self.units_lost: dict[str, list[int]] = {}
         self.units_differ: dict[str, list[int]] = {}
+        self.subjects: dict[tuple[str | None, str], list[int]] = {}
         self.transactions: list[Transaction] = []
         self.unclear: dict[str, list[tuple[int, int]]] = {}
         self.audit: list[tuple[object, ...]] = []
         self.late: list[tuple[int, list[Audit]]] = []
         self.pending: list[tuple[Key, str | None, str | None, str | None, str, int, Audit]] = []
+
+    def strangers(self) -> list[int]:
+        """Lines of rows whose SubjectKey and subject do not go together as most rows of the two say."""
+        of_key: dict[str | None, str] = {}
+        of_subject: dict[str, str | None] = {}
+        for key, subject in sorted(self.subjects, key=lambda pair: -len(self.subjects[pair])):
+            of_key.setdefault(key, subject)
+            of_subject.setdefault(subject, key)
+        pairs = [
+            (key, subject) for key, subject in self.subjects if (of_key[key], of_subject[subject]) != (subject, key)
+        ]
+        return [line for pair in pairs for line in self.subjects[pair]]
 
     def takes(self, group: str | None, form: str | None) -> bool:
         return group in self.source.item_groups and (not self.source.forms or form in self.source.forms)
@@ -587,6 +600,9 @@ class _Odm:
             "record_key": record_key(level.key),
         }
         system = {name: words.get(word) for name, word in feed.source.system.items()}
+        for cell in cells:
+            if cell.column == feed.source.subject and cell.value:
+                feed.subjects.setdefault((level.key[0], cell.value.strip()), []).append(level.line)
         transactional = self.head["FileType"] == TRANSACTIONAL
         if transactional and level.kind == CONTEXT and all(cell.transaction == CONTEXT for cell in cells):
             return
@@ -724,6 +740,19 @@ class _Odm:
             for namespace, count in sorted(self.foreign.items())
         )
         created = self.head.get("CreationDateTime", "")
+        strange = sorted({line for feed in self.feeds.values() for line in feed.strangers()})
+        if strange:
+            found.append(
+                Note(
+                    "subject_key_contradicts",
+                    Severity.CRITICAL,
+                    "",
+                    "rows name another subject than the other rows under their SubjectKey, or their subject stands "
+                    "under several SubjectKeys; they count for the subject they name",
+                    "Ask the sender whose data they are",
+                    tuple(strange),
+                )
+            )
         if created and not dates.is_moment(created):
             found.append(unreadable_time("CreationDateTime", self.began))
         if self.not_compared:
