@@ -148,6 +148,27 @@ def test_another_specification_than_the_snapshots_refuses(small: SmallStudy) -> 
         export(home(small), small.folder)
 
 
+def test_what_a_define_finds_in_the_data_says_what_to_do(small: SmallStudy) -> None:
+    """Also where a record that the guides show has no name: each is refused with what cures it, and nothing fails."""
+    small.summarize()
+    small.change("tables/ts.csv", "SPONSOR,Clinical", ",A parameter without a code,1\nSPONSOR,Clinical")
+    small.change("tables/codelists.csv", "sex,Male,term,M,C66731", "sex,Male,term,M,")
+    small.change("tables/codelists.csv", "sex,Female,term,F,C66731", "sex,Female,term,FEMALE,")
+    small.change("tables/codelists.csv", "F,C66731\nsex,not asked,ignore,,C66731", "FEMALE,\nsex,not asked,ignore,,")
+    report = small.run()
+    for one in acts.critical_findings(home(small), report.snapshot_id):
+        acts.waive(home(small), one["finding_id"], **BY)
+    acts.lock(home(small), report.snapshot_id, **BY)
+    with pytest.raises(ExportRefusedError) as refused:
+        export(home(small), small.folder)
+    told = str(refused.value)
+    assert (
+        "TS.TSPARMCD: mandatory_missing: is mandatory and missing in 1 records. Fill the variable in the mapping"
+        in told
+    )
+    assert "term_not_allowed" in told and "Map the value to a term, or declare the term in ct_extensions" in told
+
+
 @pytest.mark.parametrize("preview", [False, True])
 def test_a_snapshot_that_was_altered_is_refused_and_made_anew_by_a_run(small: SmallStudy, preview: bool) -> None:
     """A value that somebody changed in a locked snapshot, a dataset that is gone and one that was put there."""

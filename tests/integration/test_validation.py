@@ -239,6 +239,7 @@ SDTM: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("DM", {}, {"BRTHDTC": "1970-13"}, "structure.iso8601"),
     ("DM", {}, {"AGE": 130}, "dm.age"),
     ("DM", {"ARMCD": ""}, {"RFICDTC": year(5)}, "dm.consent_after_exposure"),
+    ("DM", {"ACTARMCD": ""}, {"RFXSTDTC": None}, "dm.arm_without_exposure"),
     ("DM", {"DTHDTC": ""}, {"DTHDTC": year(-9)}, "dm.death_before_exposure_end"),
     ("DM", {"RFENDTC": ""}, {"RFENDTC": year(-9)}, "structure.date_order"),
     ("DM", {"ARMNRS": "SCREEN FAILURE"}, {"ARMNRS": None}, "dm.arm_or_reason"),

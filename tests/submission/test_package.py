@@ -195,6 +195,7 @@ def test_two_packages_are_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mon
     assert first.archive.read_bytes() == second.archive.read_bytes() == again.archive.read_bytes()
 
 
+DATED = {"AGEMIN", "AGEMAX", "DCUTDTC", "LENGTH", "SENDTC", "SSTDTC"}
 REFUSED: list[tuple[dict[str, dict[str, list[object]] | None], str]] = [
     ({"TS": None}, "TS: is not in the package, so that it has no study start date"),
     ({"TS": trial(("SSTDTC",))}, "TS.TSVAL: has no parameter SSTDTC"),
@@ -220,6 +221,36 @@ REFUSED: list[tuple[dict[str, dict[str, list[object]] | None], str]] = [
     (
         {"TS": trial(DCUTDTC="2025-01-30")},
         "TS.TSVAL: its parameter DCUTDTC is not the cut-off of the snapshot, 2025-01-31",
+    ),
+    (
+        {"TS": trial(AGEMIN=None)},
+        r"TS.TSVAL: neither a value nor a reason in 1 record\(s\): 5. Correct it in the trial",
+    ),
+    (
+        {"TS": {**trial(), "TSVALNF": ["UNK"] + [""] * 25}},
+        r"TS.TSVAL: a value, and a reason for none in 1 record\(s\): 1\.",
+    ),
+    (
+        {
+            "TS": {
+                **trial(AGEMIN="18 YEARS", AGEMAX="P"),
+                "TSVCDREF": ["ISO 8601" if one in DATED else "" for one in TRIAL],
+            }
+        },
+        r"TS.TSVAL: a value that is not of ISO 8601 in 2 record\(s\): 4, 5\.",
+    ),
+    (
+        {
+            "TS": {
+                **trial(FCNTRY="China"),
+                "TSVCDREF": ["ISO 3166-1 Alpha-3" if one == "FCNTRY" else "" for one in TRIAL],
+            }
+        },
+        r"TS.TSVAL: a value that is not of ISO 3166-1 Alpha-3 in 1 record\(s\): 8\.",
+    ),
+    (
+        {"DM": {"USUBJID": ["s-002", "S-002"]}},
+        r"DM.USUBJID: a subject that differs from another only in case in 2 record",
     ),
     ({"TS": {**trial(), "STUDYID": ["OTHER"] * len(TRIAL)}}, "TS.STUDYID: is not S 01, the study of the package"),
     (

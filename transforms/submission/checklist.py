@@ -207,6 +207,13 @@ def _subjects(contents: Contents) -> Iterator[Fault]:
     if demographics is None:
         return
     known = demographics.columns("USUBJID")["USUBJID"].combine_chunks().unique()
+    named = demographics.columns("USUBJID")["USUBJID"].to_pandas()
+    twin = named.str.upper().duplicated(keep=False) & ~named.duplicated(keep=False)
+    problem, remedy = (
+        "a subject that differs from another only in case",
+        "Make them one in the mapping or at the source",
+    )
+    yield from record_faults(demographics, "USUBJID", twin.to_numpy(), problem, remedy)
     for one in contents.datasets:
         if one.has("USUBJID") and one is not demographics:
             column = one.columns("USUBJID")["USUBJID"]
@@ -233,7 +240,7 @@ def _iso_dates(contents: Contents) -> Iterator[Fault]:
 
 CHECKS: Mapping[str, Callable[[Contents], Iterable[Fault]]] = {
     "trial_start": trial.start,
-    "trial_dates": trial.dates_fit,
+    "trial_values": trial.values_fit,
     "file_tags": _file_tags,
     "required_files": _required_files,
     "path_names": _path_names,

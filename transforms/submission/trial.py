@@ -14,6 +14,12 @@ from transforms.submission.faults import Fault
 
 START, END, CUT_OFF = "SSTDTC", "SENDTC", "DCUTDTC"
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+DURATION = re.compile(r"P(?=[\dT])(\d+W|(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?)", re.ASCII)
+FORMS: Mapping[str, Callable[[str], bool]] = {
+    "ISO 8601": lambda one: dates.is_iso(one) or DURATION.fullmatch(one) is not None,
+    "ISO 3166-1 Alpha-3": lambda one: re.fullmatch("[A-Z]{3}", one) is not None,
+}
+"""What a value is where its record names a reference (TSVCDREF)."""
 REMEDY = "Correct it in the trial summary (sdtm/ts.yml and its table)"
 
 
@@ -32,8 +38,23 @@ def start(contents: Contents) -> Iterator[Fault]:
         yield Fault("TS", "STUDYID", f"is not {contents.studyid}, the study of the package", remedy)
 
 
-def dates_fit(contents: Contents) -> Iterator[Fault]:
-    """Dates of the study that are no full dates, lie after the cut-off or the wrong way round; another cut-off."""
+def values_fit(contents: Contents) -> Iterator[Fault]:
+    """Dates of the study that cannot be, and values that are in another form than their record says."""
+    yield from _dates_fit(contents)
+    trial = contents.dataset("TS")
+    if trial is None:
+        return
+    said = {name: _column(trial, name) for name in ("TSVAL", "TSVALNF", "TSVCDREF")}
+    filled, reasoned = said["TSVAL"] != "", said["TSVALNF"] != ""
+    remedy = f"{REMEDY}: one of both is filled"
+    yield from record_faults(trial, "TSVAL", (filled & reasoned).to_numpy(), "a value, and a reason for none", remedy)
+    yield from record_faults(trial, "TSVAL", (~filled & ~reasoned).to_numpy(), "neither a value nor a reason", remedy)
+    for reference, fits in FORMS.items():
+        other = filled & (said["TSVCDREF"] == reference) & ~said["TSVAL"].map(fits)
+        yield from record_faults(trial, "TSVAL", other.to_numpy(), f"a value that is not of {reference}", REMEDY)
+
+
+def _dates_fit(contents: Contents) -> Iterator[Fault]:
     trial = contents.dataset("TS")
     if trial is None:
         return
@@ -73,8 +94,15 @@ def required_parameters(contents: Contents, rules: Iterable[Mapping[str, Any]]) 
 
 def _values(trial: Submitted, code: str) -> pd.Series:
     """The values of a parameter by the position of its record; empty where there is none."""
-    frame = trial.columns("TSPARMCD", "TSVAL").to_pandas()
-    values: pd.Series = frame["TSVAL"].fillna("")[frame["TSPARMCD"] == code]
+    values: pd.Series = _column(trial, "TSVAL")[_column(trial, "TSPARMCD") == code]
+    return values
+
+
+def _column(trial: Submitted, name: str) -> pd.Series:
+    """A text variable with an empty text for a missing one, and throughout where there is no such variable."""
+    if not trial.has(name):
+        return pd.Series("", index=pd.RangeIndex(trial.records))
+    values: pd.Series = trial.columns(name)[name].to_pandas().fillna("")
     return values
 
 

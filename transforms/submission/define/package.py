@@ -32,6 +32,12 @@ CHECKS: dict[str, frozenset[str]] = {
 }
 """The checks of the package by the rules that belong to each; what compares with the data belongs to the last."""
 
+REMEDIES = {
+    "term_not_allowed": "Map the value to a term, or declare the term in ct_extensions where the codelist takes others",
+    "value_not_in_codelist": "Map the value to a term of the codelist",
+    "mandatory_missing": "Fill the variable in the mapping, or hold the records",
+    "key_not_unique": "Correct the keys or the records in the mapping",
+}
 REMEDY = "The define does not fit the data: tell who maintains this software"
 
 
@@ -76,7 +82,7 @@ def defines(
         beside = {path.removeprefix(f"{place}/") for path in inside if path.startswith(f"{place}/")}
         differing = page_problems(Document.parse(files[DEFINE]), pages)
         for one in (*_problems(study, contents, folder, kind, files[DEFINE], beside), *differing):
-            fault = Fault(f"{place}/{DEFINE}", one.place, f"{one.rule}: {one.message}", REMEDY)
+            fault = Fault(f"{place}/{DEFINE}", one.place, f"{one.rule}: {one.message}", REMEDIES.get(one.rule, REMEDY))
             found[_check_of(one.rule)].append(fault)
     return Documents(written, found if written else {})
 

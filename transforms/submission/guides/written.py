@@ -138,7 +138,7 @@ def _trial_design(facts: GuideFacts) -> Iterator[Block]:
         yield Grid(
             ("Code", "Parameter", "Value"),
             [
-                (code, name, value if isinstance(value, str) else f"null flavour {flavour}")
+                (_shown(code), _shown(name), value if isinstance(value, str) else f"null flavour {_shown(flavour)}")
                 for code, name, value, flavour in ts.astype(object).itertuples(index=False)
             ],
             (14, 40, 76),
