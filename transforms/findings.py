@@ -7,11 +7,13 @@ points to file and line, and `./cairn trace --raw` shows the text to whoever may
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 
@@ -91,8 +93,12 @@ SCHEMA = pa.schema(
 )
 
 
+# What one stage found, before the stages are joined: `same` is equal where a rule gives one cause in several datasets.
+PART_SCHEMA = SCHEMA.append(pa.field("same", pa.string()))
+
+
 def to_arrow(findings: Iterable[Finding]) -> pa.Table:
-    """Findings as a table, most severe first; the columns are those of SCHEMA."""
+    """Findings of one stage as a table, most severe first; the columns are those of PART_SCHEMA."""
     rows = [
         {
             "finding_id": finding.finding_id,
@@ -107,13 +113,49 @@ def to_arrow(findings: Iterable[Finding]) -> pa.Table:
             "places": [
                 {"file": place.file, "lines": list(place.lines), "sha256": place.sha256} for place in finding.places
             ],
+            "same": finding_id(finding.rule, "", "", finding.cause),
         }
         for finding in findings
     ]
-    return ordered(pa.Table.from_pylist(rows, schema=SCHEMA))
+    return _ordered(pa.Table.from_pylist(rows, schema=PART_SCHEMA))
 
 
-def ordered(table: pa.Table) -> pa.Table:
+def joined(parts: Iterable[pa.Table], explanations: Mapping[str, Explanation]) -> pa.Table:
+    """The findings of all stages, most severe first; the columns are those of SCHEMA.
+
+    Where several datasets say the same of one cause, and its rule is explained with `told_of`, that is one finding: of
+    the dataset which is behind it, with the lines of all.
+    """
+    table = pa.concat_tables(parts)
+    shared = pa.array([bool(explanations[rule].told_of) for rule in table["rule"].to_pylist()], pa.bool_())
+    causes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in table.filter(shared).to_pylist():
+        of = explanations[row["rule"]].told_of
+        causes.setdefault((row["rule"], of, row["variable"], row["same"]), []).append(row)
+    once = [
+        _together(rows, of, variable) if len(rows) > 1 else rows[0] for (_, of, variable, _), rows in causes.items()
+    ]
+    others = table.filter(pc.invert(shared))
+    return _ordered(pa.concat_tables([others, pa.Table.from_pylist(once, schema=PART_SCHEMA)])).select(SCHEMA.names)
+
+
+def _together(rows: Sequence[dict[str, Any]], dataset: str, variable: str) -> dict[str, Any]:
+    first = rows[0]
+    lines: dict[tuple[str, str], set[int]] = {}
+    for place in (place for row in rows for place in row["places"]):
+        lines.setdefault((place["file"], place["sha256"]), set()).update(place["lines"])
+    return first | {
+        "finding_id": finding_id(first["rule"], dataset, variable, first["same"]),
+        "dataset": dataset,
+        "message": f"{', '.join(sorted(row['dataset'] for row in rows))}: {first['message']}",
+        "n_records": sum(len(own) for own in lines.values()),
+        "places": [
+            {"file": file, "lines": sorted(own), "sha256": sha256} for (file, sha256), own in sorted(lines.items())
+        ],
+    }
+
+
+def _ordered(table: pa.Table) -> pa.Table:
     """A table of findings, most severe first."""
     columns = [table[name].to_pylist() for name in ("severity", "dataset", "variable", "rule", "finding_id")]
     rank = {severity.value: position for position, severity in enumerate(Severity)}
@@ -124,7 +166,8 @@ def ordered(table: pa.Table) -> pa.Table:
 class Explanation(BaseModel):
     """What people want to know of a rule: why it matters, what is likely behind it, who acts.
 
-    `releasable` says that a person may release rows that the rule holds.
+    `releasable` says that a person may release rows that the rule holds. `told_of` is the dataset that one cause is
+    told of where several datasets find it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -133,6 +176,7 @@ class Explanation(BaseModel):
     cause: str
     who: str
     releasable: bool = False
+    told_of: str = ""
 
 
 def explained(table: pa.Table, explanations: Mapping[str, Explanation]) -> pa.Table:

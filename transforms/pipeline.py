@@ -732,8 +732,9 @@ def close(study: Study, where: Home, building: Building) -> None:
     gate = ["parts/gate"] if study.gate is not None else []
     results = ["parts/results"] if study.results is not None else []
     parts = ["parts/staged", *mapped, "parts/sdtm", *gate, *derived, "parts/adam", *results]
-    found = findings_module.ordered(pa.concat_tables(building.read(f"{part}.findings") for part in parts))
-    building.write("findings", findings_module.explained(found, explanations(study)))
+    known = explanations(study)
+    found = findings_module.joined((building.read(f"{part}.findings") for part in parts), known)
+    building.write("findings", findings_module.explained(found, known))
     accounts = [building.read(f"{part}.accounts") for part in ("parts/staged", *mapped, *derived)]
     building.write("accounts", pa.concat_tables(accounts))
     building.write("specification", snapshot.specification_table(study))

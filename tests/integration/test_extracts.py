@@ -174,6 +174,21 @@ def test_the_same_record_id_twice_is_quarantined(small: SmallStudy) -> None:
     accounts_close(report, small)
 
 
+def test_what_waits_for_the_demographics_of_a_subject_is_one_finding(small: SmallStudy) -> None:
+    """One subject lacks them and is in several datasets, another is mistyped in one form: two causes, two findings."""
+    small.drop("demog.csv", "".join(EXTRACTS["demog.csv"].splitlines(keepends=True)[:-1]))
+    small.drop("vitals.csv", VITALS + "009,Screening,2024-02-22,118,60,kg,,N\n")
+    report = small.run()
+    found = findings(report).loc[["subject_not_in_dm"]].set_index("dataset")
+    assert set(found.index) == {"DM", "VS"}
+    assert found.loc["DM", "message"].startswith("EX, VS: records belong to a subject that is not in DM")
+    assert {place["file"] for place in found.loc["DM", "places"]} == {"dosing.csv", "vitals.csv"}
+    assert [(place["file"], list(place["lines"])) for place in found.loc["VS", "places"]] == [("vitals.csv", [9])]
+    assert found.loc["DM", "n_records"] == sum(len(place["lines"]) for place in found.loc["DM", "places"])
+    assert found["finding_id"].is_unique and found["held"].all()
+    accounts_close(report, small)
+
+
 def test_equal_rows_are_duplicates_only_where_the_contract_says_so(small: SmallStudy) -> None:
     repeated = VITALS + "003,Screening,2024-02-22,118,60,kg,,N\n"
     small.drop("vitals.csv", repeated)

@@ -146,19 +146,21 @@ class _Run:
         if dataset.name == "DM":
             self.subjects = frozenset(text.used_texts(records.frame["USUBJID"]))
         elif "DM" in self.records and "USUBJID" in records.frame:
-            stranger = text.map_flag(records.frame["USUBJID"], lambda subject: subject not in self.subjects)
-            self.settle(
-                records,
-                "USUBJID",
-                Problem(
-                    "subject_not_in_dm",
-                    Severity.CRITICAL,
-                    stranger,
-                    "records belong to a subject that is not in DM",
-                    "Settle what holds the demographics, ask for them, or have the subject identifier corrected",
-                    hold=True,
-                ),
-            )
+            owners = records.frame["USUBJID"]
+            for stranger in sorted({*text.used_texts(owners)} - self.subjects):
+                self.settle(
+                    records,
+                    "USUBJID",
+                    Problem(
+                        "subject_not_in_dm",
+                        Severity.CRITICAL,
+                        text.map_flag(owners, stranger.__eq__),
+                        "records belong to a subject that is not in DM",
+                        "Settle what holds the demographics, ask for them, or have the subject identifier corrected",
+                        cause=stranger,
+                        hold=True,
+                    ),
+                )
             records.drop_held()
 
     def numeric(self, dataset: DatasetFile) -> dict[str, bool]:
