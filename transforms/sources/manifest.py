@@ -42,6 +42,13 @@ class Manifest(BaseModel):
     extracted_at: Moment | None = None
     files: tuple[ManifestFile, ...]
 
+    @field_validator("label")
+    @classmethod
+    def _shown(cls, label: str) -> str:
+        if not label.isprintable():
+            raise ValueError("has a character that does not show")
+        return label
+
     @field_validator("files")
     @classmethod
     def _once(cls, files: tuple[ManifestFile, ...]) -> tuple[ManifestFile, ...]:

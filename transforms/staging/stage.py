@@ -29,6 +29,7 @@ OUTCOMES = ("accepted", "quarantined", "superseded", "duplicate", "excluded")
 RELEASED = "released_row"
 DELETED = "deleted_in_source"
 OFFSET = re.compile(r"(?:\d{4}|:\d{2})([+-]\d{2}:?\d{2}|Z)$")  # behind a time of day
+FIRST_YEAR = "1900"
 
 Released = Mapping[str, Mapping[str, frozenset[int]]]
 
@@ -587,6 +588,16 @@ def _types(rows: _Rows, cut_off: str) -> None:
                         late,
                         "the date lies after the cut-off",
                         "Ask the site for the right date, or use a later cut-off",
+                    )
+                early = rows.open() & text.map_flag(canonical, lambda value: value[:4] < FIRST_YEAR)
+                if early.any():
+                    rows.find(
+                        "before_1900",
+                        Severity.ANSWER,
+                        name,
+                        early,
+                        "the date lies before 1900, when no subject of a study lived",
+                        "Ask the site for the right date",
                     )
         if column.required:
             empty = rows.open() & rows.frame[name].isna().to_numpy()
