@@ -236,6 +236,16 @@ def test_each_fault_of_a_rule_is_named(small: SmallStudy, old: str, new: str, pl
         ("columns: {N: {number: SYSBP}}", "small.pressure", "lower-case"),
         ("columns: {n: {part: VISIT, pattern: x}}", "small.pressure", "one group"),
         ("columns: {n: {lookup: A, table: t, by: {B: VISIT}}}", "small.pressure", "there is no table 't'"),
+        (
+            "columns: {n: {cell: A, table: ctcae-4.0/terms, by: {B: VISIT}}}",
+            "small.pressure",
+            "no table 'ctcae-4.0/terms'",
+        ),
+        (
+            "columns: {n: {cell: A, table: ctcae-5.0/terms, by: {term: VISIT}}}",
+            "small.pressure",
+            "terms.csv has no column",
+        ),
         ("columns: {n: {lookup: HI, table: visits, by: {VISIT: VISIT}}}", "small.pressure", "has no column 'HI'"),
         ("columns: {n: {count: VISIT, of: XX}}", "small.pressure", "there is no source 'XX'"),
         ("columns: {n: {sum: [VISIT, 1]}}", "small.pressure", "VISIT is text"),
@@ -251,6 +261,14 @@ def test_each_fault_of_columns_and_conditions_is_named(small: SmallStudy, added:
         ("{expect_column_values_to_match_regex: {column: VISIT, regex: '('}}", "regex cannot be read"),
         ("{expect_column_values_to_be_in_set: {column: VISIT, value_set: {codelist: C1}}}", "no CT codelist 'C1'"),
         ("{expect_column_values_to_be_in_set: {column: VISIT, value_set: {table: visits, column: X}}}", "no column X"),
+        (
+            "{expect_column_values_to_be_in_set: {column: VISIT, value_set: {table: ctcae-5.0/terms, column: X}}}",
+            "no column X",
+        ),
+        (
+            "{expect_column_values_to_be_in_set: {column: VISIT, value_set: {table: ../ctcae, column: X}}}",
+            "no column X",
+        ),
         ("{expect_column_values_to_be_in_set: {column: VISIT, value_set: x}}", "value_set is neither"),
         ("{expect_column_pair_values_to_be_equal: {column_A: SYSBP, column_B: VISIT}}", "needs ignore_row_if: both"),
         ("[]", "expect names one expectation"),
@@ -289,6 +307,15 @@ def test_a_good_rule_is_taken_and_all_faults_come_at_once(small: SmallStudy) -> 
         ("checks/two.yml", "small.two.severity"),
         ("checks/vitals.yml", "small.pressure"),
     ]
+
+
+def test_a_rule_looks_into_a_published_table(small: SmallStudy) -> None:
+    published = "{table: ctcae-5.0/adverse_events, column: SOC}"
+    content = GOOD.replace("values_to_be_between: {column: SYSBP, min_value: 50}",
+                           f"values_to_be_in_set: {{column: VISIT, value_set: {published}}}")  # fmt: skip
+    small.specify("checks/vitals.yml", content)
+    (rule,) = [one for one in rule_book(small.load()).staged["vitals"] if one.id == "small.pressure"]
+    assert len(rule.kwargs["value_set"]) == 26 and "Eye disorders" in rule.kwargs["value_set"]
 
 
 def test_a_rule_that_holds_is_for_sources_only(small: SmallStudy) -> None:

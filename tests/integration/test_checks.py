@@ -152,6 +152,12 @@ SDTM: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("AE", {"AEOUT": "FATAL"}, {"AEOUT": "RECOVERED/RESOLVED"}, "dm.death_without_event"),
     ("DM", {"DTHFL": "Y"}, {"DTHFL": None}, "ae.fatal_subject_alive"),
     ("AE", {}, {"AESTDTC": year(-3)}, "ae.before_consent"),
+    ("AE", {"AESPID": "AE-1002-02"}, {"AEDECOD": "Pyrexia"}, "ctcae.term_unknown"),
+    ("AE", {"AESPID": "AE-1002-02"}, {"AEDECOD": lambda one: one.lower()}, "ctcae.term_spelling"),
+    ("AE", {"AESPID": "AE-1002-02"}, {"AEBODSYS": "Social circumstances"}, "ctcae.class_differs"),
+    ("AE", {"AESPID": "AE-1002-02"}, {"AEBODSYS": lambda one: one.upper()}, "ctcae.class_differs"),
+    ("AE", {"AESPID": "AE-1002-02"}, {"AEBODSYS": None}, "ctcae.class_differs"),
+    ("AE", {"AESPID": "AE-1002-02"}, {"AEDECOD": "Pyrexia", "AEBODSYS": "Fevers"}, "ctcae.class_unknown"),
     ("LB", {"USUBJID": "UCMSC-DAC-01-01-1019"}, {"LBDTC": "2023-07-11"}, "findings.after_death"),
     ("SV", {"USUBJID": "UCMSC-DAC-01-01-1019"}, {"SVSTDTC": "2023-07-11"}, "sv.after_death"),
 ]

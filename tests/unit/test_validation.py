@@ -15,7 +15,7 @@ from transforms.core import text
 from transforms.core.tables import Table
 from transforms.validation import check as checking
 from transforms.validation.check import CheckFailedError, check, reach
-from transforms.validation.columns.tables import Lookup
+from transforms.validation.columns.tables import Cell, Lookup
 from transforms.validation.rules import Rule
 
 WORDS = {
@@ -322,6 +322,25 @@ def test_limits_are_joined_and_checked_at_once() -> None:
         ("K", [0], "C, A, B"),
         ("INR", [1, 4], "C, A, B"),
     ]
+
+
+def test_a_cell_is_found_by_the_spelling_nearest_to_what_is_told() -> None:
+    rows = (("Anemia", "5", "Blood"), ("Fever", "5", "General"), ("Old fever", "4", "General"))
+    table = Table("terms", "terms.csv", ("TERM", "VERSION", "CLASS"), rows, (2, 3, 4))
+    data = frame(A=["Anemia", "Anaemia", "FEVER", "old fevers", "Pyrexia", None])
+    for wanted, nearest, expected in (
+        ("TERM", True, ["Anemia", "Anemia", "Fever", None, None, None]),
+        ("CLASS", True, ["Blood", "Blood", "General", None, None, None]),
+        ("TERM", False, ["Anemia", None, None, None, None, None]),
+    ):
+        made = Cell(cell=wanted, table="terms", by={"TERM": "A"}, fixed={"VERSION": "5"}, nearest=nearest)
+        seen = rule(
+            "expect_column_values_to_be_null", {"column": "made"}, columns={"made": made.resolved(table)}, tell="made"
+        )
+        told = {row: breach.told for breach in check({"X": data}, {"X": [seen]}) for row in breach.rows}
+        assert [told.get(row) for row in range(len(data))] == expected, (wanted, nearest)
+    with pytest.raises(ValidationError, match="nearest looks for the value of one column"):
+        Cell(cell="CLASS", table="terms", by={"TERM": "A", "VERSION": "B"}, nearest=True)
 
 
 def test_a_thousand_bad_rows_are_all_returned() -> None:

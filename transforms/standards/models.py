@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 from transforms.core.tables import Table, read_table
 
 DATETIME = "ISO 8601 datetime"
+PUBLISHED = re.compile(r"[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*/[a-z][a-z0-9_]*")
 CLASS_OF_GENERAL_VARIABLES = {"INTERVENTIONS", "EVENTS", "FINDINGS"}
 
 
@@ -120,12 +121,13 @@ class AnalysisClass:
 
 @dataclass(frozen=True)
 class Standards:
-    """The published standards a study is written against."""
+    """The published standards a study is written against; `root` is the folder of all that is published."""
 
     datasets: dict[str, DatasetStandard]
     general: dict[str, tuple[VariableStandard, ...]]
     codelists: dict[str, Codelist]
     analysis: Mapping[str, AnalysisClass] = field(default_factory=dict)
+    root: Path = field(default=Path(), repr=False, kw_only=True)
 
     @classmethod
     def load(cls, root: Path, *, sdtmig: str, sdtm: str, ct: str, adamig: str | None = None) -> Standards:
@@ -150,8 +152,14 @@ class Standards:
             for name, rows in _grouped(read_table(model / "variables.csv", "variables.csv"), "class").items()
         }
         if analysis is None:
-            return cls(datasets, general, _codelists(terminology))
-        return cls(datasets, general, {**_codelists(analysis), **_codelists(terminology)}, _analysis_classes(analysis))
+            return cls(datasets, general, _codelists(terminology), root=root)
+        codelists = {**_codelists(analysis), **_codelists(terminology)}
+        return cls(datasets, general, codelists, _analysis_classes(analysis), root=root)
+
+    def table(self, name: str) -> Table | None:
+        """A published table by its folder and name, as `ctcae-5.0/adverse_events`; None if there is none."""
+        path = self.root / f"{name}.csv"
+        return read_table(path, f"standards/{name}.csv") if PUBLISHED.fullmatch(name) and path.is_file() else None
 
     def analysis_variable(self, observation_class: str, name: str) -> AnalysisStandard | None:
         """What ADaM says of a variable in a class; None if it is none of its standard variables."""

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from transforms.core.tables import read_table
+from transforms.core.tables import Table, read_table
 from transforms.errors import ConfigurationError, Fault
 from transforms.study import Study, graph
 from transforms.study.yaml import read_yaml
@@ -143,6 +143,15 @@ class _Binder:
                     study.tables[path.stem].file, "", "has the name of a table that studies share", "Rename the table"
                 )
             self.tables[path.stem] = read_table(path, f"expectations/tables/{path.name}")
+
+    def table(self, name: str) -> Table | None:
+        """A table of the study or of `expectations/tables/`, or a published one by its folder and name."""
+        if name not in self.tables:
+            published = self.study.standards.table(name)
+            if published is None:
+                return None
+            self.tables[name] = published
+        return self.tables[name]
 
     def fault(self, file: str, place: str, problem: str, remedy: str) -> None:
         self.faults.append(Fault(file, place, problem, remedy))
@@ -396,7 +405,7 @@ class _Binder:
                     if source not in there:
                         self.unknown(file, place, f"{other} has no column {source!r}", source, there)
             if isinstance(one, FromTable):
-                table = self.tables.get(one.table)
+                table = self.table(one.table)
                 if table is None:
                     self.unknown(file, place, f"there is no table {one.table!r}", one.table, self.tables)
                 else:
@@ -428,10 +437,10 @@ class _Binder:
                 if written["codelist"] not in self.study.standards.codelists:
                     self.fault(file, place, f"there is no CT codelist {written['codelist']!r}", "Correct the C-code")
             elif isinstance(written, Mapping) and set(written) == {"table", "column"}:
-                table = self.tables.get(written["table"])
+                table = self.table(written["table"])
                 if table is None or written["column"] not in table.columns:
                     self.fault(file, place, f"there is no column {written['column']} in a table {written['table']}",
-                               "Name a table of the study and one of its columns")  # fmt: skip
+                               "Name a table of the study or a published one, and one of its columns")  # fmt: skip
             else:
                 self.fault(file, place, "value_set is neither values nor {codelist} nor {table, column}", "Correct it")
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from transforms.core import numbers, text
 from transforms.core.tables import Table
 from transforms.validation.columns.base import Kind, Prepared, Scope
+
+# How alike two spellings of one word are: `Anaemia` and `Anemia` (0.92), but not `Pyrexia` and `Anorexia` (0.67).
+ALIKE = 0.85
 
 
 class FromTable(Prepared):
@@ -67,15 +72,39 @@ class Lookup(FromTable):
 
 
 class Cell(FromTable):
-    """The text in a table's column, found in the same way; a text of the specification, which a rule may tell."""
+    """The text in a table's column, found in the same way; a text of the specification, which a rule may tell.
+
+    With `nearest` a key that no row has finds the row whose key is spelt most like it, whatever the case, if any is
+    spelt alike.
+    """
 
     word: ClassVar[str] = "cell"
     kind: ClassVar[Kind] = "text"
     cell: str
+    nearest: bool = False
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.nearest and len(self.by) != 1:
+            raise ValueError("nearest looks for the value of one column")
+        return self
 
     def taken(self, cell: str) -> str | None:
         """See the base."""
         return cell or None
+
+    def find(self, *key: object) -> Any:
+        """See the base."""
+        exact = super().find(*key)
+        if exact is not None or not self.nearest or key[0] is None:
+            return exact
+        close = get_close_matches(str(key[0]).casefold(), self.spelt, 1, ALIKE)
+        return self.spelt[close[0]] if close else None
+
+    @cached_property
+    def spelt(self) -> Mapping[str, str]:
+        """What stands in the rows that the fixed values leave, by the value looked for without its case."""
+        return {own.casefold(): one for (own, *rest), one in self.found.items() if rest == [*self.fixed.values()]}
 
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
