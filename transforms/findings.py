@@ -59,6 +59,18 @@ class Finding:
         return sum(len(place.lines) for place in self.places)
 
 
+def joined_places(places: Iterable[RawPlace]) -> tuple[RawPlace, ...]:
+    """Each file once, with the lines of all places in it, in order."""
+    lines: dict[tuple[str, str], set[int]] = {}
+    for place in places:
+        lines.setdefault((place.file, place.sha256), set()).update(place.lines)
+    return tuple(RawPlace(file, tuple(sorted(own)), sha256) for (file, sha256), own in sorted(lines.items()))
+
+
+def _written(places: Iterable[RawPlace]) -> list[dict[str, Any]]:
+    return [{"file": place.file, "lines": list(place.lines), "sha256": place.sha256} for place in places]
+
+
 def finding_id(rule: str, dataset: str, variable: str, cause: str) -> str:
     """The id of the finding of a rule at a place with a cause."""
     return hashlib.sha256("\x1f".join((rule, dataset, variable, cause)).encode()).hexdigest()[:16]
@@ -110,9 +122,7 @@ def to_arrow(findings: Iterable[Finding]) -> pa.Table:
             "remedy": finding.remedy,
             "held": finding.held,
             "n_records": finding.n_records,
-            "places": [
-                {"file": place.file, "lines": list(place.lines), "sha256": place.sha256} for place in finding.places
-            ],
+            "places": _written(finding.places),
             "same": finding_id(finding.rule, "", "", finding.cause),
         }
         for finding in findings
@@ -141,17 +151,13 @@ def joined(parts: Iterable[pa.Table], explanations: Mapping[str, Explanation]) -
 
 def _together(rows: Sequence[dict[str, Any]], dataset: str, variable: str) -> dict[str, Any]:
     first = rows[0]
-    lines: dict[tuple[str, str], set[int]] = {}
-    for place in (place for row in rows for place in row["places"]):
-        lines.setdefault((place["file"], place["sha256"]), set()).update(place["lines"])
+    places = joined_places(RawPlace(**place) for row in rows for place in row["places"])
     return first | {
         "finding_id": finding_id(first["rule"], dataset, variable, first["same"]),
         "dataset": dataset,
         "message": f"{', '.join(sorted(row['dataset'] for row in rows))}: {first['message']}",
-        "n_records": sum(len(own) for own in lines.values()),
-        "places": [
-            {"file": file, "lines": sorted(own), "sha256": sha256} for (file, sha256), own in sorted(lines.items())
-        ],
+        "n_records": sum(len(place.lines) for place in places),
+        "places": _written(places),
     }
 
 

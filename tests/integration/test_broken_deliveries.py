@@ -171,7 +171,7 @@ MANIFESTS = {
     "manifest with a label that does not show": Case(
         "bad_manifest",
         '{"study": "small", "label": "A\\u0007B", "files": []}',
-        "label: has a character",
+        r"label: has a character that does not show, U\+0007",
         "manifest.json",
     ),
     "manifest without files": Case("bad_manifest", '{"study": "small"}', "files", "manifest.json"),

@@ -17,7 +17,7 @@ import pandas as pd
 
 from transforms.algorithms.base import Link
 from transforms.core import text
-from transforms.findings import Finding, RawPlace
+from transforms.findings import Finding, RawPlace, joined_places
 from transforms.sdtm.records import Joined, Origin, Records, StagedSource
 from transforms.study import Study, graph
 
@@ -137,16 +137,9 @@ def merged(told: Sequence[Told]) -> list[Finding]:
     ordered = sorted(found, key=lambda key: (key[0], key[1].message, key[1].remedy))
     variables: dict[Finding, dict[str, None]] = {}
     for key in ordered:
-        same = replace(key[1], places=_together(found[key]), variable="")
+        same = replace(key[1], places=joined_places(found[key]), variable="")
         variables.setdefault(same, {})[key[1].variable] = None
     return [replace(one, variable=", ".join(names)) for one, names in variables.items()]
-
-
-def _together(places: Sequence[RawPlace]) -> tuple[RawPlace, ...]:
-    lines: dict[tuple[str, str], set[int]] = {}
-    for place in places:
-        lines.setdefault((place.file, place.sha256), set()).update(place.lines)
-    return tuple(RawPlace(file, tuple(sorted(own)), sha256) for (file, sha256), own in sorted(lines.items()))
 
 
 def joined_records(staged: Mapping[str, StagedSource], buckets: Sequence[Bucket]) -> dict[str, Records]:

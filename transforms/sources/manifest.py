@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
-from transforms.core import dates
+from transforms.core import dates, text
 from transforms.errors import FileRefusedError
 
 
@@ -45,8 +45,8 @@ class Manifest(BaseModel):
     @field_validator("label")
     @classmethod
     def _shown(cls, label: str) -> str:
-        if not label.isprintable():
-            raise ValueError("has a character that does not show")
+        if text.unseen(label):
+            raise ValueError(f"has a character that does not show, {text.unseen(label)}")
         return label
 
     @field_validator("files")

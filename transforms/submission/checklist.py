@@ -206,8 +206,8 @@ def _subjects(contents: Contents) -> Iterator[Fault]:
     demographics = contents.dataset("DM")
     if demographics is None:
         return
-    known = demographics.columns("USUBJID")["USUBJID"].combine_chunks().unique()
-    named = demographics.columns("USUBJID")["USUBJID"].to_pandas()
+    subjects = demographics.columns("USUBJID")["USUBJID"]
+    known, named = subjects.combine_chunks().unique(), subjects.to_pandas()
     twin = named.str.upper().duplicated(keep=False) & ~named.duplicated(keep=False)
     problem, remedy = (
         "a subject that differs from another only in case",

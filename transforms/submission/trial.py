@@ -40,10 +40,10 @@ def start(contents: Contents) -> Iterator[Fault]:
 
 def values_fit(contents: Contents) -> Iterator[Fault]:
     """Dates of the study that cannot be, and values that are in another form than their record says."""
-    yield from _dates_fit(contents)
     trial = contents.dataset("TS")
     if trial is None:
         return
+    yield from _dates_fit(trial, contents.cut_off.isoformat())
     said = {name: _column(trial, name) for name in ("TSVAL", "TSVALNF", "TSVCDREF")}
     filled, reasoned = said["TSVAL"] != "", said["TSVALNF"] != ""
     remedy = f"{REMEDY}: one of both is filled"
@@ -54,19 +54,13 @@ def values_fit(contents: Contents) -> Iterator[Fault]:
         yield from record_faults(trial, "TSVAL", other.to_numpy(), f"a value that is not of {reference}", REMEDY)
 
 
-def _dates_fit(contents: Contents) -> Iterator[Fault]:
-    trial = contents.dataset("TS")
-    if trial is None:
-        return
-    last = contents.cut_off.isoformat()
-    first = min((one for one in _said(trial, START) if DAY.fullmatch(one)), default="")
-    for code in (START, END):
-        said = _said(trial, code)
-        yield from _no_days(trial, code, said)
+def _dates_fit(trial: Submitted, last: str) -> Iterator[Fault]:
+    starts, ends = _said(trial, START), _said(trial, END)
+    first = min((one for one in starts if DAY.fullmatch(one)), default="")
+    yield from _no_days(trial, START, starts)
+    yield from _no_days(trial, END, ends)
     # An end after the cut-off is no fault: the trial summary of an interim package says the planned one.
-    starts = _said(trial, START)
     yield from _told(trial, START, starts, lambda one: one[:10] > last, f"lies after the cut-off, {last}")
-    ends = _said(trial, END)
     yield from _told(trial, END, ends, lambda one: bool(DAY.fullmatch(one)) and one < first, f"lies before {START}")
     cuts = _said(trial, CUT_OFF)
     yield from _told(trial, CUT_OFF, cuts, lambda one: one[:10] != last, f"is not the cut-off of the snapshot, {last}")
