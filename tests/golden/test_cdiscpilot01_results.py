@@ -1,8 +1,8 @@
 """The pilot's tables against those of the published study report, and against a second route from SDTM.
 
 Outside sources: tables 14-1.01, 14-2.01, 14-3.01, 14-5.01 and figure 14-1 of the study report published with the pilot
-data, and counts of the published data (how many cells table 14-6.01 has, in how many every record is numeric); long ones
-stand in `published/`, whose SOURCE.md says where they were read.
+data, and counts of the published data (how many cells table 14-6.01 has, in how many every record is numeric); long
+ones stand in `published/`, whose SOURCE.md says where they were read.
 Tables 14-3.02, 14-3.03, 14-3.05, 14-3.10, 14-3.12, 14-5.02 and 14-6.01 as Atorus Research made them once more in R
 (outputs/ of github.com/atorus-research/CDISC_pilot_replication, 2020).
 Where nothing published is at hand, the cells are computed here once more in plain pandas from SDTM, without Cairn's
@@ -577,7 +577,7 @@ class TestLaboratory:
 
 
 def untransformed(days: np.ndarray, event: np.ndarray) -> list[float | None]:
-    """The median time and its interval, of S with Greenwood's variance: the first day on which each is at most a half."""
+    """The median and its interval, of S with Greenwood's variance: the first day on which each is at most a half."""
     survival, variance, passed = 1.0, 0.0, {}
     for day in sorted({*days[event]}):
         had, at_risk = int((event & (days == day)).sum()), int((days >= day).sum())
