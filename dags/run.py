@@ -70,7 +70,8 @@ def _run(study: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _current(study: str) -> str | None:
-    from transforms.pipeline import Home, default_home
+    from transforms.home import default_home
+    from transforms.pipeline import Home
 
     return Home(default_home(), Path(study).name).snapshots.current_id()
 

@@ -6,13 +6,12 @@ the same in one process (`run`) and as a task of its own (`transforms.steps`, ca
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,11 +30,10 @@ from transforms.differences import Difference, Side, source_comparison
 from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
 from transforms.findings import Explanation, Finding, RawPlace, Severity
 from transforms.gate import assess as gate_assessment
+from transforms.home import default_home
 from transforms.ingest import Ingested, ingest, ordered
 from transforms.reporting.delivery import delivery_report, page_name
 from transforms.results import records as result_records
-from transforms.results.engine import NotShown
-from transforms.results.engine import analyse as analyse_results
 from transforms.results.selection import empty_frame
 from transforms.sdtm.buckets import Bucket
 from transforms.sdtm.engine import map_bucket, map_study
@@ -53,7 +51,6 @@ from transforms.validation.rules import rule_book
 from transforms.warehouse import lineage, parquet, way
 from transforms.warehouse.building import Building
 from transforms.warehouse.decisions import Decision, DecisionLog, DecisionLogError, digest, digests, locked, released
-from transforms.warehouse.postgres import Database, Kind, Table
 from transforms.warehouse.publications import Publication, PublicationLog, anchor, anchored, named_snapshot
 from transforms.warehouse.raw_store import RawStore, Received
 from transforms.warehouse.snapshots import (
@@ -65,6 +62,10 @@ from transforms.warehouse.snapshots import (
     identify,
     write_json,
 )
+
+if TYPE_CHECKING:
+    from transforms.results.engine import NotShown
+    from transforms.warehouse.postgres import Database, Kind, Table
 
 Checked = Literal["staged", "sdtm", "adam"]
 FrameT = TypeVar("FrameT")
@@ -81,11 +82,6 @@ BUCKET_ROWS = 500_000
 CODE = ("transforms", "sql", "expectations", "requirements.lock")
 TERMINOLOGY = ("cdisc_mappings/standards",)
 CODE_SUFFIXES = (".py", ".sql", ".yml", ".csv", ".lock", ".j2")
-
-
-def default_home() -> Path:
-    """CAIRN_HOME, or .cairn in the checkout."""
-    return Path(os.environ.get("CAIRN_HOME") or ROOT / ".cairn").resolve()
 
 
 @dataclass(frozen=True)
@@ -688,6 +684,9 @@ def analyse(study: Study, building: Building) -> int:
     """
     if study.results is None:
         return 0
+    # Its statistics take half a second to import, which only this stage needs.
+    from transforms.results.engine import analyse as analyse_results
+
     frames, keys = {}, {}
     for name in sorted(study.results.datasets()):
         kind = "adam" if name in study.analyses else "sdtm"
@@ -797,6 +796,8 @@ def table_names(folder: Path) -> list[tuple[Kind, str]]:
 
 def table_of(study: Study, folder: Path, kind: Kind, name: str) -> Table:
     """One dataset of a snapshot as the database takes it; `name` in lower case."""
+    from transforms.warehouse.postgres import Table
+
     if kind == "results" and name in way.TABLES:
         label, table = way.table_of(name, parquet.read_encoded(folder / f"{name}.parquet"))
         return Table(kind, name.upper(), label, table)

@@ -13,6 +13,7 @@ from typing import Any
 
 from transforms import acts, approval, export, ingest, pipeline, safety_package
 from transforms.errors import FileRefusedError, UsageError
+from transforms.home import default_home
 from transforms.pipeline import Home
 from transforms.study import Study
 from transforms.submission.archive import read_archive
@@ -22,12 +23,12 @@ from transforms.warehouse.postgres import Database
 
 def _study(study: str, placement: str | None = None) -> tuple[Study, Home]:
     loaded = Study.load(study, placement=placement)
-    return loaded, Home(pipeline.default_home(), loaded.name)
+    return loaded, Home(default_home(), loaded.name)
 
 
 def _building(study: str, snapshot_id: str) -> tuple[Study, Home, Building, dict[str, Any]]:
     """The study under the placement the snapshot was opened with, and the folder it is built in."""
-    home = Home(pipeline.default_home(), Path(study).name)
+    home = Home(default_home(), Path(study).name)
     building = home.building(snapshot_id)
     opening = building.opening()
     loaded, _ = _study(study, opening["placement"])
@@ -149,7 +150,7 @@ def close(study: str, snapshot_id: str) -> dict[str, Any]:
 
 def tables(study: str, snapshot_id: str) -> list[str]:
     """The datasets of a finished snapshot, to be loaded one by one: `sdtm.lb`, `adam.adsl`."""
-    home = Home(pipeline.default_home(), Path(study).name)
+    home = Home(default_home(), Path(study).name)
     folder = home.snapshots.path(snapshot_id)
     return [f"{kind}.{name}" for kind, name in pipeline.table_names(folder)]
 
@@ -178,7 +179,7 @@ def publish(study: str, snapshot_id: str, run_id: str = "") -> dict[str, Any]:
 
 def to_do(study: str, stage: str, ids: list[str]) -> list[str]:
     """Those of some snapshots that a stage (sdtm, adam, publish) has not processed yet, in the order given."""
-    home = Home(pipeline.default_home(), Path(study).name)
+    home = Home(default_home(), Path(study).name)
     return [one for one in ids if _waits(home, stage, one)]
 
 

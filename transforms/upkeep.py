@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from transforms import pipeline
 from transforms.errors import CairnError, UsageError
 from transforms.pipeline import Home, Opening
 from transforms.study import Study
 from transforms.warehouse.decisions import locked
-from transforms.warehouse.postgres import Database
 from transforms.warehouse.publications import Publication
 from transforms.warehouse.snapshots import identify
+
+if TYPE_CHECKING:
+    from transforms.warehouse.postgres import Database
 
 
 def prunable(where: Home, keep: int, pinned: Iterable[str]) -> list[str]:

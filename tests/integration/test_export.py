@@ -19,9 +19,10 @@ import pytest
 
 from tests.e2e.test_machine import possible
 from tests.small_study import EXTRACTS, SmallStudy
-from transforms import acts, pipeline
+from transforms import acts
 from transforms.errors import UsageError
 from transforms.export import export
+from transforms.home import default_home
 from transforms.pipeline import Home
 from transforms.submission import agencies
 from transforms.submission.faults import ExportRefusedError
@@ -284,4 +285,4 @@ def test_what_the_studies_say_of_their_packages_can_be_read() -> None:
 def test_the_home_of_a_study_that_was_never_run(small: SmallStudy) -> None:
     with pytest.raises(UsageError, match="small has no snapshot"):
         export(home(small), small.folder)
-    assert pipeline.default_home()
+    assert default_home()

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from transforms.errors import CairnError, UsageError
+from transforms.home import default_home
 
 ROOT = Path(__file__).resolve().parents[2]
 app = typer.Typer(
@@ -100,7 +101,7 @@ def current_snapshot(study: str) -> tuple[Any, Path]:
     from transforms import pipeline
     from transforms.study.load import find_folder
 
-    home = pipeline.Home(pipeline.default_home(), find_folder(study).name)
+    home = pipeline.Home(default_home(), find_folder(study).name)
     current = home.snapshots.current_id()
     if current is None:
         raise UsageError(f"{home.study} has no snapshot. Run ./cairn run {study} first")

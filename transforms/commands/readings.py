@@ -19,6 +19,7 @@ from transforms.commands.frame import (
     progress,
 )
 from transforms.errors import UsageError
+from transforms.home import default_home
 
 SHOWN_DIFFERENCES = 20
 
@@ -329,7 +330,7 @@ def export(
     if dataset_json not in {None, "json", "ndjson"}:
         raise UsageError(f"no form {dataset_json!r} of Dataset-JSON. Write json or ndjson")
     folder = find_folder(study)
-    home = pipeline.Home(pipeline.default_home(), folder.name)
+    home = pipeline.Home(default_home(), folder.name)
     progress("Looking through the datasets, writing them and reading them back")
     written = submission.export(
         home,

@@ -22,6 +22,7 @@ from transforms.commands.frame import (
     recorded,
 )
 from transforms.errors import CairnError, NothingPublishedError, UsageError
+from transforms.home import default_home
 
 DEMO_STUDY = "ucmsc_dac"
 dags_app = typer.Typer(no_args_is_help=True, help="The Airflow DAGs.")
@@ -42,7 +43,7 @@ def run(
 
     progress(f"Reading the specification of {study}")
     loaded = Study.load(study, placement=placement)
-    home = pipeline.default_home()
+    home = default_home()
     with open_database(home) as database, recorded(database, loaded.name) as record:
         progress("Ingesting, staging, checking, mapping, deriving and publishing")
         report = pipeline.run(loaded, landing=landing, as_of=as_of, home=home, database=database, run_id=record.run_id)
@@ -84,7 +85,7 @@ def demo(as_json: AsJson = False) -> None:
     """Generate the reference study's extracts, run the real DAGs on them, and say where to look."""
     from transforms import pipeline
 
-    home = pipeline.Home(pipeline.default_home(), DEMO_STUDY)
+    home = pipeline.Home(default_home(), DEMO_STUDY)
     if not (home.landing / "manifest.json").is_file():
         progress("Generating synthetic extracts")
         folder = home.folder / "synthetic" / DEMO_STUDY
@@ -128,17 +129,17 @@ def dags_run(
     if as_json:
         print_json(result)
         return
-    _show_published(pipeline.Home(pipeline.default_home(), find_folder(study).name), result)
+    _show_published(pipeline.Home(default_home(), find_folder(study).name), result)
 
 
 def _through_dags(study: str, options: list[str]) -> dict[str, Any]:
     """Run the DAGs of a study; CairnError with what the tasks said where nothing was published."""
-    from transforms import airflow_services, pipeline
+    from transforms import airflow_services
     from transforms.study.load import MAPPINGS, find_folder
 
     folder = find_folder(study)
     name = folder.name if folder.parent == MAPPINGS else str(folder)
-    home = pipeline.default_home()
+    home = default_home()
     progress("Running the DAGs ingest, sdtm, adam and publish")
     with open_database(home):
         result = airflow_services.run_dags(home, name, options)
@@ -210,7 +211,7 @@ def rebuild(study: StudyName, as_json: AsJson = False) -> None:
     from transforms.study import Study
 
     loaded = Study.load(study)
-    home = pipeline.Home(pipeline.default_home(), loaded.name)
+    home = pipeline.Home(default_home(), loaded.name)
     with open_database(home.folder) as database:
         upkeep.rebuild(loaded, home, database)
     publications = len(home.publications.entries())

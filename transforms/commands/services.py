@@ -18,6 +18,7 @@ from transforms.commands.frame import (
     progress,
 )
 from transforms.errors import CairnError, UsageError
+from transforms.home import default_home
 
 ROLES = ("reader", "writer", "owner")
 
@@ -25,18 +26,18 @@ ROLES = ("reader", "writer", "owner")
 @app.command()
 def up(as_json: AsJson = False) -> None:
     """Start PostgreSQL and Airflow with its UI, watching landing/."""
-    from transforms import airflow_services, pipeline
+    from transforms import airflow_services
 
     progress("Starting PostgreSQL and Airflow; this takes some seconds")
-    _show_status(airflow_services.up(pipeline.default_home()), as_json)
+    _show_status(airflow_services.up(default_home()), as_json)
 
 
 @app.command()
 def down(as_json: AsJson = False) -> None:
     """Stop Airflow and the embedded PostgreSQL; no process is left."""
-    from transforms import airflow_services, pipeline
+    from transforms import airflow_services
 
-    stopped = airflow_services.down(pipeline.default_home())
+    stopped = airflow_services.down(default_home())
     if as_json:
         print_json({"stopped": stopped})
         return
@@ -46,13 +47,13 @@ def down(as_json: AsJson = False) -> None:
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Say what runs."""
-    from transforms import airflow_services, pipeline
+    from transforms import airflow_services
 
-    _show_status(airflow_services.status(pipeline.default_home()), as_json)
+    _show_status(airflow_services.status(default_home()), as_json)
 
 
 def _show_status(here: Any, as_json: bool) -> None:
-    from transforms import airflow_services, pipeline
+    from transforms import airflow_services
 
     if as_json:
         print_json(here.__dict__)
@@ -64,7 +65,7 @@ def _show_status(here: Any, as_json: bool) -> None:
     out.print(f"{'postgresql':14s} {'running' if here.postgres else 'not running'}")
     if here.url:
         out.print(f"\n{here.url}   user {airflow_services.USER}, password in {here.password_file}", markup=False)
-        out.print(f"Drop extracts into {pipeline.default_home() / 'landing'}/STUDY")
+        out.print(f"Drop extracts into {default_home() / 'landing'}/STUDY")
 
 
 @app.command()
@@ -105,12 +106,11 @@ def url(
     as_json: AsJson = False,
 ) -> None:
     """Start the embedded PostgreSQL where needed, leave it running and print its libpq URL."""
-    from transforms import pipeline
     from transforms.warehouse.postgres import connect_url
 
     if role not in ROLES:
         raise UsageError(f"no role {role!r}. One of: {', '.join(ROLES)}")
-    address = connect_url(pipeline.default_home(), role)
+    address = connect_url(default_home(), role)
     if as_json:
         print_json({"url": address})
         return
@@ -121,9 +121,8 @@ def url(
 def doctor(as_json: AsJson = False) -> None:
     """Say whether this machine can run Cairn, and what to do where it cannot."""
     from transforms import doctor as machine
-    from transforms import pipeline
 
-    found = list(machine.checks(ROOT, pipeline.default_home()))
+    found = list(machine.checks(ROOT, default_home()))
     if as_json:
         print_json([one.__dict__ for one in found])
     else:
