@@ -2,129 +2,109 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from scipy import stats
 
 from transforms.core.conditions import Test
-from transforms.results.levels import combinations
+from transforms.errors import InputError
+from transforms.results.levels import Combination, combinations
 from transforms.results.records import Column, Result, Statistic
-from transforms.results.texts import decimals_of, fixed
+from transforms.results.repeated import STRUCTURES, Fit, NotEstimable, Sample, fit
+from transforms.results.texts import NOT_ESTIMABLE, decimals_of, fixed, p_value
 from transforms.study.results import RepeatedMeasures
-
-Means = dict[str, tuple[float | None, float | None, float | None, float | None]]
-FALLBACK = "compound symmetry instead of an unstructured covariance; degrees of freedom between subjects"
 
 
 def repeated_measures(analysis: RepeatedMeasures, column: Column) -> Iterator[Result]:
     """Adjusted means at each visit, at the mean baseline of the subjects in the model, groups weighing the same.
 
-    The model is fitted by restricted maximum likelihood with a random intercept, which is compound symmetry. An
-    unstructured covariance and the degrees of freedom of Kenward and Roger (Biometrics 1997;53:983-997) are in no
-    library used here; the interval takes Student's t, its degrees of freedom being the subjects less the parameters
-    between subjects (groups and baseline). Not estimable where a visit and group have no record, or with too few
-    subjects.
+    `covariance` names the structure that was fitted, and its note says why not the one before. NE where a group has no
+    value at the visit, and everywhere where no structure can be fitted. Raises InputError where a subject has several
+    values at one visit.
     """
+    by = analysis.visit
     for number, cell in enumerate(column.cells):
-        model = _rows(analysis, column, cell.positions)
-        visits, _ = combinations(
-            (analysis.visit,), column.records, cell.positions, column.subjects[cell.positions], [(0,)]
-        )
-        means = _fit(model, [str(one.levels[0].value) for one in visits], analysis.confidence)
+        visits, _ = combinations((by,), column.records, cell.positions, column.subjects[cell.positions], [(0,)])
+        model = _model(analysis, column, visits)
+        tests = {name: Test(present=True) for name in analysis.variables()}
+        tests[by.variable] = Test(present=True) if by.values is None else Test.model_validate([*by.values])
+        whole = column.result(cell, [], tests, model.positions)
         for place, visit in enumerate(visits):
-            level = visit.levels[0]
-            known = visit.positions[~np.isnan(column.numbers(analysis.variable, visit.positions))]
-            known = known[~np.isnan(column.numbers(analysis.baseline, known))]
-            n = len(np.unique(column.subjects[known]))
-            estimate, error, low, high = means.get(str(level.value), (None, None, None, None))
-            decimals = decimals_of(analysis.decimals, column.records, known)
+            there = model.visits == place
+            found = model.fitted.contrast(model.mean_at(place), analysis.confidence) if model.fitted else None
+            numbers: dict[str, float] = vars(found) if found else {}
+            decimals = decimals_of(analysis.decimals, column.records, model.positions[there])
+            places = {"estimate": decimals + 1, "se": decimals + 2, "ci_low": decimals + 1, "ci_high": decimals + 1}
+            n = int(there.sum())
             statistics = [
-                Statistic("n", n, str(n), FALLBACK),
-                Statistic("estimate", estimate, fixed(estimate, decimals + 1)),
-                Statistic("se", error, fixed(error, decimals + 2)),
-                Statistic("ci_low", low, fixed(low, decimals + 1)),
-                Statistic("ci_high", high, fixed(high, decimals + 1)),
+                Statistic("n", n, str(n)),
+                *(
+                    Statistic(name, numbers.get(name), fixed(numbers.get(name), shown))
+                    for name, shown in {**places, "df": 1, "t": 2}.items()
+                ),
+                Statistic("p", numbers.get("p"), p_value(numbers.get("p"), analysis.p_values)),
+                Statistic("covariance", None, model.structure, model.note),
             ]
-            # The estimate at one visit is computed from the records of all visits.
-            used = cell.positions[~np.isnan(column.numbers(analysis.variable, cell.positions))]
-            used = used[~np.isnan(column.numbers(analysis.baseline, used))]
-            tests = {analysis.variable: Test(present=True), analysis.baseline: Test(present=True)}
-            whole = column.result(cell, statistics, tests, used)
-            yield Result(
-                (*cell.levels, level), whole.selection, whole.n_records, whole.n_subjects, statistics,
-                number * len(visits) + place,
-            )  # fmt: skip
+            levels, order = (*cell.levels, visit.levels[0]), number * len(visits) + place
+            yield Result(levels, whole.selection, whole.n_records, whole.n_subjects, statistics, order)
 
 
-def _rows(analysis: RepeatedMeasures, column: Column, positions: np.ndarray) -> pd.DataFrame:
-    records = column.records
-    visit = records[analysis.visit.variable].iloc[positions]
-    frame = pd.DataFrame(
-        {
-            "y": column.numbers(analysis.variable, positions),
-            "baseline": column.numbers(analysis.baseline, positions),
-            "visit": np.asarray(visit.astype(object)),
-            "subject": column.subjects[positions],
-            "factor": np.asarray(records[analysis.factor].iloc[positions].astype(object)) if analysis.factor else "all",
-        }
-    )
-    return frame.dropna().reset_index(drop=True)
+@dataclass(frozen=True)
+class _Model:
+    """Values of the model with their place in the dataset, visit, and design, and the fit; `groups` are counted."""
+
+    positions: np.ndarray
+    visits: np.ndarray
+    design: np.ndarray
+    groups: int
+    fitted: Fit | None
+    structure: str
+    note: str
+
+    def mean_at(self, visit: int) -> np.ndarray:
+        """The weights of the adjusted mean at a visit."""
+        weights = np.zeros(self.design.shape[1])
+        weights[visit * self.groups : (visit + 1) * self.groups] = 1 / max(self.groups, 1)
+        return weights
 
 
-def _fit(model: pd.DataFrame, visits: list[str], confidence: float) -> Means:
-    """Adjusted mean, standard error and interval by visit; nothing where the model cannot be fitted."""
-    factors = sorted(model["factor"].unique())
-    cells = [(visit, factor) for visit in visits for factor in factors]
-    column_of = {one: place for place, one in enumerate(cells)}
-    design = np.zeros((len(model), len(cells) + 1))
-    for row, (visit, factor) in enumerate(zip(model["visit"], model["factor"], strict=True)):
-        if (visit, factor) in column_of:
-            design[row, column_of[visit, factor]] = 1
-    kept = design[:, :-1].any(axis=1)
-    fitted_rows = model.iloc[np.flatnonzero(kept)]
-    centre = fitted_rows.groupby("subject")["baseline"].first().mean() if kept.any() else np.nan
-    design[:, -1] = model["baseline"] - centre
-    design, y, subjects = design[kept], model["y"].to_numpy()[kept], model["subject"].to_numpy()[kept]
-    freedom = len(np.unique(subjects)) - len(factors) - 1
-    if not kept.any() or freedom < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
-        return {}
-    fitted = _estimated(y, design, subjects)
-    if fitted is None:
-        return {}
-    estimates, covariance = fitted
-    size = design.shape[1]
-    quantile = float(stats.t.ppf((1 + confidence) / 2, freedom))
-    found: Means = {}
-    for visit in visits:
-        weights = np.zeros(size)
-        weights[[column_of[visit, factor] for factor in factors]] = 1 / len(factors)
-        mean = float(weights @ estimates)
-        error = float(np.sqrt(weights @ covariance @ weights))
-        found[visit] = (mean, error, mean - quantile * error, mean + quantile * error)
-    return found
+def _model(analysis: RepeatedMeasures, column: Column, visits: list[Combination]) -> _Model:
+    """A column of the design for each group at each visit, and the baseline from its mean over subjects."""
+    positions = np.concatenate([np.empty(0, dtype=int), *(one.positions for one in visits)])
+    place = np.repeat(np.arange(len(visits)), [len(one.positions) for one in visits])
+    values, baseline = (column.numbers(name, positions) for name in (analysis.variable, analysis.baseline))
+    known = ~np.isnan(values) & ~np.isnan(baseline)
+    if analysis.factor is not None:
+        known &= column.records[analysis.factor].iloc[positions].notna().to_numpy()
+    positions, place, values, baseline = positions[known], place[known], values[known], baseline[known]
+    names = column.records[analysis.factor].iloc[positions].astype(object) if analysis.factor else np.zeros(len(place))
+    groups, group = np.unique(np.asarray(names), return_inverse=True)
+    _, first, subject = np.unique(column.subjects[positions], return_index=True, return_inverse=True)
+    if len(np.unique(np.stack([subject, place]), axis=1).T) < len(place):
+        raise InputError(
+            f"{analysis.id}: a subject has several values of {column.selection.dataset}.{analysis.variable} at one "
+            f"{analysis.visit.variable}; restrict the data to one parameter and record, or name by-variables"
+        )
+    design = np.zeros((len(place), len(visits) * len(groups) + 1))
+    design[np.arange(len(place)), place * len(groups) + group] = 1.0
+    design[:, -1] = baseline - baseline[first].mean() if len(first) else 0.0
+    fitted, structure, note = _fitted(values, design, subject, place)
+    return _Model(positions, place, design, len(groups), fitted, structure, note)
 
 
-def _estimated(y: np.ndarray, design: np.ndarray, subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Coefficients and their covariance; None where the model cannot be fitted."""
-    from statsmodels.regression.linear_model import OLS
-    from statsmodels.regression.mixed_linear_model import MixedLM
-
-    size = design.shape[1]
-    with warnings.catch_warnings():
-        # A variance of subjects at 0 is a boundary, not a failure: the estimate is then that of ordinary regression.
-        warnings.simplefilter("ignore")
-        try:
-            if len(np.unique(subjects)) == len(subjects):
-                # With one record of each subject there is no correlation to estimate.
-                fitted = OLS(y, design).fit()
-            else:
-                fitted = MixedLM(y, design, groups=subjects).fit(reml=True, method=["lbfgs", "powell"])
-        except np.linalg.LinAlgError:
-            return None
-    covariance = np.asarray(fitted.cov_params())[:size, :size]
-    if not getattr(fitted, "converged", True) or not np.isfinite(covariance).all():
-        return None
-    return np.asarray(fitted.params)[:size], covariance
+def _fitted(
+    values: np.ndarray, design: np.ndarray, subjects: np.ndarray, visits: np.ndarray
+) -> tuple[Fit | None, str, str]:
+    """The first structure that can be fitted, its name, and why none or not the one before it."""
+    told: list[str] = []
+    try:
+        sample = Sample(values, design, subjects, np.unique(visits, return_inverse=True)[1])
+        for name, structure in STRUCTURES.items():
+            try:
+                return fit(sample, structure), name, "; ".join(told)
+            except NotEstimable as reason:
+                told.append(f"{name}: {reason}")
+    except NotEstimable as reason:
+        told.append(str(reason))
+    return None, NOT_ESTIMABLE, "; ".join(told)

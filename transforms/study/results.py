@@ -489,11 +489,12 @@ class SignedRank(Analysis):
 class RepeatedMeasures(Analysis):
     """Adjusted means by visit of a linear model for repeated measures: visit, group, both together, and baseline.
 
-    Restricted likelihood; observations of a subject share one correlation (compound symmetry), the fallback where an
-    unstructured covariance cannot be fitted. `factor` is the variable that divides the subjects in the model.
+    Restricted likelihood with an unstructured covariance between visits, else compound symmetry; the statistic
+    `covariance` names the one that was fitted. Errors and degrees of freedom are those of Kenward and Roger. `factor`
+    is the variable that divides the subjects in the model.
     """
 
-    statistics: ClassVar[tuple[str, ...]] = ("n", "estimate", "se", "ci_low", "ci_high")
+    statistics: ClassVar[tuple[str, ...]] = ("n", "estimate", "se", "ci_low", "ci_high", "df", "t", "p", "covariance")
 
     own_levels: ClassVar[int] = 1
 
@@ -515,6 +516,9 @@ class RepeatedMeasures(Analysis):
             Line(label="n", show="{n}"),
             Line(label="Adjusted mean (SE)", show="{estimate} ({se})"),
             Line(label=f"{percent} CI", show="({ci_low}, {ci_high})"),
+            Line(label="Degrees of freedom", show="{df}"),
+            Line(label="t (two-sided p, descriptive)", show="{t} ({p})"),
+            Line(label="Covariance between visits", show="{covariance}"),
         )
 
 

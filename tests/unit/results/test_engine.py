@@ -256,27 +256,6 @@ def test_a_listing_by_groups_tells_of_a_subject_in_none() -> None:
     assert [(one.variable, len(one.records)) for one in found.not_shown] == [("USUBJID", 1)]
 
 
-def test_the_model_without_correlation_is_ordinary_regression() -> None:
-    """One visit, one group: the adjusted mean at the mean baseline is the plain mean."""
-    model = {
-        "id": "m",
-        "method": "repeated_measures",
-        "data": "ADEFF",
-        "where": {"AVISIT": "Month 1"},
-        "variable": "CHG",
-        "baseline": "BASE",
-        "visit": "AVISIT",
-    }
-    rows = made(model, columns="POOLED").results.to_pylist()
-    estimate = next(row for row in rows if row["statistic"] == "estimate")
-    assert estimate["value"] == pytest.approx(0.75, abs=1e-6)
-    error = next(row for row in rows if row["statistic"] == "se")
-    assert error["value"] == pytest.approx(1.75178, abs=1e-5)  # RSS 24.549801 over 2, over 4, its root
-    assert "compound symmetry" in next(
-        row["note"] for row in rows if row["analysis_id"] == "m" and row["statistic"] == "n"
-    )
-
-
 EVERY = [
     COUNT,
     {**COUNT, "id": "nested", "nested": True, "worst": "GRADE", "by": ["SOC", "TERM", "GRADE"]},
@@ -285,6 +264,14 @@ EVERY = [
     {"id": "os", "method": "time_to_event", "data": "ADTTE"},
     {"id": "at", "method": "survival_at", "data": "ADTTE", "times": [20, 30]},
     {"id": "rank", "method": "signed_rank", "data": "ADEFF", "variable": "CHG"},
+    {
+        "id": "m",
+        "method": "repeated_measures",
+        "data": "ADEFF",
+        "variable": "CHG",
+        "baseline": "BASE",
+        "visit": "AVISIT",
+    },
     {
         "id": "shift",
         "method": "count",

@@ -40,7 +40,7 @@ METHODS: Mapping[str, str] = {
     "survival_curve": "The Kaplan-Meier curve with its interval",
     "covariance": "Analysis of covariance by ordinary least squares: means, their differences, dose response",
     "signed_rank": "Wilcoxon's signed-rank test, descriptive",
-    "repeated_measures": "Adjusted means by visit of a linear model for repeated measures",
+    "repeated_measures": "Adjusted means by visit of a model for repeated measures; inference of Kenward and Roger",
     "extreme": "The extreme value of each subject",
     "listing": "The records themselves",
 }
