@@ -1,6 +1,6 @@
-"""What a whole run costs as a study grows, and what buckets of subjects in two processes change.
+"""What a whole run costs as a study grows, and what a second process changes.
 
-    python -m benchmarks.scale FOLDER [--copies 1 10 100] [--buckets 1 2]
+    python -m benchmarks.scale FOLDER [--copies 1 10 100] [--workers 1 2]
 
 Makes a delivery of the reference study for each number of copies under FOLDER (once; a hundred copies are two million
 rows), runs it from raw files to the published files with all checks on, in a process of its own, and prints a line for
@@ -29,8 +29,7 @@ import psutil
 from benchmarks.measure import ROOT
 
 STUDY = "ucmsc_dac"
-TO_SDTM = ("ingest", "stage_sources", "map_datasets", "finish_sdtm")
-STAGES = (*TO_SDTM, "assess_gate", "derive_datasets", "finish_adam", "analyse", "close")
+STAGES = ("ingest", "_stage", "to_sdtm", "assess_gate", "derive_datasets", "finish_adam", "analyse", "close")
 
 
 def main(arguments: list[str]) -> None:
@@ -38,19 +37,19 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--copies", type=int, nargs="+", default=[1, 10, 100])
-    parser.add_argument("--buckets", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args(arguments)
     for copies in options.copies:
         landing = options.folder / f"copies-{copies}" / "landing"
         if not landing.is_dir():
             make = [sys.executable, "-m", "synthetic", "--out", str(landing.parent), "--copies", str(copies)]
             subprocess.run(make, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        for buckets in options.buckets:
+        for workers in options.workers:
             with tempfile.TemporaryDirectory(prefix="cairn-scale-", dir=options.folder) as home:
                 command = [sys.executable, "-m", "benchmarks.scale", "--one", str(landing), home]
-                environment = {**os.environ, "CAIRN_BUCKETS": str(buckets), "CAIRN_WORKERS": str(buckets)}
+                environment = {**os.environ, "CAIRN_WORKERS": str(workers)}
                 done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-            print(json.dumps({"copies": copies, "buckets": buckets, **json.loads(done.stdout)}), flush=True)
+            print(json.dumps({"copies": copies, "workers": workers, **json.loads(done.stdout)}), flush=True)
 
 
 def one(landing: Path, home: Path) -> None:

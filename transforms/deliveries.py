@@ -6,15 +6,19 @@ What a delivery says of the ones before it is told here as well: a file that com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from transforms.core import text
 from transforms.core.identifiers import Identifiers
+from transforms.core.processes import in_processes
 from transforms.core.tables import read_table
 from transforms.findings import Finding, RawPlace, Severity
 from transforms.ingest import ordered, read_extracts
@@ -38,8 +42,15 @@ def stage_all(
     received: Sequence[Received],
     extracts: Mapping[tuple[str, str], Extract],
     freed: Mapping[str, Mapping[str, Mapping[str, frozenset[int]]]],
+    *,
+    processes: int = 1,
+    write: Callable[[Staged], None] | None = None,
 ) -> tuple[dict[str, Staged], list[Finding], list[AccountLine]]:
-    """Stage every source from the raw store; a source that was never delivered is empty and a critical finding."""
+    """Stage every source from the raw store; a source that was never delivered is empty and a critical finding.
+
+    `write` is given each source as soon as it is staged. In several `processes` the largest source is staged in this
+    one, the others in others.
+    """
     found: list[Finding] = []
     account: list[AccountLine] = []
     files: dict[str, list[RawFile]] = {}
@@ -95,7 +106,7 @@ def stage_all(
                 )
             )
     found.extend(unmatched_removals(files))
-    staged: dict[str, Staged] = {}
+    calls: dict[str, Callable[[], Staged]] = {}
     identifiers = direct_identifiers()
     for name, source in study.sources.items():
         identities = None
@@ -103,9 +114,11 @@ def stage_all(
             link = source.identity
             identities, problems = identity_map(carriers[link.source], files[link.source], link.column, link.subject)
             found.extend(problems)
-        staged[name] = stage(
+        calls[name] = partial(
+            _staged,
             carriers[name],
             files[name],
+            write,
             cut_off=cut_off,
             identities=identities,
             released=freed.get(name),
@@ -113,9 +126,23 @@ def stage_all(
             codelists=study.codelists,
             identifiers=identifiers,
         )
+    sizes = {name: sum(file.extract.rows for file in own) for name, own in files.items()}
+    largest, *others = sorted(sizes, key=lambda name: -sizes[name])
+    done = in_processes([calls[name] for name in others], processes, here=[calls[largest]])
+    by_name = dict(zip([*others, largest], done, strict=True))
+    staged = {name: by_name[name] for name in study.sources}
     for one in staged.values():
         found.extend(one.findings)
     return staged, found, account
+
+
+def _staged(source: Source, files: Sequence[RawFile], write: Callable[[Staged], None] | None, **given: Any) -> Staged:
+    """A source staged and written, without the rows of its files."""
+    staged = stage(source, files, **given)
+    if write is not None:
+        write(staged)
+    read = [replace(one, extract=replace(one.extract, frame=pd.DataFrame())) for one in staged.files]
+    return replace(staged, files=tuple(read))
 
 
 def standing(source: Source, own: Sequence[Received]) -> tuple[Source, list[Received]]:

@@ -6,7 +6,7 @@ the same in one process (`run`) and as a task of its own (`transforms.steps`, ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import partial
@@ -24,7 +24,7 @@ from transforms.adam import output
 from transforms.adam.engine import derive_each
 from transforms.core import dates
 from transforms.core.memory import give_back
-from transforms.core.processes import available, counted, in_processes, kept_processes
+from transforms.core.processes import Work, available, in_order, in_processes, kept_processes
 from transforms.deliveries import stage_all, standing
 from transforms.differences import Difference, Side, source_comparison
 from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
@@ -35,17 +35,17 @@ from transforms.ingest import Ingested, ingest, ordered
 from transforms.reporting.delivery import delivery_report, page_name
 from transforms.results import records as result_records
 from transforms.results.selection import empty_frame
-from transforms.sdtm.buckets import Bucket
-from transforms.sdtm.engine import map_bucket, map_study
+from transforms.sdtm.engine import map_study
 from transforms.sdtm.records import StagedSource
 from transforms.sources.extract import Extract
 from transforms.staging.stage import AccountLine, Staged, quarantine
-from transforms.study import Study
+from transforms.study import Study, graph
 from transforms.study.analyses import SUPPLEMENTAL
 from transforms.study.yaml import read_yaml
 from transforms.validation import conformance, core_engine
-from transforms.validation.check import SUBJECT, Breach, Examined, examine, ready, together
+from transforms.validation.check import SUBJECT, Breach, Examined, dealt, examine, ready, together
 from transforms.validation.outcome import Outcome
+from transforms.validation.rule import Rule
 from transforms.validation.rules import explanations as rule_book_explanations
 from transforms.validation.rules import rule_book
 from transforms.warehouse import lineage, parquet, way
@@ -77,8 +77,12 @@ RESULT_KEYS = {conformance.TABLE.upper(): conformance.KEYS} | {
 }
 STAGED_NAMES = {snapshot.SUBJECT: SUBJECT, **dict.fromkeys((snapshot.FILE, snapshot.SHA256, snapshot.LINE), "")}
 """What rules call the columns that staging adds to those of a source."""
-BUCKET_ROWS = 500_000
-"""Rows of a bucket of subjects, where nobody says how many buckets there are."""
+PROCESS_ROWS = 500_000
+"""Rows from which one more process is worth its start."""
+ROW_BYTES = 128
+"""About how long a row of an extract is."""
+WHOLE = "parts/whole"
+"""Sources of which rows are held, as they were before."""
 CODE = ("transforms", "sql", "expectations", "requirements.lock")
 TERMINOLOGY = ("cdisc_mappings/standards",)
 CODE_SUFFIXES = (".py", ".sql", ".yml", ".csv", ".lock", ".j2")
@@ -180,7 +184,8 @@ def run(
     source_folder = where.landing if landing is None else landing
     if not source_folder.is_dir():
         raise UsageError(f"{source_folder} is no folder. Drop the extracts there, or name a folder with --landing")
-    with where.snapshots.lock(run_id):
+    coming = available(_most_processes(_coming(where, source_folder)))
+    with where.snapshots.lock(run_id), kept_processes(coming, ready):
         ingested = ingest(study, source_folder, where.raw)
         received = [entry for entry in where.raw.received() if entry.accepted]
         opening = open_snapshot(study, where, as_of) if received else None
@@ -212,6 +217,13 @@ def run(
             tuple(ingested.accepted),
             page,
         )
+
+
+def _coming(where: Home, landing: Path) -> int:
+    """About how many rows the files of landing hold that were not received yet."""
+    known = {(entry.file, entry.size) for entry in where.raw.received()}
+    files = [(path.name, path.stat().st_size) for path in landing.iterdir() if path.is_file()]
+    return sum(size for name, size in files if (name, size) not in known) // ROW_BYTES
 
 
 def _nothing(study: Study, where: Home, ingested: Ingested, landing: Path) -> CairnError:
@@ -306,15 +318,10 @@ def build(
     study: Study, where: Home, building: Building, extracts: dict[tuple[str, str], Extract] | None = None
 ) -> None:
     """All stages of one snapshot, one after the other; `extracts` are those read already, and are given up."""
-    received = _covered(where, building.opening())
-    delivered = [standing(source, ordered(received, name))[1] for name, source in study.sources.items()]
-    with kept_processes(available(_buckets(sum(entry.rows for files in delivered for entry in files))), ready):
-        stage_sources(study, where, building, extracts)
-        if extracts is not None:
-            extracts.clear()
+    delivered = _delivered(study, _covered(where, building.opening()))
+    with kept_processes(available(_most_processes(delivered)), ready):
+        to_sdtm(study, where, building, extracts)
         stages: list[Callable[[], Any]] = [
-            lambda: map_datasets(study, building, buckets=bucket_count(study, building)),
-            lambda: finish_sdtm(study, building),
             lambda: assess_gate(study, where, building),
             lambda: derive_datasets(study, building),
             lambda: finish_adam(study, building),
@@ -326,30 +333,116 @@ def build(
             one()
 
 
-def stage_sources(
-    study: Study, where: Home, building: Building, extracts: Mapping[tuple[str, str], Extract] | None = None
+def _delivered(study: Study, received: Sequence[Received]) -> int:
+    """How many rows the files hold that stand."""
+    stand = (standing(source, ordered(received, name))[1] for name, source in study.sources.items())
+    return sum(entry.rows for own in stand for entry in own)
+
+
+def to_sdtm(
+    study: Study, where: Home, building: Building, extracts: dict[tuple[str, str], Extract] | None = None
 ) -> None:
-    """Stage every source, check its rows, hold what cannot be interpreted, and write what is accepted."""
-    opening = building.opening()
-    decisions = where.decisions.entries()[: opening["decisions"]]
-    staged, found, account = stage_all(
-        study, where.raw, opening["cut_off"], _covered(where, opening), extracts or {}, released(decisions)
-    )
-    for name, source in staged.items():
-        building.write(f"staged/{name}", snapshot.staged_table(study, source))
+    """Stage every source, map every dataset and check both: what `stage_sources`, `map_datasets` and `finish_sdtm` do.
+
+    Where there are several processes, each of their parts begins as soon as what it reads is written.
+    """
+    staging = _stage(study, where, building, extracts or {})
+    if extracts is not None:
+        extracts.clear()
+    give_back()
     processes = _processes(study, building)
-    shares = in_processes(_examining(study, building, "staged", processes), processes)
-    examined = together(shares, rule_book(study).staged)
-    kept, account, breaches = hold_breaching(staged, account, released(decisions), examined)
-    found.extend(breaches)
+    groups = _groups(study, _largest(study, building)) if processes > 1 else [tuple(study.datasets)]
+    mapping: dict[Hashable, Work] = {
+        ("map", number): Work(partial(map_datasets, study, building, only)) for number, only in enumerate(groups)
+    }
+    examining = _works(_examining(study, building, "staged", processes, _holds_nothing), "staged")
+    done = in_order({**mapping, **examining, **_finishing(study, building, processes, needs=mapping)}, processes)
+    _finish_staging(study, building, staging, done)
+    _finish_sdtm(study, building, done)
+
+
+def stage_sources(study: Study, where: Home, building: Building) -> None:
+    """Stage every source, check its rows, hold what cannot be interpreted, and write what is accepted."""
+    staging = _stage(study, where, building, {})
+    processes = _processes(study, building)
+    done = in_order(_works(_examining(study, building, "staged", processes, _holds_nothing), "staged"), processes)
+    _finish_staging(study, building, staging, done)
+
+
+@dataclass(frozen=True)
+class _Staging:
+    """Sources that are staged and written, without the rows that rules hold.
+
+    `staged` knows the places of all rows, `examined` are the rules that hold rows, and `held` is what is to be said of
+    each.
+    """
+
+    staged: Mapping[str, Staged]
+    account: Sequence[AccountLine]
+    found: Sequence[Finding]
+    examined: Sequence[Examined]
+    held: Mapping[tuple[str, int], Sequence[Finding]]
+
+
+def _stage(study: Study, where: Home, building: Building, extracts: Mapping[tuple[str, str], Extract]) -> _Staging:
+    """Stage every source, hold what cannot be interpreted, and write what is accepted.
+
+    A source of which rows are held is kept as it was for the rules that hold none.
+    """
+    opening = building.opening()
+    freed = released(where.decisions.entries()[: opening["decisions"]])
+    received = _covered(where, opening)
+    staged, found, account = stage_all(
+        study,
+        where.raw,
+        opening["cut_off"],
+        received,
+        extracts,
+        freed,
+        processes=available(_most_processes(_delivered(study, received))),
+        write=partial(_write_staged, study, building),
+    )
+    processes = _processes(study, building)
+    holding = _examining(study, building, "staged", processes, lambda rule: rule.action == "hold")
+    examined = together(in_processes(holding, processes), rule_book(study).staged)
+    kept, held = hold_breaching(staged, freed, examined)
     for name, source in kept.items():
         if len(source.lines) < len(staged[name].lines):
-            building.write(f"staged/{name}", snapshot.staged_table(study, source))
+            building.copy(f"staged/{name}", f"{WHOLE}/{name}")
+            _write_staged(study, building, source)
         if any(file.extract.audit for file in source.files):
             building.write(f"staged/{name}{snapshot.AUDIT_SUFFIX}", snapshot.audit_table(source))
-    building.write("parts/staged.findings", findings_module.to_arrow(found))
-    building.write("parts/staged.accounts", snapshot.staging_accounts(account))
     building.write("versions", snapshot.versions_table(kept.values()))
+    account.extend(line for one in kept.values() for line in one.account)
+    light = {name: replace(one, frame=pd.DataFrame()) for name, one in staged.items()}
+    return _Staging(light, account, found, examined, held)
+
+
+def _write_staged(study: Study, building: Building, source: Staged) -> None:
+    building.write(f"staged/{source.source}", snapshot.staged_table(study, source))
+
+
+def _finish_staging(study: Study, building: Building, staging: _Staging, done: Mapping[Hashable, Any]) -> None:
+    """Write what was found in the sources, and what became of their rows."""
+    found = list(staging.found)
+    for one in together([staging.examined, *_of("staged", done)], rule_book(study).staged):
+        if one.place in staging.held:
+            found.extend(staging.held[one.place])
+        else:
+            found.extend(
+                _finding(breach, staging.staged[breach.dataset].places(breach.rows)) for breach in one.breaches
+            )
+    building.write("parts/staged.findings", findings_module.to_arrow(found))
+    building.write("parts/staged.accounts", snapshot.staging_accounts(staging.account))
+
+
+def _works(calls: Iterable[Callable[[], Any]], name: str, needs: Collection[Hashable] = ()) -> dict[Hashable, Work]:
+    return {(name, number): Work(call, needs) for number, call in enumerate(calls)}
+
+
+def _of(name: str, done: Mapping[Hashable, Any]) -> list[Any]:
+    """What the works of a name returned."""
+    return [one for key, one in done.items() if isinstance(key, tuple) and key[0] == name]
 
 
 def _covered(where: Home, opening: Mapping[str, Any]) -> list[Received]:
@@ -359,32 +452,29 @@ def _covered(where: Home, opening: Mapping[str, Any]) -> list[Received]:
 
 def hold_breaching(
     staged: Mapping[str, Staged],
-    account: Sequence[AccountLine],
     freed: Mapping[str, Mapping[str, Mapping[str, frozenset[int]]]],
     examined: Iterable[Examined],
-) -> tuple[dict[str, Staged], list[AccountLine], list[Finding]]:
-    """What was found in the staged rows: a breach is a finding, and where its rule says so its rows are held.
+) -> tuple[dict[str, Staged], dict[tuple[str, int], list[Finding]]]:
+    """Hold the rows on which rules that hold do not hold.
 
-    Returns the sources without the rows held, the whole account, and what was found.
+    Returns the sources without these rows, and what is to be said of each rule, by its place.
     """
     result = dict(staged)
     standing = {name: np.arange(len(one.lines)) for name, one in staged.items()}
-    found: list[Finding] = []
-    for breach in (breach for one in examined for breach in one.breaches):
-        source = staged[breach.dataset]
-        finding = _finding(breach, source.places(breach.rows))
-        if breach.rule.action == "hold":
+    told: dict[tuple[str, int], list[Finding]] = {}
+    for one in examined:
+        said = told.setdefault(one.place, [])
+        for breach in one.breaches:
+            finding = _finding(breach, staged[breach.dataset].places(breach.rows))
             rows = np.flatnonzero(np.isin(standing[breach.dataset], breach.rows))
             before = len(result[breach.dataset].findings)
-            held, keep, told = quarantine(result[breach.dataset], rows, finding, released=freed.get(breach.dataset))
-            found.extend(held.findings[before:])
+            held, keep, kept_out = quarantine(result[breach.dataset], rows, finding, released=freed.get(breach.dataset))
+            said.extend(held.findings[before:])
             standing[breach.dataset] = standing[breach.dataset][keep]
             result[breach.dataset] = held
-            if told is not None:
-                found.append(told)
-        else:
-            found.append(finding)
-    return result, [*account, *(line for one in result.values() for line in one.account)], found
+            if kept_out is not None:
+                said.append(kept_out)
+    return result, told
 
 
 def _finding(breach: Breach, places: tuple[RawPlace, ...]) -> Finding:
@@ -413,43 +503,42 @@ class _StagedSources(Mapping[str, StagedSource]):
         return len(self.study.sources)
 
 
-def bucket_count(study: Study, building: Building) -> int:
-    """In how many buckets of subjects the rows are mapped: CAIRN_BUCKETS, else as many as the rows ask for.
-
-    The count is not in the bytes of a snapshot. Raises UsageError where CAIRN_BUCKETS is no number from 1.
-    """
-    return _buckets(sum(building.rows(f"staged/{name}") for name in study.sources))
-
-
-def _buckets(rows: int) -> int:
-    return counted("CAIRN_BUCKETS") or 1 + rows // BUCKET_ROWS
+def _most_processes(rows: int) -> int:
+    """In how many processes so many rows are worth being worked on."""
+    return 1 + rows // PROCESS_ROWS
 
 
 def _processes(study: Study, building: Building) -> int:
-    """In how many processes the work of a stage is done: never more than there would be buckets."""
-    return available(bucket_count(study, building))
+    """In how many processes the work of a stage is done; the count is not in the bytes of a snapshot."""
+    return available(_most_processes(sum(building.rows(f"staged/{name}") for name in study.sources)))
 
 
-def _map_bucket(study: Study, building: Building, number: int, count: int, only: tuple[str, ...] | None) -> Bucket:
-    cut_off = building.opening()["cut_off"]
-    return map_bucket(study, _StagedSources(study, building), number, count, only, cut_off=cut_off)
+def _largest(study: Study, building: Building) -> str:
+    """The dataset that is made of the most rows."""
+    rows = {name: building.rows(f"staged/{name}") for name in study.sources}
+    read = {name: {one.source for one in dataset.records} for name, dataset in study.datasets.items()}
+    return max(read, key=lambda name: sum(rows.get(source or "", 0) for source in read[name]))
 
 
-def map_datasets(
-    study: Study, building: Building, only: Iterable[str] | None = None, *, buckets: int = 1
-) -> dict[str, int]:
+def _groups(study: Study, largest: str) -> list[tuple[str, ...]]:
+    """The SDTM datasets in two groups: those that cannot be mapped without the largest one, and the others."""
+    needs = graph.dependencies(study)
+    read = {
+        name: {dataset for dataset, _ in graph.order(needs, [node for node in needs if node[0] == name])}
+        for name in study.datasets
+    }
+    own = tuple(name for name in study.datasets if largest in read[name])
+    return [own, tuple(name for name in study.datasets if name not in own)]
+
+
+def map_datasets(study: Study, building: Building, only: Iterable[str] | None = None) -> dict[str, int]:
     """Map all SDTM datasets, or `only` some, and write each with its links, findings and accounts.
 
-    With several `buckets` subjects are mapped apart, in several processes; what is written is the same. Returns the
-    number of records of each dataset written.
+    Returns the number of records of each dataset written.
     """
     only = None if only is None else tuple(only)
     wanted = tuple(study.datasets) if only is None else only
-    calls = [partial(_map_bucket, study, building, number, buckets, only) for number in range(buckets)]
-    apart = in_processes(calls, available(buckets)) if buckets > 1 else ()
-    mapped = map_study(
-        study, _StagedSources(study, building), only, cut_off=building.opening()["cut_off"], buckets=apart
-    )
+    mapped = map_study(study, _StagedSources(study, building), only, cut_off=building.opening()["cut_off"])
     for name in wanted:
         for own in (name, f"SUPP{name}"):
             dataset = mapped.datasets.get(own)
@@ -472,14 +561,23 @@ def finish_sdtm(study: Study, building: Building) -> None:
     for name in study.datasets:
         building.path(f"parts/sdtm/{name.lower()}.findings")
     processes = _processes(study, building)
-    # The second joins the links of all datasets, the others look at the datasets; none needs what another finds.
-    calls: list[Callable[[], Any]] = [
-        partial(_engines, study, building),
-        partial(_join_lineage, building),
-        *_examining(study, building, "sdtm", processes),
-    ]
-    outcomes, _, *shares = in_processes(calls, processes)
-    found = _conforming(study, building, together(shares, rule_book(study).sdtm), outcomes)
+    _finish_sdtm(study, building, in_order(_finishing(study, building, processes), processes))
+
+
+def _finishing(
+    study: Study, building: Building, processes: int, needs: Collection[Hashable] = ()
+) -> dict[Hashable, Work]:
+    """What looks at the SDTM datasets, and what joins their links; none needs what another finds."""
+    return {
+        ("engines", 0): Work(partial(_engines, study, building), needs),
+        ("lineage", 0): Work(partial(_join_lineage, building), needs),
+        **_works(_examining(study, building, "sdtm", processes), "sdtm", needs),
+    }
+
+
+def _finish_sdtm(study: Study, building: Building, done: Mapping[Hashable, Any]) -> None:
+    shares = together(_of("sdtm", done), rule_book(study).sdtm)
+    found = _conforming(study, building, shares, done["engines", 0])
     # Written last: who finds it takes the stage for done.
     building.write("parts/sdtm.findings", findings_module.to_arrow(found))
 
@@ -501,21 +599,36 @@ def _join_lineage(building: Building) -> None:
     building.write_parts("parts/sdtm.lineage", linked, lineage.SCHEMA)
 
 
-def _examining(study: Study, building: Building, kind: Checked, shares: int) -> list[Callable[[], list[Examined]]]:
-    """What examines the datasets or sources of a kind: some rules of each of them in each call."""
-    return [partial(_examine, study, building, kind, share, shares) for share in range(shares)]
+def _examining(
+    study: Study, building: Building, kind: Checked, processes: int, chosen: Callable[[Rule], bool] = lambda _: True
+) -> list[Callable[[], list[Examined]]]:
+    """What examines the datasets or sources of a kind by the rules chosen, some of them in each call."""
+    rules: Mapping[str, Sequence[Rule]] = getattr(rule_book(study), kind)
+    numbers = {name: [number for number, rule in enumerate(own) if chosen(rule)] for name, own in rules.items()}
+    if kind == "sdtm":
+        largest = _largest(study, building)
+    else:
+        names = study.sources if kind == "staged" else study.analyses
+        largest = max(names, key=lambda name: building.rows(f"{kind}/{name.lower()}"), default="")
+    shares = dealt({name: own for name, own in numbers.items() if own}, largest, processes)
+    return [partial(_examine, study, building, kind, only) for only in shares]
 
 
-def _examine(study: Study, building: Building, kind: Checked, share: int, shares: int) -> list[Examined]:
+def _holds_nothing(rule: Rule) -> bool:
+    return rule.action != "hold"
+
+
+def _examine(study: Study, building: Building, kind: Checked, only: Mapping[str, Collection[int]]) -> list[Examined]:
     book, cut_off = rule_book(study), building.opening()["cut_off"]
     if kind == "staged":
-        sources = {name: f"staged/{name}" for name in study.sources}
+        whole = building.names(WHOLE)
+        sources = {name: f"{WHOLE if name in whole else 'staged'}/{name}" for name in study.sources}
         staged = _OneByOne(sources, partial(building.columns, names=STAGED_NAMES))
-        return examine(staged, book.staged, cut_off, share, shares)
+        return examine(staged, book.staged, cut_off, only)
     frames = _OneByOne(_datasets(building, kind), building.columns)
     if kind == "adam":
-        return examine(frames, book.adam, share=share, shares=shares)
-    return examine(frames, book.sdtm, cut_off, share, shares)
+        return examine(frames, book.adam, only=only)
+    return examine(frames, book.sdtm, cut_off, only)
 
 
 def _engines(study: Study, building: Building) -> list[Outcome]:
@@ -655,15 +768,12 @@ def derive_datasets(study: Study, building: Building, only: Iterable[str] | None
 def finish_adam(study: Study, building: Building) -> None:
     """Join the links of all datasets and check the analysis datasets; needs every dataset to be derived."""
     processes = _processes(study, building)
-    calls: list[Callable[[], Any]] = [
-        partial(_join_all_lineage, study, building),
-        *_examining(study, building, "adam", processes),
-    ]
-    _, *shares = in_processes(calls, processes)
+    works: dict[Hashable, Work] = {("lineage", 0): Work(partial(_join_all_lineage, study, building))}
+    done = in_order({**works, **_works(_examining(study, building, "adam", processes), "adam")}, processes)
     links = lineage.Links(building.path("lineage"))
     found = [
         _finding(breach, links.places(breach.dataset, breach.rows + 1))
-        for one in together(shares, rule_book(study).adam)
+        for one in together(_of("adam", done), rule_book(study).adam)
         for breach in one.breaches
     ]
     building.write("parts/adam.findings", findings_module.to_arrow(found))

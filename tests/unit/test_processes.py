@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from transforms.core.processes import available, counted, in_processes
+from transforms.core.processes import Work, available, counted, in_order, in_processes
 from transforms.errors import UsageError
 from transforms.warehouse import parquet
 
@@ -23,6 +24,31 @@ def test_results_stand_in_the_order_of_the_calls(processes: int) -> None:
 def test_one_process_is_this_one_and_several_are_others() -> None:
     assert in_processes([os.getpid] * 2, 1) == [os.getpid()] * 2
     assert os.getpid() not in in_processes([os.getpid] * 2, 2)
+
+
+def test_what_is_done_here_stands_last() -> None:
+    first, second, own = in_processes([os.getpid] * 2, 2, here=[os.getpid])
+    assert own == os.getpid()
+    assert os.getpid() not in {first, second}
+    assert in_processes([os.getpid], 1, here=[os.getpid]) == [os.getpid()] * 2
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_a_work_begins_when_what_it_needs_is_done(processes: int, tmp_path: Path) -> None:
+    works: dict[Hashable, Work] = {
+        "one": Work(partial((tmp_path / "one").write_text, "1")),
+        "two": Work(partial((tmp_path / "two").write_text, "12")),
+        "length": Work(partial(os.path.getsize, tmp_path / "two"), ["one", "two"]),
+        "again": Work(partial(os.path.getsize, tmp_path / "one"), ["length"]),
+    }
+    assert in_order(works, processes) == {"one": 1, "two": 2, "length": 2, "again": 1}
+    assert list(in_order(works, processes)) == list(works)
+
+
+def test_what_a_work_raises_is_raised(tmp_path: Path) -> None:
+    works: dict[Hashable, Work] = {one: Work(partial(os.path.getsize, tmp_path / one)) for one in ("a", "b")}
+    with pytest.raises(FileNotFoundError):
+        in_order(works, 2)
 
 
 def test_what_a_call_raises_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:

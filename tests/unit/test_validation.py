@@ -573,7 +573,7 @@ def test_rules_examined_in_shares_are_told_in_their_order() -> None:
         ]
         for name in ("Y", "X")
     }
-    shares = [checking.examine(frames, rules, share=share, shares=2) for share in (1, 0)]
+    shares = [checking.examine(frames, rules, only={name: [number] for name in rules}) for number in (1, 0)]
     found = checking.together(shares, rules)
     assert [(*one.place, one.reached, [list(breach.rows) for breach in one.breaches]) for one in found] == [
         ("Y", 0, 1, []),
@@ -581,3 +581,11 @@ def test_rules_examined_in_shares_are_told_in_their_order() -> None:
         ("X", 0, 2, [[0]]),
         ("X", 1, 2, [[1]]),
     ]
+
+
+def test_rules_are_dealt_out_once_each() -> None:
+    rules = {"LB": [0, 1, 2, 5], "DM": [0, 1], "AE": [3]}
+    assert checking.dealt(rules, "LB", 1) == [rules]
+    assert checking.dealt(rules, "LB", 2) == [{"LB": [0, 1, 2, 5]}, {"DM": [0, 1]}, {"AE": [3]}]
+    assert checking.dealt(rules, "LB", 3)[:2] == [{"LB": [0, 2]}, {"LB": [1, 5]}]
+    assert checking.dealt({"DM": [0]}, "LB", 2) == [{"DM": [0]}]

@@ -151,7 +151,6 @@ class Algorithm(BaseModel):
 
     `may_hold` says that it may keep a record out of its dataset: whatever reads the dataset from outside runs later.
     `searches` says that it looks through all records of other datasets; the others read one value per record there.
-    `across_subjects` says that a record's value depends on other subjects' records.
     `reads_visits` says that it reads the study's visit rules and their table.
     """
 
@@ -162,7 +161,6 @@ class Algorithm(BaseModel):
     derived: ClassVar[bool] = False
     may_hold: ClassVar[bool] = False
     searches: ClassVar[bool] = False
-    across_subjects: ClassVar[bool] = False
     reads_visits: ClassVar[bool] = False
 
     when: dict[str, Test] = {}

@@ -160,7 +160,6 @@ class OfStudy(Derived):
     """Base of what is found in all records of a dataset, whichever subject they are of; `where` chooses among them."""
 
     searches: ClassVar[bool] = True
-    across_subjects: ClassVar[bool] = True
     where: dict[str, Test] = {}
 
     def _rows(self, scope: Scope, dataset: str) -> np.ndarray:

@@ -74,6 +74,19 @@ def column(codes: np.ndarray, texts: Sequence[str | None], index: pd.Index) -> p
     return of_codes(table[codes], dtype, index)
 
 
+def of_array(codes: np.ndarray, texts: pa.Array, index: pd.Index) -> pd.Series:
+    """What `column` gives, of the texts of an Arrow array."""
+    encoded = texts.dictionary_encode()
+    distinct = encoded.dictionary
+    table = np.append(encoded.indices.fill_null(MISSING).to_numpy(zero_copy_only=False), MISSING).astype(np.int32)
+    empty = distinct.index("").as_py()
+    if empty >= 0:
+        distinct = pa.concat_arrays([distinct.slice(0, empty), distinct.slice(empty + 1)])
+        table = np.where(table == empty, MISSING, table - (table > empty)).astype(np.int32)
+    strings = pd.arrays.ArrowStringArray(distinct.cast(pa.large_string()), dtype=STRINGS)  # type: ignore[call-arg]
+    return of_codes(table[codes], pd.CategoricalDtype(pd.Index(strings), ordered=False), index)
+
+
 def of_codes(codes: np.ndarray, dtype: pd.CategoricalDtype, index: pd.Index) -> pd.Series:
     """A text column from new codes of a type that has them all; -1 is missing.
 

@@ -16,9 +16,8 @@ import pandas as pd
 from transforms.algorithms.base import Outcome, Problem, StudyCodelist, Visits, limited
 from transforms.core import conditions, dates, text
 from transforms.core.tables import Table
-from transforms.findings import Finding, RawPlace, Severity
+from transforms.findings import Finding, RawPlace, Severity, joined_places
 from transforms.sdtm import finish
-from transforms.sdtm.buckets import Bucket, Told, apart, bucket_rows, joined_records, merged, of_rows, sent
 from transforms.sdtm.elements import element_records
 from transforms.sdtm.records import Dataset, Joined, MappingLine, Records, StagedSource
 from transforms.sdtm.relations import related_records
@@ -40,51 +39,13 @@ class Mapped:
 
 
 def map_study(
-    study: Study,
-    staged: Mapping[str, StagedSource],
-    only: Iterable[str] | None = None,
-    *,
-    cut_off: str,
-    buckets: Sequence[Bucket] = (),
+    study: Study, staged: Mapping[str, StagedSource], only: Iterable[str] | None = None, *, cut_off: str
 ) -> Mapped:
     """Map all datasets of a study, or `only` some (what they need is computed and not returned).
 
-    `cut_off` is an ISO 8601 date. `buckets` are all buckets of the study, where subjects were mapped apart already by
-    `map_bucket`; the result is the same.
+    `cut_off` is an ISO 8601 date.
     """
-    wanted = None if only is None else tuple(only)
-    run = _Run(study, staged, cut_off)
-    if buckets:
-        run.told.extend(one for bucket in buckets for one in bucket.told)
-        run.records.update(joined_records(staged, buckets))
-        run.done = frozenset(run.records)
-        if "DM" in run.records:
-            run.subjects = frozenset(text.used_texts(run.records["DM"].frame["USUBJID"]))
-    return run.run(wanted)
-
-
-def map_bucket(
-    study: Study,
-    staged: Mapping[str, StagedSource],
-    number: int,
-    count: int,
-    only: Iterable[str] | None = None,
-    *,
-    cut_off: str,
-) -> Bucket:
-    """Map the subjects of bucket `number` (from 0) of `count`, as far as subjects can be mapped apart."""
-    by_subject, free = apart(study)
-    rows: dict[str, np.ndarray] = {}
-    taken: dict[str, StagedSource] = {}
-    for dataset in (study.datasets[name] for name in by_subject):
-        for group in dataset.records:
-            for name in (group.source or "", *group.other_sources):
-                if name not in taken:
-                    rows[name] = bucket_rows(staged[name], number, count)
-                    taken[name] = of_rows(staged[name], rows[name])
-    run = _Run(study, taken, cut_off)
-    run.make(None if only is None else tuple(only), by_subject | free)
-    return sent({name: one for name, one in run.records.items() if name in by_subject}, run.told, rows)
+    return _Run(study, staged, cut_off).run(None if only is None else tuple(only))
 
 
 @dataclass
@@ -93,15 +54,14 @@ class _Run:
     staged: Mapping[str, StagedSource]
     cut_off: str
     records: dict[str, Records] = field(default_factory=dict)
-    done: frozenset[str] = frozenset()
     subjects: frozenset[str] = frozenset()
     step: tuple[int, ...] = ()
-    told: list[Told] = field(default_factory=list)
+    told: list[tuple[tuple[int, ...], Finding]] = field(default_factory=list)
     account: list[MappingLine] = field(default_factory=list)
 
     def run(self, only: tuple[str, ...] | None) -> Mapped:
-        self.make(only, frozenset(self.study.datasets) - self.done)
-        findings = merged(self.told)
+        self.make(only)
+        findings = _joined(self.told)
         finished: dict[str, Dataset] = {}
         for name, records in sorted(self.records.items()):
             if only is None or name in only:
@@ -109,16 +69,14 @@ class _Run:
                 self.count(self.study.datasets[name], records)
         return Mapped(finished, tuple(findings), tuple(self.account))
 
-    def make(self, only: tuple[str, ...] | None, datasets: frozenset[str]) -> None:
-        """Make and fill the records of some datasets, in the order of what they read; the others are there already."""
+    def make(self, only: tuple[str, ...] | None) -> None:
+        """Make and fill the records, in the order of what they read."""
         needs = graph.dependencies(self.study)
         wanted = None if only is None else [node for node in needs if node[0] in only]
         order = graph.order(needs, wanted)
         definitions = {name: graph.definitions(dataset) for name, dataset in self.study.datasets.items()}
         for step, (dataset, variable) in enumerate(order):
             self.step = (step,)
-            if dataset not in datasets:
-                continue
             if variable == graph.RECORDS:
                 self.make_records(self.study.datasets[dataset])
             elif variable in definitions[dataset]:
@@ -298,7 +256,7 @@ class _Run:
         """A finding on the rows under a mask, if there are any."""
         if mask.any():
             places = records.places_of_rows([np.flatnonzero(mask)])
-            self.told.append(Told(self.step, replace(finding, places=places)))
+            self.told.append((self.step, replace(finding, places=places)))
 
     def identify(self, dataset: DatasetFile, group: Group, records: Records) -> None:
         file = self.study.file
@@ -361,7 +319,7 @@ class _Run:
             problem.cause,
             problem.hold,
         )
-        self.told.append(Told(self.step, finding))
+        self.told.append((self.step, finding))
         if problem.hold:
             records.hold(problem.mask, problem.rule)
 
@@ -373,6 +331,22 @@ class _Run:
             self.account.extend(records.account_of(group_source, size))
         for other in dict.fromkeys(name for group in dataset.records for name in group.join if name not in sources):
             self.account.extend(records.account_of_joined(other, len(self.staged[other].frame)))
+
+
+def _joined(told: Sequence[tuple[tuple[int, ...], Finding]]) -> list[Finding]:
+    """Findings in the order of the steps that told them; what several steps say of the same rows is one.
+
+    Such a finding names all the variables: a term that a table lacks is said once, whatever is looked up by it.
+    """
+    found: dict[tuple[tuple[int, ...], Finding], list[RawPlace]] = {}
+    for step, one in told:
+        found.setdefault((step, replace(one, places=())), []).extend(one.places)
+    ordered = sorted(found, key=lambda key: (key[0], key[1].message, key[1].remedy))
+    variables: dict[Finding, dict[str, None]] = {}
+    for key in ordered:
+        same = replace(key[1], places=joined_places(found[key]), variable="")
+        variables.setdefault(same, {})[key[1].variable] = None
+    return [replace(one, variable=", ".join(names)) for one, names in variables.items()]
 
 
 @dataclass

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from transforms.core import text
@@ -244,15 +245,13 @@ def _row_lines(
 
 def _text_column(chunks: pa.ChunkedArray) -> tuple[pd.Series, np.ndarray | None]:
     """A dictionary-encoded Arrow column as a text column, and the rows where blanks at the ends were dropped."""
+    if not chunks.num_chunks:
+        return text.missing(pd.RangeIndex(0)), None
     unified = chunks.unify_dictionaries()
-    texts = unified.chunk(0).dictionary.to_pylist() if unified.num_chunks else []
-    codes = (
-        np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in unified.chunks])
-        if unified.num_chunks
-        else np.empty(0, dtype=np.int32)
-    )
-    stripped = [value.strip() for value in texts]
-    values = text.column(codes, stripped, pd.RangeIndex(len(codes)))
+    codes = np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in unified.chunks])
+    texts = unified.chunk(0).dictionary
+    stripped = pc.utf8_trim_whitespace(texts)
     # A field of blanks only is an empty one, and nothing of it is lost.
-    changed = np.array([bool(new) and new != old for old, new in zip(texts, stripped, strict=True)], dtype=bool)
+    changed = pc.and_(pc.not_equal(stripped, texts), pc.not_equal(stripped, "")).to_numpy(zero_copy_only=False)
+    values = text.of_array(codes, stripped, pd.RangeIndex(len(codes)))
     return values, changed[codes] if changed.any() else None

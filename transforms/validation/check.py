@@ -10,7 +10,7 @@ context in memory: no file, no network, no telemetry.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -90,15 +90,14 @@ def examine(
     frames: Mapping[str, Frame],
     rules: Mapping[str, Sequence[Rule]],
     cut_off: str = "",
-    share: int = 0,
-    shares: int = 1,
+    only: Mapping[str, Collection[int]] | None = None,
 ) -> list[Examined]:
     """What `check` looks for, rule by rule; a rule that was left out because the frame lacks its columns is not in it.
 
-    Of several `shares` each looks at some rules of every frame, so that they can be examined in processes of their
+    `only` are the positions of the rules of each frame to look at, so that rules can be examined in processes of their
     own; `together` joins what they find.
     """
-    places = {name: range(share, len(own), shares) for name, own in rules.items()}
+    places = {name: range(len(own)) for name, own in rules.items()} if only is None else only
     parts = [
         (name, number, part)
         for name, numbers in places.items()
@@ -112,6 +111,19 @@ def examine(
         for group in groups.values():
             _settle(expect, group)
     return [Examined((name, number), part.reached(), tuple(part.breaches())) for name, number, part in parts]
+
+
+def dealt(rules: Mapping[str, Sequence[int]], largest: str, processes: int) -> list[dict[str, Sequence[int]]]:
+    """The positions of rules of each frame, for `examine` in calls that keep so many processes busy.
+
+    Rules of one frame prepare the same columns, so that frames stay whole but for the largest, which has as much to
+    look at as all others.
+    """
+    if processes <= 1 or largest not in rules:
+        return [dict(rules)]
+    shares = [{largest: rules[largest][share :: processes - 1]} for share in range(processes - 1)]
+    others = [name for name in rules if name != largest]
+    return [*shares, *({name: rules[name] for name in others[share::processes]} for share in range(processes))]
 
 
 def together(shares: Iterable[Sequence[Examined]], rules: Mapping[str, Sequence[Rule]]) -> list[Examined]:

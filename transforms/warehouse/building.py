@@ -64,6 +64,13 @@ class Building:
         finally:
             partial.unlink(missing_ok=True)
 
+    def copy(self, name: str, target: str) -> None:
+        """A table written before under another name as well."""
+        path, partial = self.folder / f"{target}.parquet", self.folder / f"{target}.parquet.{os.getpid()}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.path(name), partial)
+        partial.replace(path)
+
     def path(self, name: str) -> Path:
         """Where a table written before is. Raises NotBuildingError naming what is missing."""
         path = self.folder / f"{name}.parquet"

@@ -41,7 +41,7 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
             joined = column.combine_chunks()
             encoded_text = joined if pa.types.is_dictionary(field.type) else joined.dictionary_encode()
             codes = encoded_text.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-            columns[field.name] = text.column(codes, encoded_text.dictionary.to_pylist(), index)
+            columns[field.name] = text.of_array(codes, encoded_text.dictionary, index)
         elif pa.types.is_temporal(field.type):
             values = column.cast(pa.timestamp("s")).to_numpy()
             columns[field.name] = pd.Series(values.astype("datetime64[s]"), index=index, copy=False)
