@@ -89,6 +89,7 @@ def one(landing: Path, home: Path) -> None:
         "rows": rows,
         "records": sum(report.rows.values()),
         "elapsed": round(time.perf_counter() - clock, 1),
+        "elapsed to SDTM": round(spent["ingest"]["elapsed"] + spent["to_sdtm"]["elapsed"], 1),
         "cpu": round(total, 1),
         "imports": round(imports, 1),
         "rows per CPU second": round(rows / total),
