@@ -1,10 +1,10 @@
 """The pilot's tables against those of the published study report, and against a second route from SDTM.
 
-Outside sources: tables 14-1.01, 14-2.01, 14-3.01, 14-5.01 and figure 14-1 of the study report published with the pilot
-data, and counts of the published data (how many cells table 14-6.01 has, in how many every record is numeric); long
-ones stand in `published/`, whose SOURCE.md says where they were read.
-Tables 14-3.02, 14-3.03, 14-3.05, 14-3.10, 14-3.12, 14-5.02 and 14-6.01 as Atorus Research made them once more in R
-(outputs/ of github.com/atorus-research/CDISC_pilot_replication, 2020).
+Outside sources: tables 14-1.01, 14-1.02, 14-2.01, 14-3.01, 14-3.04, 14-3.06, 14-5.01 and figure 14-1 of the study
+report published with the pilot data, and counts of the published data (how many cells table 14-6.01 has, in how many
+every record is numeric); long ones stand in `published/`, whose SOURCE.md says where they were read.
+Tables 14-3.02, 14-3.03, 14-3.05, 14-3.07 to 14-3.10, 14-3.12, 14-5.02 and 14-6.01 as Atorus Research made them once
+more in R (outputs/ of github.com/atorus-research/CDISC_pilot_replication, 2020).
 Where nothing published is at hand, the cells are computed here once more in plain pandas from SDTM, without Cairn's
 algorithms: rounding by decimal arithmetic, Fisher's test by counting tables, survival by its product.
 """
@@ -90,6 +90,34 @@ class TestPopulations:
         """Counts of the report; percentages of them by hand."""
         assert shown(results, "T14-1.01", analysis, "{n} ({pct})") == expected
 
+    @pytest.mark.parametrize(
+        ("level", "expected"),
+        [
+            ("Y", ["60 (70%)", "28 (33%)", "30 (36%)", "118 (46%)"]),
+            ("N", ["26 (30%)", "56 (67%)", "54 (64%)", "136 (54%)"]),
+            ("Adverse Event", ["8 (9%)", "44 (52%)", "39 (46%)", "91 (36%)"]),
+            ("Death", ["1 (1%)", "1 (1%)", "0 (0%)", "2 (1%)"]),
+            ("Lack of Efficacy", ["3 (3%)", "0 (0%)", "1 (1%)", "4 (2%)"]),
+            ("Lost to Follow-up", ["1 (1%)", "0 (0%)", "0 (0%)", "1 (0%)"]),
+            ("Withdrew Consent", ["9 (10%)", "8 (10%)", "8 (10%)", "25 (10%)"]),
+            ("Physician Decision", ["1 (1%)", "0 (0%)", "2 (2%)", "3 (1%)"]),
+            ("I/E Not Met", ["1 (1%)", "0 (0%)", "2 (2%)", "3 (1%)"]),
+            ("Protocol Violation", ["1 (1%)", "1 (1%)", "1 (1%)", "3 (1%)"]),
+            ("Sponsor Decision", ["1 (1%)", "2 (2%)", "1 (1%)", "4 (2%)"]),
+        ],
+    )
+    def test_table_14_1_02(self, results: pd.DataFrame, level: str, expected: list[str]) -> None:
+        """Every cell of the report but its p; a share of nobody is blank here and one below 1% is <1%."""
+        found = cells(results, "T14-1.02", "completion") | cells(results, "T14-1.02", "reasons")
+        values = cells(results, "T14-1.02", "completion", "value") | cells(results, "T14-1.02", "reasons", "value")
+        for group, cell in zip((*SIZES, "TOTAL"), expected, strict=True):
+            n, pct = found[group, (level,), "n"], found.get((group, (level,), "pct"))
+            share = 100 * int(str(n)) / {**SIZES, "TOTAL": 254}[group]
+            assert f"{n} ({rounded(share, 0)}%)" == cell
+            assert pct == (cell.partition(" (")[2].rstrip(")") if share >= 1 else "<1%" if share else "")
+            if share:
+                assert values[group, (level,), "pct"] == pytest.approx(share)
+
 
 class TestDemography:
     @pytest.mark.parametrize("row", published("t14_2_01.csv"), ids=lambda row: f"{row['analysis']} {row['row']}")
@@ -167,7 +195,7 @@ class TestAdasCog:
 
 
 class TestFurtherEfficacy:
-    """Every cell of tables 14-3.02, 14-3.03, 14-3.05 and 14-3.12 of the replication."""
+    """Every cell of tables 14-3.04 and 14-3.06 of the report, and of the others of the replication."""
 
     @pytest.mark.parametrize(
         ("output", "analysis", "n", "means", "medians"),
@@ -215,6 +243,71 @@ class TestFurtherEfficacy:
                 "2.0 (5.89), 1.6 (4.10), 1.2 (4.33)",
                 "2.0 (-17;23), 2.0 (-9;14), 1.0 (-11;13)",
             ),
+            ("T14-3.04", "value", "77 81 73", "3.9 (0.73), 4.0 (0.72), 4.1 (0.75)", "4.0 (2;6), 4.0 (2;6), 4.0 (2;6)"),
+            ("T14-3.06", "value", "79 81 74", "4.2 (0.70), 4.0 (0.77), 4.0 (0.75)", "4.0 (3;6), 4.0 (2;6), 4.0 (2;5)"),
+            (
+                "T14-3.07",
+                "baseline",
+                "60 28 30",
+                "22.9 (11.81), 24.1 (13.65), 20.5 (11.50)",
+                "21.0 (5;51), 20.0 (5;57), 18.0 (3;49)",
+            ),
+            (
+                "T14-3.07",
+                "value",
+                "59 27 30",
+                "25.3 (13.32), 24.1 (11.87), 21.8 (12.60)",
+                "23.0 (5;58), 22.0 (8;51), 18.5 (3;44)",
+            ),
+            (
+                "T14-3.07",
+                "change",
+                "59 27 30",
+                "2.1 (5.89), 0.1 (5.86), 1.3 (4.51)",
+                "2.0 (-11;16), 1.0 (-11;12), 1.0 (-7;13)",
+            ),
+            (
+                "T14-3.08",
+                "baseline",
+                "33 34 39",
+                "22.8 (13.45), 23.3 (14.03), 20.8 (11.11)",
+                "19.0 (5;61), 21.5 (7;57), 17.0 (3;51)",
+            ),
+            (
+                "T14-3.08",
+                "value",
+                "33 34 39",
+                "24.7 (13.89), 25.7 (14.72), 22.7 (12.32)",
+                "20.0 (5;62), 24.0 (6;57), 21.0 (3;51)",
+            ),
+            (
+                "T14-3.08",
+                "change",
+                "33 34 39",
+                "1.9 (6.14), 2.5 (5.61), 1.8 (3.77)",
+                "1.0 (-11;16), 1.0 (-6;14), 1.0 (-7;13)",
+            ),
+            (
+                "T14-3.09",
+                "baseline",
+                "46 47 35",
+                "25.1 (11.25), 25.2 (12.15), 21.8 (12.54)",
+                "23.5 (5;51), 21.0 (5;55), 18.0 (5;57)",
+            ),
+            (
+                "T14-3.09",
+                "value",
+                "46 47 35",
+                "28.1 (13.70), 26.9 (12.09), 22.9 (12.84)",
+                "24.0 (8;59), 25.0 (8;62), 19.0 (4;62)",
+            ),
+            (
+                "T14-3.09",
+                "change",
+                "46 47 35",
+                "3.0 (5.57), 1.7 (5.54), 1.1 (4.77)",
+                "3.0 (-8;16), 2.0 (-11;17), 0.0 (-7;13)",
+            ),
             (
                 "T14-3.12",
                 "baseline",
@@ -256,6 +349,31 @@ class TestFurtherEfficacy:
                 "T14-3.05",
                 "0.412",
                 ["0.724 -0.3 (0.77) (-1.8;1.2)", "0.392 -0.7 (0.79) (-2.2;0.9)", "0.606 -0.4 (0.78) (-1.9;1.1)"],
+            ),
+            (
+                "T14-3.04",
+                "0.167",
+                ["0.754 0.0 (0.12) (-0.2;0.3)", "0.128 0.2 (0.12) (-0.1;0.4)", "0.218 0.1 (0.12) (-0.1;0.4)"],
+            ),
+            (
+                "T14-3.06",
+                "0.214",
+                ["0.219 -0.1 (0.12) (-0.4;0.1)", "0.272 -0.1 (0.12) (-0.4;0.1)", "0.916 0.0 (0.12) (-0.2;0.2)"],
+            ),
+            (
+                "T14-3.07",
+                "0.234",
+                ["0.105 -2.1 (1.26) (-4.6;0.4)", "0.461 -0.9 (1.22) (-3.3;1.5)", "0.430 1.2 (1.47) (-1.8;4.1)"],
+            ),
+            (
+                "T14-3.08",
+                "0.873",
+                ["0.712 0.5 (1.30) (-2.1;3.1)", "0.915 0.1 (1.25) (-2.4;2.6)", "0.783 -0.3 (1.26) (-2.9;2.2)"],
+            ),
+            (
+                "T14-3.09",
+                "0.094",
+                ["0.160 -1.6 (1.10) (-3.7;0.6)", "0.135 -1.8 (1.20) (-4.2;0.6)", "0.843 -0.2 (1.21) (-2.6;2.2)"],
             ),
             (
                 "T14-3.12",
