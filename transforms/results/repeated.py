@@ -17,13 +17,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import linalg, stats
 
 ITERATIONS, HALVINGS = 100, 30
 CONVERGED = 1e-14
 """Twice the log-likelihood that a further step would gain, about."""
 ZERO = 1e-9
-"""Relative size below which an eigenvalue, a direction of the design or a residual is zero."""
+"""Relative size below which a direction of the design, a residual or an information is zero."""
+SINGULAR = 1e-6
+"""The least eigenvalue of correlations that counts as full rank; below it arithmetic is not exact enough."""
 
 
 class NotEstimable(Exception):  # noqa: N818
@@ -95,7 +97,7 @@ class Sample:
 class _State:
     """Restricted likelihood at a covariance, its derivatives by the parameters, and what inference needs.
 
-    `unit` is the information on each parameter if the means were known.
+    `known` is the information on the parameters if the means were known.
     """
 
     def __init__(self, sample: Sample, parts: np.ndarray, covariance: np.ndarray) -> None:
@@ -126,7 +128,7 @@ class _State:
         slopes = self.plain @ self.moments
         both = np.einsum("hpq,jqp->hj", slopes, slopes)
         mixed = np.einsum("hst,isp,it->hp", parts, weighted, scores, optimize=True)
-        self.unit = 0.5 * np.diag(self._traces(inner))
+        self.known = 0.5 * self._traces(inner)
         self.expected = 0.5 * (self._traces(inner - 2 * spread) + both)
         self.observed = 0.5 * (self._traces(2 * outer + 2 * spread - inner) - both) - mixed @ self.plain @ mixed.T
 
@@ -176,16 +178,18 @@ def fit(sample: Sample, structure: Callable[[int], np.ndarray]) -> Fit:
     visits = sample.rest.shape[1]
     parts, covariance = structure(visits), sample.variance * np.eye(visits)
     state = _State(sample, parts, covariance)
-    if not _full_rank(state.expected, state.unit):
+    if not _determines(state.expected, state.known):
         raise NotEstimable(f"the values do not determine its {len(parts)} parameters")
     for _ in range(ITERATIONS):
-        newton = _full_rank(state.observed, state.unit)
+        newton = _determines(state.observed, state.known)
+        if not newton and not _determines(state.expected, state.known):
+            break
         step = np.linalg.solve(state.observed if newton else state.expected, state.score)
         if newton and state.score @ step < CONVERGED:
             return _inferred(sample, covariance, state)
         for halving in range(HALVINGS):
             trial = covariance + np.einsum("h,hst->st", step / 2**halving, parts)
-            if _full_rank(trial, np.diag(trial)):
+            if _full_rank(trial):
                 new = _State(sample, parts, trial)
                 if new.deviance <= state.deviance + CONVERGED * abs(state.deviance):
                     covariance, state = trial, new
@@ -195,12 +199,21 @@ def fit(sample: Sample, structure: Callable[[int], np.ndarray]) -> Fit:
     raise NotEstimable("no maximum of the restricted likelihood was found")
 
 
-def _full_rank(matrix: np.ndarray, unit: np.ndarray) -> bool:
-    """Whether a symmetric matrix is positive definite, measured in units for its diagonal."""
-    if not np.isfinite(matrix).all() or (unit <= 0).any():
+def _full_rank(covariance: np.ndarray) -> bool:
+    """Whether variances are positive and no combination of visits is free of variance."""
+    variances = np.diag(covariance)
+    if not np.isfinite(covariance).all() or (variances <= 0).any():
         return False
-    roots = np.sqrt(unit)
-    return bool(np.linalg.eigvalsh(matrix / np.outer(roots, roots))[0] > ZERO)
+    roots = np.sqrt(variances)
+    return bool(np.linalg.eigvalsh(covariance / np.outer(roots, roots))[0] > SINGULAR)
+
+
+def _determines(information: np.ndarray, known: np.ndarray) -> bool:
+    """Whether something is known of every combination of parameters, as a share of what is with known means."""
+    try:
+        return bool(linalg.eigvalsh(information, known)[0] > ZERO)
+    except (linalg.LinAlgError, ValueError):
+        return False
 
 
 def _inferred(sample: Sample, covariance: np.ndarray, state: _State) -> Fit:

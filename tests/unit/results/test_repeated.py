@@ -188,3 +188,43 @@ def test_a_covariance_that_the_values_do_not_give_is_refused(
 def test_a_sample_without_a_value_left_for_an_error_is_refused(data: pd.DataFrame, kept: pd.Series, why: str) -> None:
     with pytest.raises(NotEstimable, match=why):
         only(data, kept)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-12, 1e-6])
+def test_values_that_are_the_same_at_all_visits_leave_no_covariance(noise: float) -> None:
+    random = np.random.default_rng(1)
+    level = DATA["subject"].map(dict(enumerate(random.normal(size=28))))
+    sample = only(DATA.assign(chg=level + noise * random.normal(size=len(DATA))), DATA["visit"] > 0)
+    for structure in STRUCTURES.values():
+        with pytest.raises(NotEstimable, match="no maximum"):
+            fit(sample, structure)
+
+
+@pytest.mark.filterwarnings("error")
+def test_small_samples_of_every_kind_have_an_estimate_or_a_reason() -> None:
+    """Few subjects, many missing, ties, values alike at all visits: an estimate to print, or NotEstimable."""
+    fitted = refused = 0
+    for seed in range(150):
+        random = np.random.default_rng(seed)
+        subjects, visits, groups = random.integers(1, 14), random.integers(1, 6), random.integers(1, 4)
+        level = np.repeat(random.normal(size=subjects), visits)
+        noise = random.choice([1.0, 1e-6, 0.0]) * random.normal(size=subjects * visits)
+        values = np.round(3 * (level + noise)) if random.random() < 0.5 else level + noise
+        kept = random.random(subjects * visits) > random.choice([0, 0.1, 0.3, 0.6])
+        subject, visit = np.divmod(np.flatnonzero(kept), visits)
+        design = np.zeros((len(subject), visits * groups + 1))
+        design[np.arange(len(subject)), visit * groups + subject % groups] = 1
+        design[:, -1] = random.normal(size=subjects)[subject]
+        numbers = [np.unique(one, return_inverse=True)[1] for one in (subject, visit)]
+        for structure in STRUCTURES.values():
+            try:
+                found = fit(Sample(values[kept], design, *numbers), structure)
+            except NotEstimable:
+                refused += 1
+                continue
+            fitted += 1
+            for weights in np.eye(design.shape[1]):
+                one = found.contrast(weights)
+                assert one is None or (one.se > 0 and one.df > 0 and np.isfinite(one.estimate) and 0 <= one.p <= 1)
+    assert fitted > 40
+    assert refused > 40
