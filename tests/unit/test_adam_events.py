@@ -67,6 +67,31 @@ def test_the_anchor_is_provisional_while_a_dose_may_come(study: Study, dispositi
     assert rows.loc[26, ["AVISIT", "ANCHORFL"]].tolist() == (["Month 1", None] if closed else [None, "P"])
 
 
+@pytest.mark.parametrize(
+    ("person", "reason", "treatment"),
+    [
+        ({}, "COMPLETED", [None, None]),
+        ({}, "LOST TO FOLLOW-UP", ["DISCONTINUED", "LOST TO FOLLOW-UP"]),
+        ({"DTHFL": "Y", "DTHDTC": day(60, "")}, None, ["DISCONTINUED", "DEATH"]),
+        ({}, None, ["ONGOING", None]),
+    ],
+)
+def test_no_dose_comes_after_the_study_or_a_death(
+    study: Study, person: dict[str, Any], reason: str | None, treatment: list[str | None]
+) -> None:
+    left = {"USUBJID": "1001", "DSCAT": "DISPOSITION EVENT", "DSSCAT": "STUDY PARTICIPATION", "DSSTDTC": day(60, "")}
+    records: Rows = {
+        "DM": [subject(**person)],
+        "EX": [infusion()],
+        "DS": [{**left, "DSDECOD": reason}] if reason else [],
+    }
+    rows = visits(study, records, [30])
+    open_still = treatment[0] == "ONGOING"
+    assert rows.loc[30, ["AVISIT", "ANCHORFL"]].tolist() == ([None, "P"] if open_still else ["Month 1", None])
+    adsl = plain(derive(study, records, "ADSL"), "ADSL")
+    assert adsl.loc[0, ["EOTSTT", "DCTREAS"]].tolist() == treatment
+
+
 def test_records_between_doses_are_no_month_and_later_ones_count_from_the_last(study: Study) -> None:
     records = {
         "DM": [subject()],
@@ -294,6 +319,8 @@ def test_the_last_dose_before_an_event_and_infusion_reactions(study: Study) -> N
     assert rows["LDOSE"].iloc[1:4].tolist() == [0.5, 0.5, 0.5]
     assert pd.isna(rows.loc[1, "LDOSE"])
     assert rows.loc[6, ["LDOSE", "ASTDYLD"]].tolist() == [0.52, 4]
+    assert rows.loc[4, ["LDOSE", "ASTDYLD"]].tolist() == [0.5, 31], "a minute before the second infusion"
+    assert rows.loc[5, ["LDOSE", "ASTDYLD"]].tolist() == [0.52, 0], "on the day of it, without a time"
     assert rows["IRRFL"].tolist() == [None, "Y", None, None, "Y", None]
 
 
@@ -362,6 +389,15 @@ def test_subject_level_follow_up(study: Study) -> None:
     assert str(row["LSTALVDT"])[:10] == "2022-09-11", "the start of a drug shows the subject alive"
     assert [str(row["DTHDT"])[:10], row["DTHDTF"]] == ["2022-09-12", "D"]
     assert row[["DTHCGR1", "DTHDOM", "ALCABSTM", "DIALBLFL", "LTFL"]].tolist() == ["INFECTION", "DD", 8, "N", "N"]
+
+
+def test_a_transplant_without_a_day_is_one(study: Study) -> None:
+    graft = {"USUBJID": "1001", "PRTRT": "LT", "PRCAT": "TRANSPLANT", "PRSTDTC": "2022-09"}
+    derived = derive(study, {"DM": [subject()], "EX": [infusion()], "PR": [graft]}, "ADSL", "ADTTE")
+    row = plain(derived, "ADSL").iloc[0]
+    assert row["LTFL"] == "Y"
+    assert pd.isna(row["LTDT"])
+    assert "event_without_date" in {one.rule for one in derived.findings}
 
 
 # Exposure
