@@ -229,6 +229,39 @@ def test_toxicity_grades_shifts_and_worst_records(study: Study) -> None:
     assert (adlb[adlb["DTYPE"] == "MINIMUM"].groupby("USUBJID").size() == 1).all()
 
 
+def test_the_worst_grade_and_indicator_need_not_be_of_the_highest_value(study: Study) -> None:
+    records = {
+        "DM": [subject()],
+        "EX": [infusion()],
+        "LB": [
+            # The highest ALT came without limits.
+            result("ALT", 40, day(0), high=50),
+            result("ALT", 200, day(8), high=50),
+            result("ALT", 210, day(15)),
+            # Limits by which the lower creatinine is above them, the higher one is not.
+            result("CREAT", 70, day(0), high=97),
+            result("CREAT", 104, day(8), high=111),
+            result("CREAT", 103, day(15), high=97),
+            # A haemolysed sample is not analysed.
+            result("AST", 40, day(0), high=40),
+            result("AST", 900, day(8), high=40, LBSPCUFL="N"),
+            result("AST", 50, day(15), high=40),
+        ],
+    }
+    adlb = plain(derive(study, records, "ADLB"), "ADLB")
+    rows = adlb[adlb["PARAMTYP"].isna() & adlb["DTYPE"].isna()]
+    for flag, values in {"ANL04FL": "ATOXGRH", "ANL06FL": "ANRIND"}.items():
+        worst = rows[rows[flag] == "Y"].set_index("PARAMCD")
+        expected = {"ALT": [200, "2"], "CREAT": [103, "1"], "AST": [50, "1"]}
+        if values == "ANRIND":
+            expected = {name: [value, "HIGH"] for name, (value, _) in expected.items()}
+        assert {name: [row["AVAL"], row[values]] for name, row in worst.iterrows()} == expected
+    assert rows.loc[rows["AVAL"] == 900, "TRTEMTOX"].isna().all()
+    assert adlb.loc[adlb["DTYPE"].notna(), ["ANL04FL", "ANL05FL", "ANL06FL", "ANL07FL"]].isna().all(axis=None)
+    unlimited = rows[rows["AVAL"] == 210].iloc[0]
+    assert unlimited[["MCRIT1ML", "MCRIT2ML"]].isna().all(), "without limits a criterion is not judged"
+
+
 def test_neutrophils_over_lymphocytes_of_one_accession(study: Study) -> None:
     records = {
         "DM": [subject()],

@@ -137,3 +137,29 @@ def test_subjects_of_whom_something_is_missing(study: Study, tmp_path: Path) -> 
     assert own["AVISIT"].to_dict() == {-1: "Baseline", 1: None, 30 + 1: "Month 1"}, "whole days decide without a time"
     adae = plain(derived, "ADAE").set_index("USUBJID")["TRTEMFL"].to_dict()
     assert adae == {"1001": None, "1002": "Y", "1007": "Y"}
+
+
+def test_shift_tables_and_peaks_take_the_worst_usable_result(study: Study, tmp_path: Path) -> None:
+    records: dict[str, list[dict[str, Any]]] = {
+        "DM": [subject()],
+        "EX": [infusion()],
+        "LB": [
+            result("ALT", 40, day(0), high=50),
+            result("ALT", 200, day(8), high=50),
+            result("ALT", 210, day(15)),  # without limits it has neither grade nor indicator
+            result("AST", 40, day(0), high=40),
+            result("AST", 900, day(8), high=40, LBSPCUFL="N"),  # haemolysed
+            result("AST", 50, day(15), high=40),
+            result("BILI", 20, day(0), high=26),
+            result("BILI", 30, day(8), high=26),
+        ],
+    }
+    _, pages = outputs(study, records, tmp_path)
+    rows = pages["T14.3.8.4"].rows
+    assert rows[0].label == "Alanine aminotransferase increased"
+    assert cells(pages["T14.3.8.4"], "Grade 0")[0] == ("0", "0", "1 (100.0%)", "0", "0")
+    indicators = pages["T14.3.8.2"]
+    assert [one.text for one in indicators.headings[0]][1:] == ["Low", "Normal", "High", "Not known"]
+    assert cells(indicators, "Normal")[0] == ("0", "0", "1 (100.0%)", "0")
+    peaks = {one["analysis_id"]: one["text"] for one in pages["F14.3.9"].results}
+    assert [peaks["transaminases"], peaks["bilirubin"]] == ["5.25", "1.5"]
