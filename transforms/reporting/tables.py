@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import markupsafe
 import polars as pl
 import rtflite as rtf
+from rtflite.strwidth import get_string_width
 
 from transforms.reporting.delivery import template
 from transforms.reporting.layout import BodyRow, Facts, Page
+from transforms.reporting.paging import paged
 
 LINES = {True: 38, False: 58}
 LISTED = 6
 """Lines less on a page of a listing, whose rows wrap where the word processor's font is wider than the one expected."""
+FONT_OF_LINES = 9
+"""Points by which rtflite counts the lines of a row, whatever the size of its text."""
+WIDTH = {True: 9.4, False: 6.9}
+EMPTY = BodyRow("", 0)
 INDENT = "\\~\\~\\~"
 ESCAPED = str.maketrans({"\\": "\\'5c", "{": "\\'7b", "}": "\\'7d", "\n": "\\line "})
 
@@ -39,7 +45,7 @@ def rtf_page(page: Page, facts: Facts, picture: Path | None = None) -> str:
             orientation="landscape" if page.landscape else "portrait",
             nrow=LINES[page.landscape] - (LISTED if page.kind == "listing" else 0),
             margin=[0.8, 0.8, 1.1, 0.8, 0.5, 0.5],
-            col_width=9.4 if page.landscape else 6.9,
+            col_width=WIDTH[page.landscape],
             border_first="single",
             border_last="single",
         ),
@@ -72,8 +78,7 @@ def rtf_page(page: Page, facts: Facts, picture: Path | None = None) -> str:
         size = {"fig_width": width, "fig_height": height}
         return str(rtf.RTFDocument(rtf_figure=rtf.RTFFigure(figures=str(picture), **size), **common).rtf_encode())
     width = len(page.widths)
-    rows = page.rows or (BodyRow("", 0),)
-    cells = [[_label(row), *(_plain(one) for one in row.cells), *[""] * (width - 1 - len(row.cells))] for row in rows]
+    cells = [_written(row, width) for row in _filled(page)]
     names = [f"column_{number}" for number in range(width)]
     frame = pl.DataFrame(cells, schema=dict.fromkeys(names, pl.String), orient="row")
     aligned = ["l"] * width if page.kind == "listing" else ["l", *["c"] * (width - 1)]
@@ -92,6 +97,28 @@ def rtf_page(page: Page, facts: Facts, picture: Path | None = None) -> str:
     )
     # A row is not divided between two pages.
     return str(document.rtf_encode()).replace("\\trowd", "\\trowd\\trkeep")
+
+
+def _written(row: BodyRow, width: int) -> list[str]:
+    return [_label(row), *(_plain(one) for one in row.cells), *[""] * (width - 1 - len(row.cells))]
+
+
+def _filled(page: Page) -> Iterator[BodyRow]:
+    """The rows page by page, each page but the last filled with empty ones, so that rtflite ends it there."""
+    # Below the lines of the header, above one for the footnotes and one for the source.
+    room = LINES[page.landscape] - (LISTED if page.kind == "listing" else 0)
+    room -= len(page.headings) + bool(page.footnotes) + 1
+    widths = [WIDTH[page.landscape] * one / sum(page.widths) for one in page.widths]
+
+    def lines(row: BodyRow) -> int:
+        texts = zip(_written(row, len(widths)), widths, strict=True)
+        return max(1 + int(get_string_width(text, font_size=FONT_OF_LINES) / width) for text, width in texts)
+
+    pages = paged(page.rows or (EMPTY,), room, lines, listing=page.kind == "listing")
+    for rows in pages[:-1]:
+        yield from rows
+        yield from [EMPTY] * (room - sum(lines(row) for row in rows))
+    yield from pages[-1]
 
 
 def _size(page: Page) -> float:

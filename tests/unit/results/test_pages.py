@@ -16,7 +16,8 @@ from tests.unit.results.hand_made import made
 from transforms.reporting import fonts
 from transforms.reporting.figures import drawn
 from transforms.reporting.fonts import FontMissingError, families
-from transforms.reporting.layout import BodyRow, Facts, Page, filled, pages_of
+from transforms.reporting.layout import BodyRow, Facts, Heading, Page, filled, pages_of
+from transforms.reporting.paging import paged
 from transforms.reporting.tables import html_page, index_page, rtf_page
 
 FACTS = Facts("x", "A study", "0123456789abcdef0123", "2024-12-31", "SYNTHETIC")
@@ -198,6 +199,47 @@ def test_rtf_is_whole_and_the_same_twice() -> None:
     assert FACTS.snapshot_id in written
     assert "Arm A\\line (N=4)" in written, "the lines of a heading stay lines"
     assert written.count("\\trowd\\trkeep") == written.count("\\trowd") > 6, "no row is divided between pages"
+
+
+def block(name: str, *below: str, depth: int = 0) -> list[BodyRow]:
+    return [BodyRow(name, depth, heading=True), *(BodyRow(one, depth + 1, ("1",)) for one in below)]
+
+
+def test_a_page_ends_where_a_block_ends_and_goes_on_under_its_headings() -> None:
+    visits = [BodyRow("ALT", 0, heading=True)]
+    visits += [row for name in ("Day 8", "Day 15", "Day 22") for row in block(name, "n", "Mean", "Median", depth=1)]
+    labels = [[row.label for row in rows] for rows in paged(visits, 10, lambda row: 1)]
+    assert labels == [
+        ["ALT", "Day 8", "n", "Mean", "Median", "Day 15", "n", "Mean", "Median"],
+        ["ALT (continued)", "Day 22", "n", "Mean", "Median"],
+    ]
+    long = block("Terms", *(f"Term {number}" for number in range(12)))
+    labels = [[row.label for row in rows] for rows in paged(long, 8, lambda row: 1)]
+    assert [rows[0] for rows in labels] == ["Terms", "Terms (continued)"]
+    assert [len(rows) for rows in labels] == [8, 6]
+    two = [*block("A", "n"), *block("B", *"123456")]
+    assert [rows[0].label for rows in paged(two, 3, lambda row: 1)][:2] == ["A", "B"], "no heading ends a page"
+    tall = [BodyRow("x", 0, ("1",)), BodyRow("y", 0, ("1",))]
+    assert [len(rows) for rows in paged(tall, 3, lambda row: 5)] == [1, 1], "what is higher than a page has its own"
+
+
+def test_a_listing_goes_on_under_its_group() -> None:
+    rows = [BodyRow("Arm A", 0, heading=True), *(BodyRow(f"{number}", 0, ("x",)) for number in range(5))]
+    labels = [[row.label for row in some] for some in paged(rows, 4, lambda row: 1, listing=True)]
+    assert labels == [["Arm A", "0", "1", "2"], ["Arm A (continued)", "3", "4"]]
+
+
+@pytest.mark.parametrize("footnotes", [(), ("A note",)])
+def test_no_page_of_an_rtf_begins_or_ends_within_a_block(footnotes: tuple[str, ...]) -> None:
+    rows = [row for number in range(30) for row in block(f"Long name of visit {number} " * 6, "n", "Mean", "Median")]
+    headings = ((Heading("Visit"), Heading("A")),)
+    one = replace(page(COUNT), rows=tuple(rows), widths=(3, 1), headings=headings, footnotes=footnotes)
+    pages = re.split(r"\\page(?![a-z])", rtf_page(one, FACTS))
+    assert len(pages) > 3
+    for written in pages:
+        names = re.findall(r"(Long name of visit \d+) |(n|Mean|Median)\}\\cell", written)
+        assert names[0][0]
+        assert names[-1][1] == "Median"
 
 
 def test_a_figure_is_the_same_bytes_twice_and_holds_no_date() -> None:
