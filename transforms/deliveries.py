@@ -112,7 +112,9 @@ def stage_all(
         identities = None
         if source.identity is not None:
             link = source.identity
-            identities, problems = identity_map(carriers[link.source], files[link.source], link.column, link.subject)
+            identities, problems = identity_map(
+                carriers[link.source], files[link.source], link.column, link.subject, freed.get(link.source)
+            )
             found.extend(problems)
         calls[name] = partial(
             _staged,

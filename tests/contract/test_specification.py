@@ -51,6 +51,8 @@ def faults(small: SmallStudy) -> tuple[Fault, ...]:
         ("sources/vitals.yml", "SYSBP: {type: number}", "SYSBP: {type: result, result: {texts: visits, reason: WHY}}", "columns.SYSBP.result.reason", "'WHY' is no made column", "made: true"),
         ("sources/vitals.yml", "WEIGHT_UNIT: {}", "WEIGHT_UNIT: {type: unit, unit: {table: vs_units, by: {VSTESTCD: TEST}, of: WEIGHT}}", "columns.WEIGHT_UNIT", "names no column: 'TEST'", ""),
         ("sources/vitals.yml", "WEIGHT_UNIT: {}", "WEIGHT_UNIT: {range: {by: VISIT, labels: [A]}}", "columns.WEIGHT_UNIT", "type text takes no 'range'", ""),
+        ("sources/vitals.yml", "SYSBP: {type: number}", "SYSBP: {type: number, constant: '1'}", "columns.SYSBP", "constant is for a text as it is collected", ""),
+        ("sources/vitals.yml", "VISIT: {}", "VISIT: {constant: '{FORM}'}", "columns", "'{FORM}' knows {SOURCE}, {source} only", ""),
         ("sources/vitals.yml", "SYSBP: {type: number}", "SYSBP: {type: number, default_midnight: true}", "columns.SYSBP", "default_midnight is for a datetime", ""),
         ("sources/dosing.yml", "record_id: [ROW]", "revisions: {key: [ROW], number: REV, status: DRUG, final: [F]}", "revisions", "names no column: 'REV'", ""),
         ("sources/dosing.yml", "record_id: [ROW]", "revisions: {key: [ROW], number: DOSE, status: DRUG, final: [F], corrected: [F]}", "revisions", "a state has one meaning", ""),

@@ -285,3 +285,34 @@ def test_released_versions_in_doubt_leave_the_one_that_is_right(small: SmallStud
     finding = next(one for one in listed if one["rule"] == "ambiguous_revision")
     acts.release(where, str(finding["finding_id"]), lines=[("dosing.csv", 2)], **BY)
     assert dataset(small.run(), "ex")["EXDOSE"].tolist() == [5]
+
+
+def test_a_row_that_says_it_is_of_another_form_is_held(small: SmallStudy) -> None:
+    small.change(
+        "sources/vitals.yml", "  SUBJ: {}", '  SUBJ: {}\n  FORM: {constant: "F-{SOURCE}", not_submitted: Name}'
+    )
+    head, *rows = VITALS.splitlines()
+    names = ["F-VITALS"] * len(rows)
+    names[1], names[3], names[4] = "F-DEMOG", "f-vitals", "Ｆ-VITALS"
+    said = [f"{row.split(',')[0]},{name},{row.partition(',')[2]}\n" for row, name in zip(rows, names, strict=True)]
+    small.drop("vitals.csv", f"{head.replace('SUBJ', 'SUBJ,FORM')}\n" + "".join(said))
+    report = small.run()
+    assert lines(report, "not_of_source") == [("critical", "FORM", [3, 5])]
+    assert outcomes(report, "vitals")[("quarantined", "not_of_source")] == 2
+    (message,) = findings(report).query("rule == 'not_of_source'")["message"]
+    assert "'F-VITALS'" in message and "DEMOG" not in message
+
+    where = Home(small.home, "small")
+    listed = operations.finding_list(where.publications.entries(), where.decisions.entries(), where.snapshots.summary)
+    finding = next(one for one in listed if one["rule"] == "not_of_source")
+    acts.release(where, str(finding["finding_id"]), **BY)
+    assert lines(small.run(), "not_of_source") == []
+
+
+def test_a_row_of_another_form_links_no_person(linked: SmallStudy) -> None:
+    linked.change("sources/demog.yml", "  SITE: {}", "  SITE: {constant: '10'}")
+    linked.drop("demog.csv", persons("771001", "771002", "771003", more="004,99,771001,61,Male,USA\n"))
+    report = linked.run()
+    assert lines(report, "not_of_source") == [("critical", "SITE", [5])]
+    assert lines(report, "identity_not_one_to_one") == []
+    assert set(dataset(report, "vs")["USUBJID"]) == {f"SMALL-01-00{one}" for one in "123"}

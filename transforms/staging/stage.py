@@ -182,6 +182,7 @@ def stage(
     if identifiers is not None:
         cells.withhold_identifiers(rows, identifiers)
     cells.normalise(rows, codelists or {})
+    _constants(rows)
     _revisions(rows)
     cells.laboratory(rows, tables or {})
     _types(rows, cut_off)
@@ -203,17 +204,18 @@ def stage(
 
 
 def identity_map(
-    source: Source, files: Sequence[RawFile], column: str, subject: str
+    source: Source, files: Sequence[RawFile], column: str, subject: str, released: Released | None = None
 ) -> tuple[dict[str, str], list[Finding]]:
     """Hospital identifier to subject, one to one, from the extract that links them.
 
     An identifier of two subjects, or a subject with two identifiers, is left out and is a critical finding.
     """
     used = tuple(files) if source.delivery == "incremental" else tuple(files[-1:])
-    rows = _gather(source, used, {})
+    rows = _gather(source, used, released or {})
     _of_reader(rows)
-    rows.findings.clear()
     _excluded(rows)
+    _constants(rows)
+    rows.findings.clear()
     both = {"id": text.map_text(rows.frame[column], text.narrow), "subject": rows.frame[subject]}
     known = rows.open() & both["id"].notna().to_numpy() & both["subject"].notna().to_numpy()
     own = pd.DataFrame({name: one.astype(object) for name, one in both.items()})[known]
@@ -427,6 +429,30 @@ def _excluded(rows: _Rows) -> None:
     for exclusion in rows.source.exclude:
         gone = conditions.rows(exclusion.where, lambda name: rows.frame[name], rows.frame.index)
         rows.settle(rows.open() & gone, "excluded", exclusion.rule)
+
+
+def _constants(rows: _Rows) -> None:
+    """Rows that say they are of another form, or study, than the source: what their values mean is in doubt."""
+    for name, column in rows.source.columns.items():
+        if column.constant is None:
+            continue
+        other = rows.open() & text.map_flag(
+            rows.frame[name],
+            lambda value, own=column.constant: text.narrow(value) != own,  # type: ignore[misc]
+        )
+        other = rows.not_released("not_of_source", name, other)
+        if other.any():
+            rows.settle(other, "quarantined", "not_of_source")
+            rows.find(
+                "not_of_source",
+                Severity.CRITICAL,
+                name,
+                other,
+                f"the column is {column.constant!r} on every row of this source, and these rows say something else",
+                "Ask the sender where the rows belong, and for a file without them; "
+                "if the source has a new name, write it as `constant` of the column in the source contract",
+                held=True,
+            )
 
 
 def _equal_rows(rows: _Rows) -> None:

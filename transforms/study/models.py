@@ -95,8 +95,9 @@ class Column(Frozen):
     `default_midnight` a time of 00:00 means that the time is unknown. `not_submitted` says why the column is in no
     dataset. `identifier` marks what may identify a person: it never leaves the raw store; other texts are searched
     for identifiers unless `scan` is false. A `made` column is not in the extract: staging writes it. A `planned` date
-    (an expiry, an appointment) may lie after the cut-off. `measured_in` is the MeasurementUnitOID that values of an
-    ODM file must carry.
+    (an expiry, an appointment) may lie after the cut-off. `constant` is the one text that every value of the column is,
+    as the form's own name; `{source}` and `{SOURCE}` in it are the source's name. `measured_in` is the
+    MeasurementUnitOID that values of an ODM file must carry.
     """
 
     type: Literal["text", "integer", "number", "date", "datetime", "time", "result", "unit", "range"] = "text"
@@ -110,6 +111,7 @@ class Column(Frozen):
     scan: bool = True
     made: bool = False
     planned: bool = False
+    constant: str | None = None
     required: bool = False
     identifier: bool = False
     measured_in: str | None = None
@@ -140,6 +142,8 @@ class Column(Frozen):
             raise ValueError("only a text that is no identifier goes through a codelist")
         if self.default_midnight and self.type != "datetime":
             raise ValueError("default_midnight is for a datetime")
+        if self.constant is not None and (self.type != "text" or self.codelist is not None or self.made):
+            raise ValueError("constant is for a text as it is collected")
         if self.planned and self.type not in {"date", "datetime"}:
             raise ValueError("planned is for a date or a datetime")
         if self.made and (self.type != "text" or self.identifier or self.required or self.codelist):
@@ -285,6 +289,16 @@ class Source(Frozen):
     shared_columns: str | None = None
     columns: dict[str, Column]
     also: tuple[Source, ...] = ()
+
+    @field_validator("columns")
+    @classmethod
+    def _constants_named(cls, value: dict[str, Column], info: ValidationInfo) -> dict[str, Column]:
+        return {
+            name: column
+            if column.constant is None
+            else column.model_copy(update={"constant": _filled(column.constant, source=str(info.data.get("source")))})
+            for name, column in value.items()
+        }
 
     @property
     def carriers(self) -> tuple[Source, ...]:
