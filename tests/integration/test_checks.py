@@ -118,6 +118,10 @@ STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("lis", of_order(DAY_1, "NA"), {"结果": "170"}, "lis.sodium_chloride_gap"),
     ("lis", of_order(DAY_1, "ALT"), {"参考范围": "9-60"}, "lis.range_changed"),
     ("lis", {"性别": "男"}, {"性别": "女"}, "lis.sex_differs"),
+    ("lis", first("ALT"), {"年龄": "54岁"}, "lis.age_differs"),
+    ("lis", first("ALT"), {"年龄": "50"}, "lis.age_differs"),
+    ("dm", {"subj": "1001"}, {"brthym": "1967-11"}, "lis.age_differs"),
+    ("lis", first("ALT"), {"年龄": "3月"}, "lis.age_unreadable"),
     ("lis", first("ALT"), {"采集时间": year(-1)}, "lis.outside_study"),
     ("lis", first("ALT"), {"corrected": "Y", "报告时间": "2024-01-01T10:00"}, "lis.corrected_after_board"),
     ("lis", of_order(DAY_1, "K"), {"结果": "5.9", "提示": None}, "lis.flag_missing"),
@@ -177,6 +181,14 @@ def test_a_planted_fault_is_one_finding_of_its_rule(
     found = [one for one in check({**frames, name: data}, rules, CUT_OFF) if one.cause not in told]
     assert [one.rule.id for one in found] == [rule]
     assert len(found[0].rows)
+
+
+@pytest.mark.parametrize("printed", ["51岁", "53周岁", "52 Y", "52"])
+def test_an_age_a_year_off_is_a_way_of_counting(clean: Checked, printed: str) -> None:
+    """Subject 1001, born in November 1969, is 52 in June 2022."""
+    rules = {"lis": [one for one in clean.book.staged["lis"] if one.id.startswith("lis.age_")]}
+    data, _ = planted(clean.staged["lis"], first("ALT"), {"年龄": printed}, 1)
+    assert len(rules["lis"]) == 2 and check({**clean.staged, "lis": data}, rules, CUT_OFF) == ()
 
 
 def test_every_rule_across_forms_is_planted(clean: Checked) -> None:
