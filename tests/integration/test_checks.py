@@ -104,6 +104,7 @@ STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("auditc", {"subj": "1002", "visit": "MONTH 3"}, {"ac_q1": "2"}, "auditc.drinking_not_told"),
     ("auditc", {"subj": "1001", "visit": "MONTH 12"}, {"ac_q1": "0"}, "alcohol.relapse_without_points"),
     ("lis", first("ALB"), {"采集时间": year(-1)}, "labedc.not_in_laboratory"),
+    ("labedc", {"subj": "1001"}, {"subj": "1099"}, "labedc.subject_not_in_laboratory"),
     ("labedc", {"subj": "1001", "lbitem": "ALB"}, {"lbitem": "AST"}, "lis.not_on_page"),
     ("labedc", {"lbitem": "CREA"}, {"lbunit": "mg/dL"}, "labedc.unit_differs"),
     ("labedc", {"lbitem": "PLT"}, {"lbval": "500"}, "labedc.value_differs"),
