@@ -134,7 +134,8 @@ def joined(parts: Iterable[pa.Table], explanations: Mapping[str, Explanation]) -
     """The findings of all stages, most severe first; the columns are those of SCHEMA.
 
     Where several datasets say the same of one cause, and its rule is explained with `told_of`, that is one finding: of
-    the dataset which is behind it, with the lines of all.
+    the dataset which is behind it, with the lines of all. Lines that a finding of a rule which `tells` another has are
+    not told again by the other; one left without lines is left out, and what tells it has the graver severity of both.
     """
     table = pa.concat_tables(parts)
     shared = pa.array([bool(explanations[rule].told_of) for rule in table["rule"].to_pylist()], pa.bool_())
@@ -146,7 +147,40 @@ def joined(parts: Iterable[pa.Table], explanations: Mapping[str, Explanation]) -
         _together(rows, of, variable) if len(rows) > 1 else rows[0] for (_, of, variable, _), rows in causes.items()
     ]
     others = table.filter(pc.invert(shared))
-    return _ordered(pa.concat_tables([others, pa.Table.from_pylist(once, schema=PART_SCHEMA)])).select(SCHEMA.names)
+    whole = pa.concat_tables([others, pa.Table.from_pylist(once, schema=PART_SCHEMA)]).select(SCHEMA.names)
+    return _ordered(_told_once(whole, {rule: one.tells for rule, one in explanations.items() if one.tells}))
+
+
+def _told_once(table: pa.Table, tells: Mapping[str, Sequence[str]]) -> pa.Table:
+    """Findings without the lines that another finding tells."""
+    here = set(table["rule"].to_pylist())
+    told = {one for rule, others in tells.items() if rule in here for one in others} & here
+    if not told:
+        return table
+    concerned = pa.array([rule in told or rule in tells for rule in table["rule"].to_pylist()], pa.bool_())
+    rows = table.filter(concerned).to_pylist()
+    lines = [{(place["sha256"], line) for place in row["places"] for line in place["lines"]} for row in rows]
+    tellers = [
+        [by for by, other in enumerate(rows) if row["rule"] in tells.get(other["rule"], ()) and lines[by] & own]
+        for row, own in zip(rows, lines, strict=True)
+    ]
+    rank = list(Severity)
+    for _ in tells:
+        for row, known in zip(rows, tellers, strict=True):
+            for by in known:
+                rows[by]["severity"] = min(row["severity"], rows[by]["severity"], key=rank.index)
+    kept = []
+    for row, own, known in zip(rows, lines, tellers, strict=True):
+        left = own.difference(*(lines[by] for by in known))
+        if known and left != own:
+            places = [
+                place | {"lines": [line for line in place["lines"] if (place["sha256"], line) in left]}
+                for place in row["places"]
+            ]
+            row |= {"places": [place for place in places if place["lines"]], "n_records": len(left)}
+        if left or not known:
+            kept.append(row)
+    return pa.concat_tables([table.filter(pc.invert(concerned)), pa.Table.from_pylist(kept, schema=SCHEMA)])
 
 
 def _together(rows: Sequence[dict[str, Any]], dataset: str, variable: str) -> dict[str, Any]:
@@ -173,7 +207,7 @@ class Explanation(BaseModel):
     """What people want to know of a rule: why it matters, what is likely behind it, who acts.
 
     `releasable` says that a person may release rows that the rule holds. `told_of` is the dataset that one cause is
-    told of where several datasets find it.
+    told of where several datasets find it. `tells` are rules whose findings say nothing new on lines of this one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -183,6 +217,7 @@ class Explanation(BaseModel):
     who: str
     releasable: bool = False
     told_of: str = ""
+    tells: tuple[str, ...] = ()
 
 
 def explained(table: pa.Table, explanations: Mapping[str, Explanation]) -> pa.Table:

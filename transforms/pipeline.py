@@ -884,7 +884,7 @@ def explanations(study: Study) -> dict[str, Explanation]:
     written = read_yaml(ROOT / "expectations" / "engine.yml")
     engine = {rule: Explanation.model_validate(content) for rule, content in written.items()}
     book = {
-        name: Explanation(why=rule.why, cause=rule.cause, who=rule.who, releasable=rule.releasable)
+        name: Explanation(why=rule.why, cause=rule.cause, who=rule.who, releasable=rule.releasable, tells=rule.tells)
         for name, rule in rule_book_explanations(rule_book(study)).items()
     }
     return {**engine, **book}

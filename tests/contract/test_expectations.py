@@ -208,6 +208,13 @@ def refused(small: SmallStudy, content: str, place: str, problem: str) -> None:
         ("source: vitals", "sources: vitals", "sources", "unknown key 'sources'"),
         ("severity: answer", "severity: severe", "small.pressure.severity", "input should be"),
         ("severity: answer", "severity: answer\n    tell: SYSBP", "small.pressure", "only texts of the specification"),
+        (
+            "severity: answer",
+            "severity: answer\n    tells: [key_not_uniqe]",
+            "small.pressure",
+            "Did you mean key_not_unique?",
+        ),
+        ("severity: answer", "severity: answer\n    tells: [small.pressure]", "small.pressure", "tells itself"),
         ("severity: answer", "severity: answer\n    action: hold", "small.pressure", "that holds rows is critical"),
         ("severity: answer", "severity: critical\n    releasable: true", "small.pressure", "only a rule that holds"),
         ("    why: Nobody lives with it\n", "", "small.pressure.why", "'why' is missing"),

@@ -260,16 +260,25 @@ def test_an_explanation_of_nothing_is_said(small: SmallStudy) -> None:
 
 
 def test_a_rule_of_our_own_that_is_explained_is_no_finding_and_stays_in_the_table(small: SmallStudy) -> None:
+    small.change("tables/vs_tests.csv", "Systolic Blood Pressure", "Systolic Blood Pressure of the Upper Left Arm")
+    assert "structure.length" in found(small.run().path)
+    content = (small.folder / "conformance.csv").read_text(encoding="utf-8")
+    small.specify("conformance.csv", content + "cairn,structure.length,VS,,Written out on purpose.\n")
+    path = small.run().path
+    assert "structure.length" not in found(path)
+    (row,) = rows(path, engine="cairn", rule="structure.length", domain="VS", variable="VSTEST")
+    assert (row["outcome"], row["explained_by"], row["records"]) == ("fail", "conformance.csv line 4", 5)
+    assert row["record_numbers"]
+
+
+def test_a_key_that_is_not_unique_is_one_finding_and_stays_in_the_table(small: SmallStudy) -> None:
     small.drop("vitals.csv", small.landing.joinpath("vitals.csv").read_text().replace("Extra 2.1,2024-03-09,119,,,,Y",
                "Screening,2024-02-22,119,,,,N"))  # fmt: skip
-    assert "structure.key" in found(small.run().path)
-    content = (small.folder / "conformance.csv").read_text(encoding="utf-8")
-    small.specify("conformance.csv", content + "cairn,structure.key,VS,,Measured twice on purpose.\n")
     path = small.run().path
-    assert "structure.key" not in found(path)
     (row,) = rows(path, engine="cairn", rule="structure.key", domain="VS")
-    assert (row["outcome"], row["explained_by"], row["records"]) == ("fail", "conformance.csv line 4", 2)
-    assert row["record_numbers"]
+    assert (row["outcome"], row["records"]) == ("fail", 2)
+    told = [one for one in pq.read_table(path / "findings.parquet").to_pylist() if "key" in one["rule"]]
+    assert [(one["rule"], one["severity"], one["n_records"]) for one in told] == [("key_not_unique", "answer", 2)]
 
 
 @pytest.mark.parametrize(

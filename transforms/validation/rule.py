@@ -23,7 +23,8 @@ class Rule(BaseModel):
     `columns` prepares. Only rows on which `where` holds are checked. `per` splits what is found: one cause for each
     combination of values of these columns. `tell` names a prepared `cell` or PARAMCD, whose text, which is the
     specification's and no one's data, ends the message; each text is a finding of its own. `hold` keeps a staged row
-    back (then `releasable` says whether a person may let it through); `finding` only says it. `lenient` marks a rule
+    back (then `releasable` says whether a person may let it through); `finding` only says it. `tells` names rules, also
+    the engine's, whose findings say nothing new on lines that a finding of this rule has. `lenient` marks a rule
     for a class of ADaM datasets, or one that follows from the specification: it is left out where the dataset has not
     all its columns.
     """
@@ -46,6 +47,7 @@ class Rule(BaseModel):
     variable: str = ""
     action: Literal["finding", "hold"] = "finding"
     releasable: bool = False
+    tells: tuple[str, ...] = ()
     lenient: bool = False
 
     @model_validator(mode="before")

@@ -178,6 +178,7 @@ class _Binder:
             if read is not None:
                 for use in read[0].use:
                     self.use(use, read[1])
+        self.told(texts)
         explained, faults = explained_failures(self.study, texts)
         self.faults.extend(faults)
         if self.faults:
@@ -188,6 +189,32 @@ class _Binder:
             {name: tuple(rules) for name, rules in self.adam.items()},
             explained,
         )
+
+    def told(self, texts: Mapping[str, Mapping[str, Any]]) -> None:
+        """Every rule that another one tells exists, and none tells itself in the end."""
+        engine = read_yaml(EXPECTATIONS / "engine.yml")
+        known = {*engine, *texts, *self.ids}
+        tells = {
+            **{rule: tuple(said.get("tells", ())) for rule, said in engine.items()},
+            **{
+                rule.id: rule.tells
+                for part in (self.staged, self.sdtm, self.adam)
+                for own in part.values()
+                for rule in own
+            },
+        }
+        for rule, others in tells.items():
+            file = self.ids.get(rule, f"{SHARED}engine.yml")
+            for one in sorted(set(others) - known):
+                self.unknown(file, rule, f"tells names no rule {one!r}", one, known)
+            reached, todo = set(), list(others)
+            while todo:
+                one = todo.pop()
+                if one not in reached:
+                    reached.add(one)
+                    todo.extend(tells.get(one, ()))
+            if rule in reached:
+                self.fault(file, rule, "tells itself, through what it tells", "Let the rule nearest to the source tell")
 
     def content(self, path: Path, file: str) -> Any:
         try:

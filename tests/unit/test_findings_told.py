@@ -1,0 +1,58 @@
+"""A cause that several rules find is told by one of them."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from transforms.findings import Explanation, Finding, RawPlace, Severity, joined, to_arrow
+
+
+def finding(rule: str, severity: Severity, *lines: int, file: str = "a.csv") -> Finding:
+    return Finding(rule, severity, "AE", "AESTDTC", "says", "do", (RawPlace(file, lines, file),))
+
+
+def rule(*tells: str) -> Explanation:
+    return Explanation(why="why", cause="cause", who="who", tells=tells)
+
+
+def told(*found: Finding, **rules: Explanation) -> dict[str, tuple[str, int, list[list[int]]]]:
+    table: pa.Table = joined([to_arrow([one]) for one in found], rules)
+    return {
+        row["rule"]: (row["severity"], row["n_records"], [place["lines"] for place in row["places"]])
+        for row in table.to_pylist()
+    }
+
+
+def test_what_another_rule_told_is_left_out_and_its_severity_stays() -> None:
+    source, analysis = finding("source", Severity.ANSWER, 3, 7, 9), finding("analysis", Severity.CRITICAL, 3, 9)
+    assert told(source, analysis, source=rule("analysis"), analysis=rule()) == {"source": ("critical", 3, [[3, 7, 9]])}
+
+
+def test_a_rule_speaks_where_the_other_is_silent() -> None:
+    analysis = finding("analysis", Severity.CRITICAL, 3, 9)
+    rules = {"source": rule("analysis"), "analysis": rule()}
+    assert told(analysis, **rules) == {"analysis": ("critical", 2, [[3, 9]])}
+    assert told(finding("source", Severity.ANSWER, 3), analysis, **rules) == {
+        "source": ("critical", 1, [[3]]),
+        "analysis": ("critical", 1, [[9]]),
+    }
+    other = finding("source", Severity.ANSWER, 3, 9, file="b.csv")
+    assert told(other, analysis, **rules)["analysis"] == ("critical", 2, [[3, 9]])
+
+
+def test_a_chain_of_rules_is_told_by_the_first() -> None:
+    found = [
+        finding("a", Severity.INFORMATION, 1),
+        finding("b", Severity.ANSWER, 1),
+        finding("c", Severity.CRITICAL, 1),
+    ]
+    rules = {"a": rule("b"), "b": rule("c"), "c": rule()}
+    assert told(*found, **rules) == {"a": ("critical", 1, [[1]])}
+
+
+def test_a_finding_without_lines_stays() -> None:
+    whole = Finding("analysis", Severity.CRITICAL, "AE", "", "says", "do")
+    assert set(told(finding("source", Severity.ANSWER, 1), whole, source=rule("analysis"), analysis=rule())) == {
+        "source",
+        "analysis",
+    }
