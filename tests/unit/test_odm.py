@@ -440,6 +440,55 @@ def test_removals_of_what_is_not_there_are_known_by_line(tmp_path: Path) -> None
     assert outcomes(two) == ["removed_at_source"]
 
 
+def test_values_given_as_context_that_do_not_stand_are_said(tmp_path: Path) -> None:
+    """ODM 1.3, TransactionType: Context says where changes belong; it changes nothing itself."""
+    first = subject(group({"IT.SYS": "120", "IT.WT": "70"}) + "\n" + group({"IT.SYS": "9"}, "3"), kind="Insert")
+    item = '<ItemData ItemOID="IT.WT" Value="{}" TransactionType="Context"/>\n'
+    second = subject(
+        "\n".join(
+            [
+                group({"IT.SYS": "121"}, kind="Update", extra=item.format(71)),
+                group({"IT.SYS": "9"}, "3", kind="Context"),
+                group({"IT.SYS": "777"}, "3", kind="Context"),
+                group({"IT.SYS": "1"}, "8", kind="Context"),
+            ]
+        ),
+        kind="Context",
+    )
+    one, two = transactional(tmp_path, ("F1", "", first), ("F2", "F1", second))
+    assert "context_differs" not in rules(one)
+    content = odm(second).split("\n")
+    said = {note.variable: note.lines for note in two.notes if note.rule == "context_differs"}
+    at = {
+        value: next(n for n, line in enumerate(content, 1) if f'Value="{value}"' in line)
+        for value in ("71", "777", "1")
+    }
+    assert said == {"WT": (at["71"],), "SYS": (at["777"], at["1"])}
+    assert [(row["NO"], row["SYS"], row["WT"]) for row in rows(two)] == [("1", "121", "70")]
+
+    same = group({"IT.SYS": "122"}, kind="Update", extra=item.format(70))
+    _, sound = transactional(tmp_path, ("F1", "", first), ("F2", "F1", subject(same, kind="Context")))
+    assert "context_differs" not in rules(sound)
+
+
+def test_an_audit_record_without_a_date_is_asked_about(tmp_path: Path) -> None:
+    """ODM 1.3: DateTimeStamp is required in an AuditRecord, within the data or in AuditRecords."""
+    record = '<AuditRecord{}><UserRef UserOID="U2"/>{}</AuditRecord>\n'
+    date = "<DateTimeStamp>2024-03-09T09:00:00</DateTimeStamp>"
+    content = odm(subject(group({"IT.SYS": "120"}, extra=record.format("", date)) + "\n"
+                          + group({"IT.SYS": "130"}, "2", extra=record.format("", "<DateTimeStamp/>"))))  # fmt: skip
+    lines = [n for n, line in enumerate(content.split("\n"), 1) if "<AuditRecord" in line]
+    (note,) = [one for one in read(tmp_path, content).notes if one.rule == "audit_without_date"]
+    assert note.lines == (lines[1],)
+    assert "audit_without_date" not in rules(read(tmp_path, content.replace("<DateTimeStamp/>", date)))
+
+    apart = odm(subject(group({"IT.SYS": "120"}).replace('Value="120"', 'Value="120" AuditRecordID="A1"')))
+    trail = record.format(' ID="A1"', date)
+    given = apart.replace("</ClinicalData>", f"<AuditRecords>\n{trail}</AuditRecords>\n</ClinicalData>")
+    assert "audit_without_date" in rules(read(tmp_path, apart))
+    assert "audit_without_date" not in rules(read(tmp_path, given))
+
+
 def test_redcap_as_xml_and_as_csv_are_the_same_cell_by_cell(foreign_formats: Path, tmp_path: Path) -> None:
     """formats/redcap: one project exported twice, 500 subjects with 13 fields."""
     with (foreign_formats / "redcap" / "data.csv").open(encoding="utf-8-sig", newline="") as stream:

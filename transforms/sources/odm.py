@@ -96,7 +96,8 @@ class Cell(NamedTuple):
 class Transaction(NamedTuple):
     """What a file says of one row, or with a shorter `key` of all rows below one subject, event or form.
 
-    `row` is its position, -1 for all rows below and -2 where the file says each of these by itself as well.
+    `row` is its position, -1 for all rows below and -2 where the file says each of these by itself as well. What is
+    Context alone changes nothing, so it has no position either.
     `unclear` is why the row cannot be told; it is then not applied.
     """
 
@@ -232,6 +233,7 @@ class _Odm:
         self.length = 0
         self.record: Audit | None = None
         self.records: dict[str, Audit] = {}
+        self.audited: list[tuple[int, Audit]] = []
         self.remark: Remark | None = None
         self.remark_depth = 0
         self.flag = False
@@ -386,6 +388,7 @@ class _Odm:
         self.item.unit = attributes.get("MeasurementUnitOID")
         if "AuditRecordID" in attributes:
             self.item.audit = self.records.setdefault(attributes["AuditRecordID"], Audit())
+            self.audited.append((self.reader.line, self.item.audit))
         self.length = 0
 
     def capture(self) -> None:
@@ -394,6 +397,7 @@ class _Odm:
     def start_other(self, local: str, attributes: dict[str, str]) -> None:
         if local == "AuditRecord":
             self.record = self.records.setdefault(attributes["ID"], Audit()) if "ID" in attributes else Audit()
+            self.audited.append((self.reader.line, self.record))
             if self.item is not None:
                 self.item.audit = self.record
             elif self.levels:
@@ -605,6 +609,8 @@ class _Odm:
                 feed.subjects.setdefault((level.key[0], cell.value.strip()), []).append(level.line)
         transactional = self.head["FileType"] == TRANSACTIONAL
         if transactional and level.kind == CONTEXT and all(cell.transaction == CONTEXT for cell in cells):
+            context = Transaction(level.key, CONTEXT, level.line, tuple(cells), system, None, -1)
+            feed.transactions.append(context)
             return
         position = len(feed.columns)
         unclear = self.unclear(level, cells)
@@ -751,6 +757,18 @@ class _Odm:
                     "under several SubjectKeys; they count for the subject they name",
                     "Ask the sender whose data they are",
                     tuple(strange),
+                )
+            )
+        undated = sorted({line for line, audit in self.audited if audit.at is None})
+        if undated:
+            found.append(
+                Note(
+                    "audit_without_date",
+                    Severity.ANSWER,
+                    "",
+                    "audit records have no date, so nobody can tell when these values were entered or changed",
+                    "Ask the sender for an export with DateTimeStamp in every AuditRecord",
+                    tuple(undated),
                 )
             )
         if created and not dates.is_moment(created):

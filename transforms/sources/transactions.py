@@ -31,6 +31,7 @@ from transforms.study.models import OdmSource
 SUPERSEDED = "later_transaction"
 REMOVED = "removed_at_source"
 CONFLICT = "transaction_conflict"
+CONTEXT_DIFFERS = "context_differs"
 WHY = {
     INSERT: "inserts a row that is there already",
     UPDATE: "updates a row that is not there",
@@ -61,6 +62,7 @@ class _Applied:
         self.unmatched: list[set[int]] = [set() for _ in extracts]
         self.conflicts: list[dict[str, list[tuple[int, int]]]] = [{} for _ in extracts]
         self.audit: list[list[tuple[object, ...]]] = [[] for _ in extracts]
+        self.context: list[dict[str, set[int]]] = [{} for _ in extracts]
         hidden = [name for name, word in source.system.items() if word in {"subject_key", "record_key"}]
         self.hides_subject = any(source.columns[name].identifier for name in hidden)
         self.entered = [name for name, word in source.system.items() if word == "entered_at"]
@@ -71,6 +73,9 @@ class _Applied:
         seen: set[Key] = set()
         own = {name: extract.frame[name].astype(object).where(extract.frame[name].notna(), None) for name in self.timed}
         for one in extract.transactions:
+            if one.kind == CONTEXT and one.row < 0:
+                self.compare(number, one)
+                continue
             if one.row < 0:
                 self.remove_below(number, one)
                 continue
@@ -101,6 +106,7 @@ class _Applied:
         values = kept | one.system | {name: value for name, value in times.items() if value}
         for name in self.entered:
             values[name] = kept.get(name) or times.get(name)
+        self.compare(number, one)
         old = before.values if before is not None else {}
         replaced = {name: value for name, value in old.items() if one.kind == REPLACE and name not in one.system}
         for cell in one.cells:
@@ -122,6 +128,27 @@ class _Applied:
         self.rows[one.key] = _Standing(number, one.row, values)
         self.of_subject.setdefault(one.key[0], set()).add(one.key)
         return values
+
+    def compare(self, number: int, one: Transaction) -> None:
+        """Values given as Context are those that stand before the transaction; others are said."""
+        before = self.rows.get(one.key)
+        old = before.values if before is not None else {}
+        for cell in one.cells:
+            if cell.column and cell.transaction == CONTEXT and cell.value != old.get(cell.column):
+                self.context[number].setdefault(cell.column, set()).add(cell.line)
+
+    def context_notes(self, number: int) -> list[Note]:
+        return [
+            Note(
+                CONTEXT_DIFFERS,
+                Severity.CRITICAL,
+                column,
+                "values given as Context are not those that stand; a Context changes nothing, so they are not taken",
+                "Ask the sender whether a file is missing, or whether the values were to be changed (Update)",
+                tuple(sorted(lines)),
+            )
+            for column, lines in sorted(self.context[number].items())
+        ]
 
     def remove_below(self, number: int, one: Transaction) -> None:
         depth = len(one.key)
@@ -233,7 +260,7 @@ def apply_transactions(
     columns = [applied.file(number) for number in range(len(ordered))]
     result = []
     for number, extract in enumerate(ordered):
-        notes = extract.notes
+        notes = (*extract.notes, *applied.context_notes(number))
         if order[number] in orphans and order[number] not in told:
             notes = (*notes, _prior_missing())
         if order[number] in unclear and order[number] not in told:
