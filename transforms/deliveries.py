@@ -21,7 +21,7 @@ from transforms.core.identifiers import Identifiers
 from transforms.core.processes import in_processes
 from transforms.core.tables import read_table
 from transforms.findings import Finding, RawPlace, Severity
-from transforms.ingest import ordered, read_extracts
+from transforms.ingest import clock, ordered, read_extracts
 from transforms.sources.extract import Extract
 from transforms.sources.odm import OdmExtract
 from transforms.sources.transactions import apply_transactions
@@ -195,8 +195,10 @@ def same_time(source: Source, own: Sequence[Received]) -> list[Finding]:
     last = own[-1] if own and source.delivery == "full" else None
     if last is None or not last.extracted_at:
         return []
+    when = clock(own)
+    at = when(last.extracted_at)
     others = sorted(
-        {one.file for one in own if one.extracted_at == last.extracted_at and one.sha256 != last.sha256} - {last.file}
+        {one.file for one in own if when(one.extracted_at) == at and one.sha256 != last.sha256} - {last.file}
     )
     if not others:
         return []
@@ -246,8 +248,12 @@ def _seen_before(
             subjects = _subjects(subject, extracts[carrier.source])
             store.keep_subjects(sha256, _reading(carrier), subjects)
             found[carrier.source].append(SeenBefore(entry, subjects))
-    return {name: sorted(own, key=lambda one: (one.entry.extracted_at or "", one.entry.number))
-            for name, own in found.items()}  # fmt: skip
+    return {name: _by_time(own) for name, own in found.items()}
+
+
+def _by_time(seen: Sequence[SeenBefore]) -> list[SeenBefore]:
+    when = clock(one.entry for one in seen)
+    return sorted(seen, key=lambda one: (when(one.entry.extracted_at), one.entry.number))
 
 
 def direct_identifiers() -> Identifiers:
@@ -263,9 +269,10 @@ def late_files(source: str, own: Sequence[Received]) -> list[Finding]:
     about, since sender and file contradict each other.
     """
     found = []
+    when = clock(own)
     for entry in own:
         earlier = [one for one in own if one.number < entry.number]
-        newer = [one for one in earlier if (one.extracted_at or "") > (entry.extracted_at or "")]
+        newer = [one for one in earlier if when(one.extracted_at) > when(entry.extracted_at)]
         if not entry.extracted_at or not newer:
             continue
         place = (RawPlace(entry.file, (), entry.sha256),)

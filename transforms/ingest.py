@@ -7,8 +7,9 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from transforms.core import dates
@@ -48,13 +49,17 @@ class Ingested:
 class _File:
     """A file of a delivery: its name as delivered, where its bytes are, and the sha256 of the .zip it came in.
 
-    `junk` is what an operating system left in an archive.
+    `junk` is what an operating system left in an archive. `said` is what a manifest promises of it, `stated` its
+    extract time, and `label` that of the manifest.
     """
 
     name: str
     path: Path
     archive: str = ""
     junk: bool = False
+    said: ManifestFile | None = None
+    stated: str | None = None
+    label: str = ""
 
 
 def ingest(study: Study, landing: Path, store: RawStore, only: Collection[str] | None = None) -> Ingested:
@@ -166,7 +171,9 @@ def _sha256(path: Path) -> str:
 def _taken(study: Study, path: Path, sha256: str, manifest: Manifest | None, log: Sequence[Received]) -> bool:
     """True if taking the file, or what the archive holds, would change nothing."""
     hashes = {path.name: sha256}
+    outer = _stated(manifest, path.name)
     if archive.is_archive(path):
+        manifest = None
         try:
             members = [one for one in _members(study, path) if not one.junk]
             hashes = {one.name: archive.sha256_of(path, one) for one in members if not _is_manifest(one.name)}
@@ -179,17 +186,22 @@ def _taken(study: Study, path: Path, sha256: str, manifest: Manifest | None, log
             return False
     return all(
         bool(_sources_of(study, name))
-        and all(_is_known(one, name, of, _stated(manifest, name), log) for one in _sources_of(study, name))
+        and all(_is_known(one, name, of, _stated(manifest, name) or outer, log) for one in _sources_of(study, name))
         for name, of in hashes.items()
     )
+
+
+def _said(manifest: Manifest | None, name: str) -> ManifestFile | None:
+    """What a manifest says of a file."""
+    return next((one for one in manifest.files if one.name == name), None) if manifest is not None else None
 
 
 def _stated(manifest: Manifest | None, name: str) -> str | None:
     """The extract time that a manifest gives a file."""
     if manifest is None:
         return None
-    own = [one.extracted_at for one in manifest.files if one.name == name and one.extracted_at]
-    return own[0] if own else manifest.extracted_at
+    own = _said(manifest, name)
+    return own.extracted_at if own is not None and own.extracted_at else manifest.extracted_at
 
 
 def _take(
@@ -212,14 +224,16 @@ def _take(
     )
     entries: list[Received] = []
     landed: list[_File] = []
+    promised: dict[str, int] = {}
+    label = manifest.label if manifest else ""
     with tempfile.TemporaryDirectory(prefix=UNPACKING, dir=store.folder) as folder:
         for path in files:
+            said, stated = _said(manifest, path.name), _stated(manifest, path.name)
             if not (archive.is_archive(path) and path.is_file()):
-                landed.append(_File(path.name, path))
+                landed.append(_File(path.name, path, said=said, stated=stated, label=label))
                 continue
             sha256 = _sha256(path)
             try:
-                said = {entry.name: entry for entry in manifest.files}.get(path.name) if manifest else None
                 _keep_promise(path.name, said, sha256, None)
                 held, inner = _unpack(study, path, sha256, Path(folder))
             except FileRefusedError as error:
@@ -227,15 +241,26 @@ def _take(
                 size = path.stat().st_size
                 entries.append(Received(0, delivery, "", path.name, sha256, size, 0, None, True, archive=sha256))
                 continue
+            if said is not None and said.rows is not None:
+                promised[path.name] = said.rows
             if inner is not None:
-                manifest = inner
                 names = {file.name for file in held if not file.junk}
                 refusal = refusal or _manifest_refusal(study, path.name, inner, names, store.received())
                 refusal = refusal or _not_named(inner, held)
-            landed.extend(held)
-        taken, extracts, refused = _take_files(study, store, delivery, manifest, landed)
+            landed.extend(
+                replace(
+                    file,
+                    said=_said(inner, file.name),
+                    stated=_stated(inner, file.name) or stated,
+                    label=inner.label if inner is not None else label,
+                )
+                for file in held
+            )
+        taken, extracts, refused = _take_files(study, store, delivery, landed)
+        refusal = refusal or refused
+        if promised and refusal is None:
+            refusal = _rows_of_archives(study, landed, promised, {_sha256(path): path.name for path in files})
     entries.extend(taken)
-    refusal = refusal or refused
     if refusal is not None and refusal.file not in {entry.file for entry in entries}:
         entries.append(Received(0, delivery, "", refusal.file, "", 0, 0, None, False))
     return tuple(entries), extracts, refusal
@@ -286,16 +311,34 @@ def _not_named(manifest: Manifest, files: Sequence[_File]) -> FileRefusedError |
     return None
 
 
+def _rows_of_archives(
+    study: Study, files: Sequence[_File], promised: Mapping[str, int], names: Mapping[str, str]
+) -> FileRefusedError | None:
+    """The refusal of an archive whose files hold other rows in all than its manifest promises."""
+    held = dict.fromkeys(promised, 0)
+    for file in files:
+        name = names.get(file.archive, "")
+        if name in held and not file.junk:
+            held[name] += read_extracts(study, _sources_of(study, file.name), file.path, file.name)[1]
+    for name, rows in held.items():
+        if rows != promised[name]:
+            return FileRefusedError(
+                "row_count_mismatch",
+                name,
+                f"holds {rows} rows in its files, the manifest says {promised[name]}",
+                "Ask for the whole archive",
+            )
+    return None
+
+
 def _take_files(
-    study: Study, store: RawStore, delivery: str, manifest: Manifest | None, files: Sequence[_File]
+    study: Study, store: RawStore, delivery: str, files: Sequence[_File]
 ) -> tuple[list[Received], dict[tuple[str, str], Extract], FileRefusedError | None]:
     entries: list[Received] = []
     extracts: dict[tuple[str, str], Extract] = {}
     refusal: FileRefusedError | None = None
-    promised = {entry.name: entry for entry in manifest.files} if manifest else {}
-    label = manifest.label if manifest else ""
     for file in files:
-        entry = Received(0, delivery, "", file.name, "", 0, 0, None, True, label=label, archive=file.archive)
+        entry = Received(0, delivery, "", file.name, "", 0, 0, None, True, label=file.label, archive=file.archive)
         if file.junk:
             problem = "was left in the archive by an operating system; it is not taken"
             remedy = "Nothing, or ask the sender to leave it out"
@@ -316,8 +359,7 @@ def _take_files(
             )
             entries.append(entry)
             continue
-        said = promised.get(file.name)
-        stated = _stated(manifest, file.name)
+        said, stated = file.said, file.stated
         fresh = list(sources)
         read: Mapping[str, Extract] = {}
         try:
@@ -341,8 +383,7 @@ def _take_files(
             refusal = refusal or FileRefusedError(error.rule, file.name, error.problem, error.remedy)
         for source in fresh:
             extract = read.get(source.source)
-            own = extract.declared_at[:19] if extract is not None and extract.declared_at else None
-            at = stated or _stamp(source, file.name) or own
+            at = stated or _stamp(source, file.name) or (extract.declared_at if extract is not None else None)
             rows = extract.rows if extract is not None else 0
             entries.append(replace(entry, source=source.source, rows=rows, extracted_at=at))
     return entries, extracts, refusal
@@ -363,7 +404,8 @@ def _is_known(source: Source, name: str, sha256: str, stated: str | None, receiv
         compared = [*own[-1:], *sorted((one for one in own if one.file == name), key=lambda one: one.number)[-1:]]
     again = [entry for entry in compared if entry.sha256 == sha256]
     at = stated or _stamp(source, name)
-    return bool(again) and (at is None or at <= max(entry.extracted_at or "" for entry in again))
+    when = clock(own, at)
+    return bool(again) and (at is None or when(at) <= max(when(entry.extracted_at) for entry in again))
 
 
 def _manifest_refusal(
@@ -464,12 +506,26 @@ def read_extracts(study: Study, sources: Sequence[Source], path: Path, name: str
     return extracts, sum(extract.rows for extract in extracts.values())
 
 
+def clock(own: Iterable[Received], other: str | None = None) -> Callable[[str | None], datetime]:
+    """What tells when a file of a source was extracted; one whose sender says no time came before all others.
+
+    A time without an offset from UTC, as file names have it, is that of the source's clock: it has the offset that the
+    first file with one states (or the `other` time).
+    """
+    stated = [entry.extracted_at for entry in sorted(own, key=lambda one: one.number) if entry.extracted_at]
+    offsets = (dates.offset_of(one) for one in (*stated, *([other] if other else [])))
+    usual = next((one for one in offsets if one is not None), None)
+    never = dates.instant("0001")
+    return lambda at: dates.instant(at, usual) if at else never
+
+
 def ordered(received: Iterable[Received], source: str) -> list[Received]:
     """The accepted files of a source in the order in which they were extracted (received, where not stated).
 
     The same bytes sent again under the same name are one file, at their latest extract time.
     """
     own = [entry for entry in received if entry.source == source]
-    own.sort(key=lambda entry: (entry.extracted_at or "", entry.number))
+    when = clock(own)
+    own.sort(key=lambda entry: (when(entry.extracted_at), entry.number))
     last = {(entry.file, entry.sha256): entry for entry in own}
     return [entry for entry in own if last[entry.file, entry.sha256] is entry]

@@ -181,6 +181,35 @@ def test_a_late_file_does_not_stand_and_is_said(small: SmallStudy) -> None:
     accounts_close(after, small)
 
 
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("2024-06-02T01:00+08:00", "2024-06-01T20:00Z"),  # 17:00 and 20:00 in Greenwich, both on 1 June
+        ("2024-06-02T01:00+08:00", "2024-06-02T02:00"),  # a time without an offset is of the clock of the others
+        ("2024-06-01T23:30", "2024-06-02T01:00+08:00"),
+        ("2024-06-01T23:30:00-05:00", "2024-06-02T04:31+00:00"),
+    ],
+)
+def test_which_of_two_extracts_is_the_later_goes_by_the_instant(small: SmallStudy, earlier: str, later: str) -> None:
+    for order in ((earlier, later), (later, earlier)):
+        one = SmallStudy.write(small.folder.parent / f"order_{order[0] == earlier}")
+        (one.landing / "demog.csv").unlink()
+        for number, at in enumerate(order):
+            age = "69" if at == later else "68"
+            one.drop(f"demog_{number}.csv", EXTRACTS["demog.csv"].replace("70,female", f"{age},female"))
+            manifest(one, str(number), at, f"demog_{number}.csv")
+            report = one.run()
+        assert dataset(report, "dm")["AGE"][1] == 69
+        assert ("late_file" in findings(report).index) == (order[0] == later)
+        assert not one.run().accepted
+
+
+def test_the_cut_off_is_the_local_date_of_the_extract_as_its_sender_writes_it(small: SmallStudy) -> None:
+    small.change("study.yml", "cut_off: 2024-12-31\n", "")
+    manifest(small, "a", "2024-06-02T06:00+08:00", *EXTRACTS)  # 1 June, 22:00 in Greenwich
+    assert small.run().cut_off == "2024-06-02"
+
+
 def test_a_late_file_of_an_incremental_source_supersedes_nothing(small: SmallStudy) -> None:
     manifest(small, "a", "2024-06-30T06:00", "dosing.csv")
     small.run()

@@ -290,6 +290,40 @@ def test_an_archive_is_one_delivery_whose_members_are_taken(small: SmallStudy) -
     assert take(small).accepted == []
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_rows_that_a_manifest_promises_of_an_archive_are_those_of_its_files(small: SmallStudy, inside: bool) -> None:
+    """3 persons, 4 infusions and 7 rows of vital signs, as EXTRACTS lists them."""
+    path = only_archive(small)
+    archive(path, {**EXTRACTS, **({"manifest.json": listed(EXTRACTS)} if inside else {})})
+    of = {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    outer = {"files": [{**of, "rows": 15, "extracted_at": "2024-04-01T06:00"}], "label": "OUTER"}
+    small.drop("manifest.json", json.dumps(outer))
+    taken = take(small)
+    assert [(one.file, one.rule) for one in taken.causes] == [(path.name, "row_count_mismatch")]
+    assert taken.accepted == [] and "holds 14 rows in its files, the manifest says 15" in taken.causes[0].problem
+    outer["files"][0]["rows"] = 14  # type: ignore[index]
+    small.drop("manifest.json", json.dumps(outer))
+    taken = take(small)
+    assert {(one.file, one.extracted_at) for one in taken.accepted} == {(one, "2024-04-01T06:00") for one in EXTRACTS}
+    assert {one.label for one in taken.accepted} == {"" if inside else "OUTER"}
+    log = RawStore(small.home / "raw" / "small")
+    assert look(small.load(), small.landing, log, small.home / "watch.json", 1e12) == ([], [])
+
+
+def test_a_file_beside_an_archive_is_held_against_its_own_manifest(small: SmallStudy) -> None:
+    """The manifest in the archive says nothing of what lies outside of it."""
+    path = only_archive(small)
+    archived = {name: EXTRACTS[name] for name in ("demog.csv", "dosing.csv")}
+    archive(path, {**archived, "manifest.json": listed(archived)})
+    small.drop("vitals.csv", EXTRACTS["vitals.csv"][:-40])
+    files = [{"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+             {"name": "vitals.csv", "sha256": hashlib.sha256(EXTRACTS["vitals.csv"].encode()).hexdigest()}]  # fmt: skip
+    small.drop("manifest.json", json.dumps({"files": files}))
+    taken = take(small)
+    assert [(one.file, one.rule) for one in taken.causes] == [("vitals.csv", "checksum_mismatch")]
+    assert taken.accepted == []
+
+
 def test_an_archive_that_breaks_its_manifest_or_holds_an_unknown_file_is_refused_whole(small: SmallStudy) -> None:
     path = only_archive(small)
     archive(path, {**EXTRACTS, "readme.txt": "hello"})

@@ -108,6 +108,8 @@ def test_line_ends_frames_and_batches_keep_the_lines(tmp_path: Path) -> None:
     extract = read(tmp_path, batch)
     assert extract.lines.tolist() == [7, 8, 9, 11, 17, 18, 19, 21]
     assert extract.declared_at == "2024-03-11T06:00"
+    zoned = read(tmp_path, batch.replace("||||202403110600", "||||20240311060000-0330"))
+    assert zoned.declared_at == "2024-03-11T06:00-03:30"
     windows = read(tmp_path, batch.replace("\r", "\r\n"))
     assert windows.lines.tolist() == extract.lines.tolist()
     framed = read(tmp_path, b"\x0b" + message().encode() + b"\x1c\r\x0b" + message("2").encode() + b"\x1c\r")

@@ -160,6 +160,23 @@ def is_moment(value: str) -> bool:
     return bool(WHOLE_DATE.match(value))
 
 
+def offset_of(moment: str) -> datetime.timedelta | None:
+    """The offset from UTC that a whole date and time in ISO 8601 carries; None without one."""
+    return datetime.datetime.fromisoformat(moment).utcoffset() if is_moment(moment) else None
+
+
+def instant(moment: str, usual: datetime.timedelta | None = None) -> datetime.datetime:
+    """When a date and time in ISO 8601 was, in UTC; one without an offset has the `usual` one (none: it is UTC).
+
+    Parts that are not there are the first ones: 2024-03 began on 2024-03-01 at 00:00.
+    """
+    known = datetime.datetime.fromisoformat(
+        moment + "-01-01"[len(moment) - 4 :] if len(moment) < len("YYYY-MM-DD") else moment
+    )
+    offset = known.utcoffset()
+    return known.replace(tzinfo=None) - ((usual if offset is None else offset) or datetime.timedelta())
+
+
 def join(date: str | None, time: str | None) -> str | None:
     """A date and a time of day as one ISO text; the time is dropped when the date is not complete."""
     if date is None:

@@ -38,7 +38,7 @@ CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]|\ufffd|锟斤拷")
 MARK = b"\xef\xbb\xbf"  # of UTF-8; within a file it shows where files were put together
 UTF16 = (b"\xff\xfe", b"\xfe\xff", b"M\0", b"\0M", b"F\0", b"\0F", b"B\0", b"\0B")  # a mark, or MSH, FHS or BHS
 FRAME = b"\x0b\x1c"  # start and end of a message on the wire (MLLP), kept by some captures
-TIME = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(?:\d{2}(?:\.\d{1,4})?)?)?(?:[+-]\d{4})?")
+TIME = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(?:\d{2}(?:\.\d{1,4})?)?)?([+-]\d{4})?")
 ENVELOPE = {"FHS", "BHS", "BTS", "FTS"}
 OF_MESSAGE = ("MSH", "PID", "PV1")
 OF_RESULT = ("OBR", "OBX", "SPM", "NTE")
@@ -221,8 +221,9 @@ def _iso(value: str) -> str | None:
     match = TIME.fullmatch(value)
     if match is None:
         return None
-    year, month, day, hour, minute = match.groups()
-    said = f"{year}-{month}-{day}" + (f"T{hour}:{minute}" if hour else "")
+    year, month, day, hour, minute, offset = match.groups()
+    zone = f"{offset[:3]}:{offset[3:]}" if offset else ""
+    said = f"{year}-{month}-{day}" + (f"T{hour}:{minute}{zone}" if hour else "")
     return said if dates.is_moment(said) else None
 
 
