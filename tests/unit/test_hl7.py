@@ -134,6 +134,18 @@ MALFORMED = {
     "wrong separators": (lambda text: text.replace("^~\\&", "^^\\&"), "five different separators"),
     "no control id": (lambda text: text.replace("ORU_R01|9|", "ORU_R01||"), "MSH-10"),
     "no patient": (lambda text: text.replace("PID|", "ZID|"), "no PID"),
+    "a patient without an order": (
+        lambda text: text.replace("ORC|", "PID|2||4712^^^HOSP^MR\rORC|"),
+        "a second PID before an order of the first",
+    ),
+    "an order before the next patient": (
+        lambda text: text + "ORC|RE|A2\rPID|2||4712^^^HOSP^MR\rOBR|2|A2\r",
+        "a second PID before an order of the first",
+    ),
+    "results before the patient": (
+        lambda text: text.replace("PID|1||X9^^^VISIT^VN~4711^^^HOSP^MR||Zhang^San\r", "") + "PID|1||4711^^^HOSP^MR\r",
+        "results stand before its first PID",
+    ),
     "no order": (lambda text: text.replace("OBR|", "ZBR|"), "under no OBR"),
     "line break in a field": (lambda text: text.replace("seen twice", "seen\rtwice"), "is no segment"),
     "control character": (lambda text: text.replace("seen twice", "seen\x00twice"), "control"),
@@ -150,6 +162,25 @@ MALFORMED = {
     ),
     "no header": (lambda text: text.replace("MSH|", "MSX|"), None),
 }
+
+
+def test_results_of_several_patients_in_one_message_go_to_their_own(tmp_path: Path) -> None:
+    """HL7 v2.5.1, ORU_R01: the group PATIENT_RESULT (PID, PV1 and orders) repeats."""
+    second = (
+        "PID|2||4712^^^HOSP^MR||Li^Si\rOBR|1|A2|F2|CHEM^Panel^L|||20240311080000\r"
+        "OBX|1|NM|ALT^Alanine aminotransferase^L||77|U/L|9-50|N|||F\rNTE|1||second\r"
+        "OBR|2|A3|F3\rOBX|1|NM|AST^Aspartate aminotransferase^L||88|U/L|9-50|N|||F\r"
+    )
+    third = "PID|3||4713^^^HOSP^MR\rOBR|1|A4|F4\rOBX|1|NM|ALT^Alanine aminotransferase^L||99|U/L\r"
+    first = message("1").replace("ORC|", "PV1|1|I\rORC|")
+    fields = {**FIELDS, "CLASS": "PV1-2"}
+    source = contract(fields)
+    extract = read(tmp_path, first + second + third + message("2"), source)
+    assert not extract.set_aside and extract.rows == 11
+    assert values(extract, "MRN") == ["4711"] * 4 + ["4712"] * 2 + ["4713"] + ["4711"] * 4
+    assert values(extract, "CLASS") == ["I"] * 4 + [None] * 7
+    assert values(extract, "RESULT")[4:7] == ["77", "88", "99"]
+    assert values(extract, "NOTE")[4] == "second"
 
 
 @pytest.mark.parametrize("fault", MALFORMED)

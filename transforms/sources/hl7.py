@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -84,8 +84,9 @@ class _Delimiters:
 
 @dataclass
 class _Order:
-    """One OBR with what stands under it."""
+    """One OBR with what stands under it, and the segments of its message and its patient."""
 
+    patient: dict[str, list[str]]
     context: dict[str, list[str]]
     results: list[tuple[int, dict[str, list[str]], list[list[str]]]] = field(default_factory=list)
     specimens: list[list[str]] = field(default_factory=list)
@@ -260,7 +261,7 @@ class _Reading:
             if kind != MESSAGE_TYPE:
                 self.other_types.extend(raw.result_lines)
                 return
-            orders, context = self.orders(segments)
+            orders = self.orders(segments)
             self.number(raw, header)
         except _MalformedError as error:
             self.malformed.setdefault(error.why, []).extend(raw.result_lines)
@@ -270,7 +271,7 @@ class _Reading:
             self.empty.append(raw.segments[0][0])
         for order in orders:
             for line, under, notes in order.results:
-                self.row(line, {**context, **order.context, **under}, order.specimens, notes)
+                self.row(line, {**order.patient, **order.context, **under}, order.specimens, notes)
 
     def number(self, raw: _Raw, header: Sequence[str]) -> None:
         """Remember which message has which control id and what it is for; with another header it is no other one."""
@@ -330,7 +331,8 @@ class _Reading:
             raise _MalformedError(line, "MSH-1 and MSH-2 do not name five different separators")
         return _Delimiters(separator, marks[0], marks[1], marks[2], marks[3])
 
-    def orders(self, segments: Iterable[tuple[int, list[str]]]) -> tuple[list[_Order], dict[str, list[str]]]:
+    def orders(self, segments: Sequence[tuple[int, list[str]]]) -> list[_Order]:
+        """The orders of a message, each with its patient: PATIENT_RESULT of ORU_R01 repeats, and begins with PID."""
         context: dict[str, list[str]] = {}
         orders: list[_Order] = []
         ordered: list[str] | None = None
@@ -338,14 +340,21 @@ class _Reading:
         for line, fields in segments:
             name = fields[0]
             self.remember(line, fields)
-            if name in OF_MESSAGE:
+            if name == "PID":
+                if orders and "PID" not in context:
+                    raise _MalformedError(line, "results stand before its first PID")
+                if "PID" in context and (ordered or not orders or orders[-1].patient is not context):
+                    raise _MalformedError(line, "it has a second PID before an order of the first")
+                above_all = {"MSH": context["MSH"]} if "PID" in context else context
+                context = {**above_all, name: fields}
+            elif name in OF_MESSAGE:
                 if name in context:
                     raise _MalformedError(line, f"it has a second {name}")
                 context[name] = fields
             elif name == "ORC":
                 ordered = fields
             elif name == "OBR":
-                orders.append(_Order({"OBR": fields} | ({"ORC": ordered} if ordered else {})))
+                orders.append(_Order(context, {"OBR": fields} | ({"ORC": ordered} if ordered else {})))
                 ordered = None
             elif name == "OBX":
                 if not orders:
@@ -363,8 +372,8 @@ class _Reading:
             if name != "NTE":
                 above = name
         if "PID" not in context:
-            raise _MalformedError(next(iter(segments))[0], "it has no PID")
-        return orders, context
+            raise _MalformedError(segments[0][0], "it has no PID")
+        return orders
 
     def remember(self, line: int, fields: Sequence[str]) -> None:
         """Which filled fields of the result segments the contract does not take."""
