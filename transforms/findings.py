@@ -135,7 +135,8 @@ def joined(parts: Iterable[pa.Table], explanations: Mapping[str, Explanation]) -
 
     Where several datasets say the same of one cause, and its rule is explained with `told_of`, that is one finding: of
     the dataset which is behind it, with the lines of all. Lines that a finding of a rule which `tells` another has are
-    not told again by the other; one left without lines is left out, and what tells it has the graver severity of both.
+    not told again by the other; one left without lines, or of the same variable, is left out, and what tells it has the
+    graver severity of both.
     """
     table = pa.concat_tables(parts)
     shared = pa.array([bool(explanations[rule].told_of) for rule in table["rule"].to_pylist()], pa.bool_())
@@ -171,7 +172,11 @@ def _told_once(table: pa.Table, tells: Mapping[str, Sequence[str]]) -> pa.Table:
                 rows[by]["severity"] = min(row["severity"], rows[by]["severity"], key=rank.index)
     kept = []
     for row, own, known in zip(rows, lines, tellers, strict=True):
-        left = own.difference(*(lines[by] for by in known))
+        same = [by for by in known if (rows[by]["dataset"], rows[by]["variable"]) == (row["dataset"], row["variable"])]
+        told_lines = set().union(*(lines[by] for by in known))
+        # A line of a file that no other finding is about is part of a record whose other lines may not be told.
+        alike = {sha256 for sha256, _ in own} <= {sha256 for sha256, _ in told_lines}
+        left = set() if same else own - told_lines if alike else own
         if known and left != own:
             places = [
                 place | {"lines": [line for line in place["lines"] if (place["sha256"], line) in left]}

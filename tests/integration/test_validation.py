@@ -114,6 +114,7 @@ def test_every_rule_has_something_to_look_at(clean: Checked, pilot: Checked) -> 
         "labedc.match_rate",
         "lis.corrected_after_board",
         "lis.possible_swap",
+        "lis.specimen_changed",
         "visit.overdue",
     }
 

@@ -8,7 +8,7 @@ from transforms.findings import Explanation, Finding, RawPlace, Severity, joined
 
 
 def finding(rule: str, severity: Severity, *lines: int, file: str = "a.csv") -> Finding:
-    return Finding(rule, severity, "AE", "AESTDTC", "says", "do", (RawPlace(file, lines, file),))
+    return Finding(rule, severity, rule, "start, end", "says", "do", (RawPlace(file, lines, file),))
 
 
 def rule(*tells: str) -> Explanation:
@@ -56,3 +56,21 @@ def test_a_finding_without_lines_stays() -> None:
         "source",
         "analysis",
     }
+
+
+def test_a_record_of_several_files_is_told_whole_or_not_at_all() -> None:
+    """A record's line in another file says nothing by itself."""
+    record = Finding(
+        "dataset",
+        Severity.ANSWER,
+        "LB",
+        "LBDTC",
+        "says",
+        "do",
+        (RawPlace("a.csv", (3,), "a"), RawPlace("b.csv", (9,), "b")),
+    )
+    source = Finding("source", Severity.ANSWER, "lis", "taken", "says", "do", (RawPlace("a.csv", (3,), "a"),))
+    rules = {"source": rule("dataset"), "dataset": rule()}
+    assert told(source, record, **rules)["dataset"] == ("answer", 2, [[3], [9]])
+    same = Finding("source", Severity.ANSWER, "LB", "LBDTC", "says", "do", (RawPlace("a.csv", (3,), "a"),))
+    assert set(told(same, record, **rules)) == {"source"}

@@ -6,6 +6,7 @@ month before a known day is written `YYYY---DD`. Source: SDTMIG 3.4, section 4.4
 
 from __future__ import annotations
 
+import calendar
 import datetime
 import re
 from functools import lru_cache
@@ -248,6 +249,23 @@ def first_second(value: str) -> float | None:
 def last_second(value: str) -> float | None:
     """The same at the end: a date without time ends at its last second."""
     return _second(value, 1)
+
+
+def earliest_second(value: str) -> float | None:
+    """Seconds since 0001-01-01 before which nothing of a date, which may be partial, can have been."""
+    year = value[:4] if "--" in value else value
+    return first_second(year + "-01-01"[len(year) - 4 :] if len(year) < len("YYYY-MM-DD") else year)
+
+
+def latest_second(value: str) -> float | None:
+    """The same at the other end: 2024-02 ends with 29 February."""
+    year = value[:4] if "--" in value else value
+    if len(year) >= len("YYYY-MM-DD"):
+        return last_second(year)
+    month = year if len(year) > len("YYYY") else f"{year}-12"
+    if not is_iso(month):
+        return None
+    return last_second(f"{month}-{calendar.monthrange(int(month[:4]), int(month[5:]))[1]:02d}")
 
 
 def _second(value: str, end: int) -> float | None:

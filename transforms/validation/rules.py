@@ -192,6 +192,8 @@ class _Binder:
 
     def told(self, texts: Mapping[str, Mapping[str, Any]]) -> None:
         """Every rule that another one tells exists, and none tells itself in the end."""
+        if self.root != EXPECTATIONS:
+            return  # what the engine tells is among the rules that studies share
         engine = read_yaml(EXPECTATIONS / "engine.yml")
         known = {*engine, *texts, *self.ids}
         tells = {

@@ -90,8 +90,8 @@ def _date_order(writer: _Writer, rule: str, start: tuple[str, ...], end: tuple[s
         },
         {"start": start[0], "end": end[0]},
         columns={
-            "began": {"begin": start[0], **({"time": start[1]} if len(start) > 1 else {})},
-            "ended": {"end": end[0], **({"time": end[1]} if len(end) > 1 else {})},
+            "began": {"begin": start[0], "partial": True, **({"time": start[1]} if len(start) > 1 else {})},
+            "ended": {"end": end[0], "partial": True, **({"time": end[1]} if len(end) > 1 else {})},
         },
         variable=f"{start[0]}, {end[0]}",
     )

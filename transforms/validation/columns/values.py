@@ -114,6 +114,8 @@ class Day(_DateNumber):
 
 class _Moment(_DateNumber):
     time: str | None = None
+    partial: bool = False
+    possible: ClassVar[Callable[[str], float | None]]
 
     def inputs(self) -> Sequence[str]:
         own = str(getattr(self, self.word))
@@ -125,26 +127,36 @@ class _Moment(_DateNumber):
 
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
-        if self.time is None:
+        moments = scope.column(str(getattr(self, self.word)))
+        if pd.api.types.is_datetime64_any_dtype(moments.dtype):
             return super().values(scope)
-        moments = text.map_rows([scope.column(name) for name in self.inputs()], dates.join)
-        return text.map_number(moments, type(self).reader)
+        if self.time is not None:
+            moments = text.map_rows([scope.column(name) for name in self.inputs()], dates.join)
+        return text.map_number(moments, type(self).possible if self.partial else type(self).reader)
 
 
 class Begin(_Moment):
-    """Seconds at the start of what an ISO 8601 date (with its `time` of day) says; missing where the day is unknown."""
+    """Seconds at the start of what an ISO 8601 date (with its `time` of day) says; missing where the day is unknown.
+
+    With `partial`, the earliest that a date without its day, or day and month, can mean.
+    """
 
     word: ClassVar[str] = "begin"
     begin: str
     reader: ClassVar[Callable[[str], float | None]] = staticmethod(dates.first_second)
+    possible: ClassVar[Callable[[str], float | None]] = staticmethod(dates.earliest_second)
 
 
 class End(_Moment):
-    """Seconds at the end of what an ISO 8601 date (with its `time` of day) says: a date ends at its last second."""
+    """Seconds at the end of what an ISO 8601 date (with its `time` of day) says: a date ends at its last second.
+
+    With `partial`, the latest that a date without its day, or day and month, can mean.
+    """
 
     word: ClassVar[str] = "end"
     end: str
     reader: ClassVar[Callable[[str], float | None]] = staticmethod(dates.last_second)
+    possible: ClassVar[Callable[[str], float | None]] = staticmethod(dates.latest_second)
 
 
 class Elapsed(OneText):
