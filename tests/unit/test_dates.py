@@ -110,3 +110,20 @@ def test_an_untimed_date_lasts_a_day() -> None:
     assert dates.first_second("2014-01-02") == day
     assert dates.last_second("2014-01-02") == day + 86_399
     assert dates.last_second("2014-01-02T08:30") == day + 8 * 3600 + 30 * 60 + 59
+
+
+@pytest.mark.parametrize(
+    ("value", "earliest", "latest"),
+    [
+        ("2024", "2024-01-01T00:00:00", "2024-12-31T23:59:59"),
+        ("2024-02", "2024-02-01T00:00:00", "2024-02-29T23:59:59"),
+        ("2023-02", "2023-02-01T00:00:00", "2023-02-28T23:59:59"),
+        ("2024---15", "2024-01-01T00:00:00", "2024-12-31T23:59:59"),
+        ("2024-02-03", "2024-02-03T00:00:00", "2024-02-03T23:59:59"),
+        ("2024-02-03T10:15", "2024-02-03T10:15:00", "2024-02-03T10:15:59"),
+    ],
+)
+def test_a_partial_date_has_an_earliest_and_a_latest_second(value: str, earliest: str, latest: str) -> None:
+    """Days of the calendar: 2024 is a leap year, 2023 is none."""
+    assert dates.earliest_second(value) == dates.first_second(earliest)
+    assert dates.latest_second(value) == dates.first_second(latest)
