@@ -54,17 +54,18 @@ def combinations(
 ) -> tuple[list[Combination], list[Unlisted]]:
     """The combinations among some records of a dataset; `subjects` tells whose each of these records is.
 
+    A record stands at the shapes whose variables it has; one that no level of a further variable takes counts above it.
     `groups` has a mask on all subjects for each group by whose frequency levels may be sorted.
     """
     scales = [_scale(one, frame, positions) for one in by]
     codes = np.array([codes for _, codes in scales]).reshape(len(by), len(positions))
-    known = (codes >= 0).all(axis=0)
     unlisted = [
         one for (_, own), each in zip(scales, by, strict=True) for one in _left_out(each, frame, positions, own)
     ]
     found = []
-    frequencies = _frequencies(by, codes[:, known], subjects[known], groups or {})
+    frequencies = _frequencies(by, codes, subjects, groups or {})
     for shape in shapes:
+        known = (codes[list(shape)] >= 0).all(axis=0)
         closed = [range(len(scales[one][0])) if by[one].values is not None else None for one in shape]
         for own in _tuples(codes[list(shape)][:, known], closed):
             rows = known.copy()
@@ -138,6 +139,8 @@ def _frequencies(
         return {}
     for row, subject in zip(codes.T, subjects, strict=True):
         for depth, one in enumerate(by, start=1):
+            if row[depth - 1] < 0:
+                break
             if one.of_group is not None and not groups[one.of_group][subject]:
                 continue
             counts.setdefault(tuple(int(code) for code in row[:depth]), set()).add(int(subject))

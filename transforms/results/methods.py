@@ -94,15 +94,19 @@ def _person_days(analysis: Count, column: Column) -> tuple[float | None, str]:
 
 
 def _at_worst(analysis: Count, column: Column, cell: Cell) -> tuple[np.ndarray, Selection]:
-    """The records at the level of the worst variable of those subjects who have none above it at the other levels."""
-    variable = str(analysis.worst)
-    level = float(str(cell.levels[-1].value))
+    """The records at the level of the worst variable of those subjects who have none above it at the other levels.
+
+    Any value is above none.
+    """
+    variable, written = str(analysis.worst), cell.levels[-1].value
     beside = _beside(column, cell)
-    above = beside[column.numbers(variable, beside) > level]
+    values = column.numbers(variable, beside)
+    higher = Test(present=True) if written is None else Test(above=float(written))
+    above = beside[~np.isnan(values) if written is None else values > float(written)]
     worse = np.unique(column.subjects[above])
     kept = cell.positions[~np.isin(column.subjects[cell.positions], worse)]
     others = column.selection.where({one.variable: one.test for one in cell.levels[:-1] if one.test})
-    return kept, cell.selection.of_subjects(others.where({variable: Test(above=level)}), present=False)
+    return kept, cell.selection.of_subjects(others.where({variable: higher}), present=False)
 
 
 def _beside(column: Column, cell: Cell) -> np.ndarray:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.unit.results.hand_made import ADEFF, FRAMES, made, values
+from tests.unit.results.hand_made import ADEFF, FRAMES, KEYS, frame, made, results_of, values
 from transforms.errors import InputError
+from transforms.results.engine import analyse
 from transforms.results.selection import from_json
 
 COUNT = {"id": "one", "label": "Any", "method": "count", "data": "EMERGENT"}
@@ -75,6 +76,46 @@ def test_a_subject_counts_once_at_the_highest_grade() -> None:
         ("Severe",): 1,
     }
     assert values(found, "events", "TOTAL")["Skin", "Rash", "2"] == 2
+
+
+def test_an_event_without_a_term_or_a_grade_counts_above_it() -> None:
+    """X-1 has a rash without grade, X-2 one of grade 2 and one without, X-5 an event without class and term."""
+    columns = ["STUDYID", "USUBJID", "AESEQ", "SOC", "TERM", "GRADE", "TRTEMFL"]
+    rows = [
+        ("X", "X-1", 1, "Skin", "Rash", None, "Y"),
+        ("X", "X-2", 1, "Skin", "Rash", 2, "Y"),
+        ("X", "X-2", 2, "Skin", "Rash", None, "Y"),
+        ("X", "X-5", 1, None, None, 1, "Y"),
+    ]
+    frames = {**FRAMES, "ADAE": frame(columns, rows)}
+
+    def counted(*by: object) -> tuple[dict[tuple[str, ...], float], list[str]]:
+        analysis = {**COUNT, "nested": True, "worst": "GRADE", "by": list(by)}
+        output = {"title": "x", "population": "SAFETY", "columns": "ARMS", "analyses": [analysis]}
+        found = analyse(results_of({"T1": output}), frames, KEYS)
+        for row in found.results.to_pylist():
+            mask = from_json(row["selection"]).holds(frames)
+            assert int(mask.sum()) == row["n_records"], row
+            assert frames[row["dataset"]]["USUBJID"][mask].nunique() == row["n_subjects"], row
+        return values(found, "n", "TOTAL"), [one.variable for one in found.not_shown]
+
+    shown, told = counted("SOC", "TERM", "GRADE")
+    assert shown == {
+        (): 3, ("1",): 1, ("2",): 1,
+        ("Skin",): 2, ("Skin", "2"): 1,
+        ("Skin", "Rash"): 2, ("Skin", "Rash", "2"): 1,
+    }  # fmt: skip
+    assert sorted(told) == ["GRADE", "SOC", "TERM"], "what has no level of its own is told"
+    named = [{"variable": one, "missing": "Not coded"} for one in ("SOC", "TERM")]
+    shown, told = counted(*named, {"variable": "GRADE", "missing": "Not known"})
+    assert shown == {
+        (): 3, ("1",): 1, ("2",): 1, ("Not known",): 1,
+        ("Skin",): 2, ("Skin", "2"): 1, ("Skin", "Not known"): 1,
+        ("Skin", "Rash"): 2, ("Skin", "Rash", "2"): 1, ("Skin", "Rash", "Not known"): 1,
+        ("Not coded",): 1, ("Not coded", "1"): 1,
+        ("Not coded", "Not coded"): 1, ("Not coded", "Not coded", "1"): 1,
+    }  # fmt: skip
+    assert told == []
 
 
 def test_every_listed_value_is_shown_and_another_is_told() -> None:

@@ -163,3 +163,38 @@ def test_shift_tables_and_peaks_take_the_worst_usable_result(study: Study, tmp_p
     assert cells(indicators, "Normal")[0] == ("0", "0", "1 (100.0%)", "0")
     peaks = {one["analysis_id"]: one["text"] for one in pages["F14.3.9"].results}
     assert [peaks["transaminases"], peaks["bilirubin"]] == ["5.25", "1.5"]
+
+
+def test_the_tables_of_events_agree_whatever_is_missing_of_an_event(study: Study, tmp_path: Path) -> None:
+    event = {"AEDECOD": "Fever", "AEBODSYS": "General disorders and administration site conditions", "AETERM": "X"}
+    numbers = ("1001", "1002", "1003")
+    records: dict[str, list[dict[str, Any]]] = {
+        "DM": [subject(number) for number in numbers],
+        "EX": [infusion(number) for number in numbers],
+        "AE": [
+            {**event, "USUBJID": "1001", "AESTDTC": day(2), "AETOXGR": None},
+            {**event, "USUBJID": "1002", "AESTDTC": day(2), "AETOXGR": "2"},
+            {**event, "USUBJID": "1003", "AESTDTC": day(2), "AETOXGR": "1", "AEDECOD": None, "AEBODSYS": None},
+        ],
+    }
+    _, pages = outputs(study, records, tmp_path)
+    assert cells(pages["T14.3.1"], "Subjects, n (%)")[1][0] == "3 (100.0%)"
+    for name, label in {"T14.3.2": "Any adverse event", "T14.3.3": "Any related adverse event"}.items():
+        assert cells(pages[name], label)[0][:2] == ("3 (100.0%)", "3")
+        assert cells(pages[name], "Grade not known")[0][:2] == ("1 (33.3%)", "1")
+        assert cells(pages[name], "Not coded")[0][:2] == ("1 (33.3%)", "1")
+
+
+def test_rows_of_survival_and_of_planned_visits_do_not_depend_on_the_data(study: Study, tmp_path: Path) -> None:
+    pulse = {"USUBJID": "1001", "VSTESTCD": "PULSE", "VSTEST": "Pulse Rate", "VSSTRESN": 70}
+    records: dict[str, list[dict[str, Any]]] = {
+        "DM": [subject()],
+        "EX": [infusion()],
+        "VS": [
+            {**pulse, "VSDTC": day(7), "VISIT": "DAY 8", "VISITNUM": 4},
+            {**pulse, "VSDTC": day(9), "VISIT": "UNSCHEDULED 4.01", "VISITNUM": 4.01},
+        ],
+    }
+    _, pages = outputs(study, records, tmp_path)
+    assert len(cells(pages["T14.2.5"], "Censored when lost to follow-up, n (%)")) == 3, "although nobody was lost"
+    assert [row.label for row in pages["T14.3.9.2"].rows if row.heading] == ["Pulse Rate", "DAY 8"]
