@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +27,15 @@ def plain(values: pd.Series) -> list[str | None]:
 def test_values_come_back(values: list[str | None]) -> None:
     assert plain(column(values)) == values
     assert text.to_arrow(column(values)).to_pylist() == values
+
+
+@given(st.lists(st.one_of(st.none(), st.sampled_from(["", "a", "b", "中"])), max_size=8), st.data())
+def test_texts_of_an_array_are_those_of_a_list(texts: list[str | None], data: st.DataObject) -> None:
+    codes = np.array(data.draw(st.lists(st.integers(-1, len(texts) - 1), max_size=20)), dtype=np.int32)
+    index = pd.RangeIndex(len(codes))
+    of_array = text.of_array(codes, pa.array(texts, pa.string()), index)
+    pd.testing.assert_series_equal(of_array, text.column(codes, texts, index))
+    assert plain(of_array) == [(texts[code] or None) if code >= 0 else None for code in codes]
 
 
 @given(VALUES)

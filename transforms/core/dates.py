@@ -171,11 +171,14 @@ def instant(moment: str, usual: datetime.timedelta | None = None) -> datetime.da
 
     Parts that are not there are the first ones: 2024-03 began on 2024-03-01 at 00:00.
     """
-    known = datetime.datetime.fromisoformat(
-        moment + "-01-01"[len(moment) - 4 :] if len(moment) < len("YYYY-MM-DD") else moment
-    )
+    known = datetime.datetime.fromisoformat(_with_first_day(moment))
     offset = known.utcoffset()
     return known.replace(tzinfo=None) - ((usual if offset is None else offset) or datetime.timedelta())
+
+
+def _with_first_day(value: str) -> str:
+    """A year or month as its first day; a whole date, with or without a time, as it is."""
+    return value + "-01-01"[len(value) - len("YYYY") :] if len(value) < len("YYYY-MM-DD") else value
 
 
 def join(date: str | None, time: str | None) -> str | None:
@@ -253,8 +256,7 @@ def last_second(value: str) -> float | None:
 
 def earliest_second(value: str) -> float | None:
     """Seconds since 0001-01-01 before which nothing of a date, which may be partial, can have been."""
-    year = value[:4] if "--" in value else value
-    return first_second(year + "-01-01"[len(year) - 4 :] if len(year) < len("YYYY-MM-DD") else year)
+    return first_second(_with_first_day(value[:4] if "--" in value else value))
 
 
 def latest_second(value: str) -> float | None:

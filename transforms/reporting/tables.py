@@ -43,7 +43,7 @@ def rtf_page(page: Page, facts: Facts, picture: Path | None = None) -> str:
     common = {
         "rtf_page": rtf.RTFPage(
             orientation="landscape" if page.landscape else "portrait",
-            nrow=LINES[page.landscape] - (LISTED if page.kind == "listing" else 0),
+            nrow=_lines(page),
             margin=[0.8, 0.8, 1.1, 0.8, 0.5, 0.5],
             col_width=WIDTH[page.landscape],
             border_first="single",
@@ -99,6 +99,11 @@ def rtf_page(page: Page, facts: Facts, picture: Path | None = None) -> str:
     return str(document.rtf_encode()).replace("\\trowd", "\\trowd\\trkeep")
 
 
+def _lines(page: Page) -> int:
+    """How many lines a page of the document has."""
+    return LINES[page.landscape] - (LISTED if page.kind == "listing" else 0)
+
+
 def _written(row: BodyRow, width: int) -> list[str]:
     return [_label(row), *(_plain(one) for one in row.cells), *[""] * (width - 1 - len(row.cells))]
 
@@ -106,8 +111,7 @@ def _written(row: BodyRow, width: int) -> list[str]:
 def _filled(page: Page) -> Iterator[BodyRow]:
     """The rows page by page, each page but the last filled with empty ones, so that rtflite ends it there."""
     # Below the lines of the header, above one for the footnotes and one for the source.
-    room = LINES[page.landscape] - (LISTED if page.kind == "listing" else 0)
-    room -= len(page.headings) + bool(page.footnotes) + 1
+    room = _lines(page) - len(page.headings) - bool(page.footnotes) - 1
     widths = [WIDTH[page.landscape] * one / sum(page.widths) for one in page.widths]
 
     def lines(row: BodyRow) -> int:

@@ -193,15 +193,12 @@ def _through_codelist(rows: _Rows, name: str, codelist: StudyCodelist) -> None:
     for position, (known, _) in enumerate(found):
         mask = rows.open() & (codes == position) if not known else np.zeros(0, dtype=bool)
         if mask.any():
-            rows.settle(mask, "quarantined", "unmapped_term")
-            rows.find(
+            rows.hold(
                 "unmapped_term",
-                Severity.CRITICAL,
                 name,
                 mask,
                 f"a collected term is not in the codelist {codelist.name}",
                 "Map the term in tables/codelists.csv (term, fix or ignore), or have the source corrected",
-                held=True,
                 cause=texts[position],
             )
     rows.frame = rows.frame.assign(**{name: text.column(codes, [term for _, term in found], values.index)})
@@ -292,16 +289,13 @@ def _units(rows: _Rows, name: str, contract: UnitColumn, table: Table) -> None:
 def _hold_unit(rows: _Rows, rule: str, name: str, mask: np.ndarray, file: str, cause: str) -> None:
     if not mask.any():
         return
-    rows.settle(mask, "quarantined", rule)
     what = "a numeric result has no unit" if rule == "missing_unit" else "the unit is none of those listed"
-    rows.find(
+    rows.hold(
         rule,
-        Severity.CRITICAL,
         name,
         mask,
         f"{what} for its analyte in {file}, so it cannot be interpreted",
         f"Ask the laboratory for the unit, or add it to {file}",
-        held=True,
         cause=cause,
     )
 
@@ -366,13 +360,10 @@ def _hold_unreadable(rows: _Rows, name: str, mask: np.ndarray, file: str) -> Non
     mask = rows.not_released(rule, name, mask)
     if not mask.any():
         return
-    rows.settle(mask, "quarantined", rule)
-    rows.find(
+    rows.hold(
         rule,
-        Severity.CRITICAL,
         name,
         mask,
         "the text is no result that can be interpreted",
         f"Have the value corrected at the source, or add its form to {file}",
-        held=True,
     )

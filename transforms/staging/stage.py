@@ -129,6 +129,11 @@ class _Rows:
         self.outcome[mask] = outcome
         self.rule[mask] = rule
 
+    def hold(self, rule: str, column: str, mask: np.ndarray, message: str, remedy: str, cause: str = "") -> None:
+        """Quarantine the rows of `mask` under a rule, and say so."""
+        self.settle(mask, "quarantined", rule)
+        self.find(rule, Severity.CRITICAL, column, mask, message, remedy, held=True, cause=cause)
+
     def places(self, mask: np.ndarray) -> tuple[RawPlace, ...]:
         result = []
         for code, file in enumerate(self.files):
@@ -442,16 +447,13 @@ def _constants(rows: _Rows) -> None:
         )
         other = rows.not_released("not_of_source", name, other)
         if other.any():
-            rows.settle(other, "quarantined", "not_of_source")
-            rows.find(
+            rows.hold(
                 "not_of_source",
-                Severity.CRITICAL,
                 name,
                 other,
                 f"the column is {column.constant!r} on every row of this source, and these rows say something else",
                 "Ask the sender where the rows belong, and for a file without them; "
                 "if the source has a new name, write it as `constant` of the column in the source contract",
-                held=True,
             )
 
 
@@ -578,16 +580,13 @@ def _types(rows: _Rows, cut_off: str) -> None:
             bad = rows.not_released(f"unreadable_{column.type}", name, bad)
             rows.frame = rows.frame.assign(**{name: canonical})
             if bad.any():
-                rows.settle(bad, "quarantined", f"unreadable_{column.type}")
-                rows.find(
+                rows.hold(
                     f"unreadable_{column.type}",
-                    Severity.CRITICAL,
                     name,
                     bad,
                     f"the text is no {column.type}"
                     + (f" in the layout {' or '.join(column.layouts)}" if column.layouts else ""),
                     "Have the value corrected at the source, or add its layout to the source contract",
-                    held=True,
                 )
             if any("+hhmm" in layout for layout in column.layouts):
                 _offsets(rows, name, values)
@@ -704,15 +703,12 @@ def _subjects(rows: _Rows, identities: Mapping[str, str] | None) -> pd.Series:
         lost &= ~conditions.rows(rows.source.without_subject, lambda name: rows.frame[name], rows.frame.index)
     if lost.any():
         rule = "unknown_identifier" if linked else "no_subject"
-        rows.settle(lost, "quarantined", rule)
-        rows.find(
+        rows.hold(
             rule,
-            Severity.CRITICAL,
             rows.source.subject,
             lost,
             "the row cannot be attributed to a subject",
             "Have the identifier corrected at the source or the person linked to a subject",
-            held=True,
         )
     return subjects
 
@@ -742,15 +738,12 @@ def _record_ids(rows: _Rows) -> None:
     twice &= rows.open()
     twice = rows.not_released("duplicate_key", ", ".join(rows.source.record_id), twice)
     if twice.any():
-        rows.settle(twice, "quarantined", "duplicate_key")
-        rows.find(
+        rows.hold(
             "duplicate_key",
-            Severity.CRITICAL,
             ", ".join(rows.source.record_id),
             twice,
             "several different rows carry the same record id, so none can be trusted",
             "Ask the sender which row is right",
-            held=True,
         )
 
 
