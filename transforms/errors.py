@@ -82,6 +82,9 @@ class FileRefusedError(CairnError):
         self.remedy = remedy
         super().__init__(f"{file}: {problem}. {remedy}")
 
+    def __reduce__(self) -> tuple[type[FileRefusedError], tuple[str, str, str, str]]:
+        return type(self), (self.rule, self.file, self.problem, self.remedy)
+
 
 class LockedError(UsageError):
     """The current snapshot is locked: no other is published and it is not deleted."""

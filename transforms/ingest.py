@@ -10,9 +10,11 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from transforms.core import dates
+from transforms.core.processes import in_processes
 from transforms.errors import FileRefusedError, UsageError
 from transforms.sources import archive
 from transforms.sources.delimited import Layout, read_delimited
@@ -62,13 +64,15 @@ class _File:
     label: str = ""
 
 
-def ingest(study: Study, landing: Path, store: RawStore, only: Collection[str] | None = None) -> Ingested:
+def ingest(
+    study: Study, landing: Path, store: RawStore, only: Collection[str] | None = None, *, processes: int = 1
+) -> Ingested:
     """Take every file of landing that is not known yet, delivery by delivery, or those of `only` some deliveries.
 
     The files that a manifest.json names are one delivery, every other file is its own; a .zip is what it holds. A
     refused file refuses its delivery; its bytes stay in the raw store and the log says why. Refusals are no findings of
     a snapshot, which is made of accepted files only. A file refused before is tried again, since its
-    contract may have been corrected, and is not new.
+    contract may have been corrected, and is not new. The files of a delivery are read in so many `processes`.
     """
     result = Ingested()
     for left in store.folder.glob(f"{UNPACKING}*"):
@@ -79,7 +83,7 @@ def ingest(study: Study, landing: Path, store: RawStore, only: Collection[str] |
     for delivery, manifest, files in _deliveries(landing):
         if only is not None and delivery not in only:
             continue
-        entries, extracts, refusal = _take(study, store, delivery, manifest, files, number)
+        entries, extracts, refusal = _take(study, store, delivery, manifest, files, number, processes)
         if refusal is not None:
             entries = _refused_as_one(entries, refusal, number)
         else:
@@ -211,6 +215,7 @@ def _take(
     manifest: Manifest | FileRefusedError | None,
     files: Sequence[Path],
     number: int,
+    processes: int,
 ) -> tuple[tuple[Received, ...], dict[tuple[str, str], Extract], FileRefusedError | None]:
     store.folder.mkdir(parents=True, exist_ok=True)
     if isinstance(manifest, FileRefusedError):
@@ -234,7 +239,7 @@ def _take(
                 continue
             sha256 = _sha256(path)
             try:
-                _keep_promise(path.name, said, sha256, None)
+                _keep_promise(path.name, said, sha256)
                 held, inner = _unpack(study, path, sha256, Path(folder))
             except FileRefusedError as error:
                 refusal = refusal or FileRefusedError(error.rule, path.name, error.problem, error.remedy)
@@ -256,7 +261,7 @@ def _take(
                 )
                 for file in held
             )
-        taken, extracts, refused = _take_files(study, store, delivery, landed)
+        taken, extracts, refused = _take_files(study, store, delivery, landed, processes)
         refusal = refusal or refused
         if promised and refusal is None:
             refusal = _rows_of_archives(study, landed, promised, {_sha256(path): path.name for path in files})
@@ -331,62 +336,106 @@ def _rows_of_archives(
     return None
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A file with its entry, the sources for which it is to be read, and why it is refused before it is read."""
+
+    file: _File
+    entry: Received
+    fresh: tuple[Source, ...] = ()
+    refusal: FileRefusedError | None = None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What was read of a file, by source, and why it is refused."""
+
+    extracts: Mapping[str, Extract] = field(default_factory=dict)
+    refusal: FileRefusedError | None = None
+
+
 def _take_files(
-    study: Study, store: RawStore, delivery: str, files: Sequence[_File]
+    study: Study, store: RawStore, delivery: str, files: Sequence[_File], processes: int
 ) -> tuple[list[Received], dict[tuple[str, str], Extract], FileRefusedError | None]:
+    """Keep the bytes of every file and read those that are new; in several `processes` the largest is read in this."""
+    kept = [one for file in files if (one := _keep(study, store, delivery, file)) is not None]
+    waiting = [at for at, one in enumerate(kept) if one.fresh and one.refusal is None]
+    waiting.sort(key=lambda at: -kept[at].entry.size)
+    largest, others = waiting[:1], waiting[1:]
+
+    def call(at: int) -> Callable[[], _Read]:
+        one = kept[at]
+        return partial(_read, study, one.fresh, store.path(one.entry.sha256), one.file)
+
+    done = in_processes([call(at) for at in others], processes, here=[call(at) for at in largest])
+    read = dict(zip([*others, *largest], done, strict=True))
     entries: list[Received] = []
     extracts: dict[tuple[str, str], Extract] = {}
     refusal: FileRefusedError | None = None
-    for file in files:
-        entry = Received(0, delivery, "", file.name, "", 0, 0, None, True, label=file.label, archive=file.archive)
-        if file.junk:
-            problem = "was left in the archive by an operating system; it is not taken"
-            remedy = "Nothing, or ask the sender to leave it out"
-            entries.append(replace(entry, accepted=False, rule=UNEXPECTED, problem=problem, remedy=remedy))
-            continue
-        sources = _sources_of(study, file.name) if file.path.is_file() else ()
-        if not sources and archive.is_foreign(file.name):
-            problem = "is an archive, and none that is opened here"
-            refusal = refusal or FileRefusedError(UNEXPECTED, file.name, problem, "Send what it holds, or a .zip of it")
-            entries.append(entry)
-            continue
-        if not sources:
-            refusal = refusal or FileRefusedError(
-                UNEXPECTED,
-                file.name,
-                "fits no source contract" if file.path.is_file() else "is no file; extracts lie in landing itself",
-                "Correct its name, or write a source contract for it",
-            )
-            entries.append(entry)
-            continue
-        said, stated = file.said, file.stated
-        fresh = list(sources)
-        read: Mapping[str, Extract] = {}
-        try:
-            sha256, size = store.take(file.path)
-            entry = replace(entry, sha256=sha256, size=size)
-            fresh = [one for one in sources if not _is_known(one, file.name, sha256, stated, store.received())]
-            if not fresh:
-                continue
-            if archive.is_packed(file.path):
-                raise FileRefusedError(
-                    "unreadable_file",
-                    file.name,
-                    "is an archive or a workbook under the name of an extract",
-                    "Send the extract itself; a .zip keeps the name .zip",
-                )
-            _keep_promise(file.name, said, sha256, None)  # first: damage in transfer may look like any other fault
-            read, rows = read_extracts(study, fresh, store.path(sha256), file.name)
-            _keep_promise(file.name, said, sha256, rows)
-            extracts.update({(name, sha256): extract for name, extract in read.items()})
-        except FileRefusedError as error:
-            refusal = refusal or FileRefusedError(error.rule, file.name, error.problem, error.remedy)
-        for source in fresh:
-            extract = read.get(source.source)
-            at = stated or _stamp(source, file.name) or (extract.declared_at if extract is not None else None)
+    for at, one in enumerate(kept):
+        found = read.get(at, _Read(refusal=one.refusal))
+        refusal = refusal or found.refusal
+        if found.refusal is None:
+            extracts.update({(name, one.entry.sha256): extract for name, extract in found.extracts.items()})
+        if not one.fresh:
+            entries.append(one.entry)
+        for source in one.fresh:
+            extract = found.extracts.get(source.source)
+            time = one.file.stated or _stamp(source, one.file.name) or (extract.declared_at if extract else None)
             rows = extract.rows if extract is not None else 0
-            entries.append(replace(entry, source=source.source, rows=rows, extracted_at=at))
+            entries.append(replace(one.entry, source=source.source, rows=rows, extracted_at=time))
     return entries, extracts, refusal
+
+
+def _keep(study: Study, store: RawStore, delivery: str, file: _File) -> _Kept | None:
+    """Keep the bytes of a file; None where it says nothing new."""
+    entry = Received(0, delivery, "", file.name, "", 0, 0, None, True, label=file.label, archive=file.archive)
+    if file.junk:
+        problem = "was left in the archive by an operating system; it is not taken"
+        remedy = "Nothing, or ask the sender to leave it out"
+        return _Kept(file, replace(entry, accepted=False, rule=UNEXPECTED, problem=problem, remedy=remedy))
+    sources = _sources_of(study, file.name) if file.path.is_file() else ()
+    if not sources and archive.is_foreign(file.name):
+        problem = "is an archive, and none that is opened here"
+        remedy = "Send what it holds, or a .zip of it"
+        return _Kept(file, entry, refusal=FileRefusedError(UNEXPECTED, file.name, problem, remedy))
+    if not sources:
+        there = file.path.is_file()
+        problem = "fits no source contract" if there else "is no file; extracts lie in landing itself"
+        remedy = "Correct its name, or write a source contract for it"
+        return _Kept(file, entry, refusal=FileRefusedError(UNEXPECTED, file.name, problem, remedy))
+    fresh = sources
+    try:
+        sha256, size = store.take(file.path)
+        entry = replace(entry, sha256=sha256, size=size)
+        received = store.received()
+        fresh = tuple(one for one in sources if not _is_known(one, file.name, sha256, file.stated, received))
+        if not fresh:
+            return None
+        if archive.is_packed(file.path):
+            raise FileRefusedError(
+                "unreadable_file",
+                file.name,
+                "is an archive or a workbook under the name of an extract",
+                "Send the extract itself; a .zip keeps the name .zip",
+            )
+        _keep_promise(file.name, file.said, sha256)  # first: damage in transfer may look like any other fault
+    except FileRefusedError as error:
+        return _Kept(file, entry, fresh, FileRefusedError(error.rule, file.name, error.problem, error.remedy))
+    return _Kept(file, entry, fresh)
+
+
+def _read(study: Study, sources: Sequence[Source], path: Path, file: _File) -> _Read:
+    """What a file whose bytes lie at `path` holds for the sources it feeds."""
+    try:
+        extracts, rows = read_extracts(study, sources, path, file.name)
+    except FileRefusedError as error:
+        return _Read(refusal=FileRefusedError(error.rule, file.name, error.problem, error.remedy))
+    promised = file.said.rows if file.said is not None else None
+    if promised not in {None, rows}:
+        problem = f"holds {rows} rows, the manifest says {promised}"
+        return _Read(extracts, FileRefusedError("row_count_mismatch", file.name, problem, "Ask for the whole file"))
+    return _Read(extracts)
 
 
 def _is_known(source: Source, name: str, sha256: str, stated: str | None, received: Sequence[Received]) -> bool:
@@ -430,18 +479,9 @@ def _manifest_refusal(
     return None
 
 
-def _keep_promise(name: str, said: ManifestFile | None, sha256: str, rows: int | None) -> None:
-    if said is None:
-        return
-    if said.sha256 != sha256:
+def _keep_promise(name: str, said: ManifestFile | None, sha256: str) -> None:
+    if said is not None and said.sha256 != sha256:
         raise FileRefusedError("checksum_mismatch", name, "its sha256 is not the manifest's", "Transfer the file again")
-    if rows is not None and said.rows is not None and said.rows != rows:
-        raise FileRefusedError(
-            "row_count_mismatch",
-            name,
-            f"holds {rows} rows, the manifest says {said.rows}",
-            "Ask for the whole file",
-        )
 
 
 def _sources_of(study: Study, name: str) -> tuple[Source, ...]:

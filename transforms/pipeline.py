@@ -186,7 +186,7 @@ def run(
         raise UsageError(f"{source_folder} is no folder. Drop the extracts there, or name a folder with --landing")
     coming = available(_most_processes(_coming(where, source_folder)))
     with where.snapshots.lock(run_id), kept_processes(coming, ready):
-        ingested = ingest(study, source_folder, where.raw)
+        ingested = ingest(study, source_folder, where.raw, processes=coming)
         received = [entry for entry in where.raw.received() if entry.accepted]
         opening = open_snapshot(study, where, as_of) if received else None
         snapshot_id = opening.snapshot_id if opening is not None else ""

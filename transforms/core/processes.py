@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,25 +22,27 @@ _KEPT: ContextVar[ProcessPoolExecutor | None] = ContextVar("kept", default=None)
 class Work:
     """A call, and the works, by name, that must be done before it.
 
-    The call is a `functools.partial` of a function of a module, and reads what it needs by itself.
+    The call is a `functools.partial` of a function of a module, and reads what it needs by itself; one that is done
+    `here`, in this process, may be given what is too much to be sent.
     """
 
     call: Callable[[], Any]
     needs: Collection[Hashable] = ()
+    here: bool = False
 
 
 @contextmanager
 def kept_processes(processes: int, ready: Callable[[], None]) -> Iterator[None]:
     """Within it all work in more than one process uses the same ones, however few it asks for.
 
-    They begin at once, and each calls `ready` before anything else: what takes time to import is imported while this
-    process is busy, and once.
+    They begin at once, and each but this one calls `ready` before anything else: what takes time to import is imported
+    while this process is busy, and once.
     """
     if processes <= 1 or _KEPT.get() is not None:
         yield
         return
-    with _pool(processes, ready) as pool:
-        for _ in range(processes):
+    with _others(processes, ready) as pool:
+        for _ in range(processes - 1):
             pool.submit(os.getpid)
         token = _KEPT.set(pool)
         try:
@@ -54,51 +56,60 @@ def in_processes(
 ) -> list[ResultT]:
     """What each call returns, in the order of the calls; they are begun in that order, the longest best first.
 
-    Calls are as those of `Work`. Those `here` are done meanwhile in this process, since what they are given is too
-    much to be sent; what they return stands last.
+    Calls are as those of `Work`, and what those done `here` return stands last.
     """
-    if processes <= 1 or len(calls) + len(here) <= 1 or not calls:
-        return [call() for call in (*calls, *here)]
-    with _processes(min(processes, len(calls))) as pool:
-        begun = [pool.submit(_result, call) for call in calls]
-        own = [call() for call in here]
-        return [*(one.result() for one in begun), *own]
+    works = [*(Work(call) for call in calls), *(Work(call, here=True) for call in here)]
+    return list(in_order(dict(enumerate(works)), processes).values())
 
 
 def in_order(works: Mapping[Hashable, Work], processes: int) -> dict[Hashable, Any]:
     """What each work returns, by name; each is begun as soon as what it needs is done, the first of them first.
 
-    What a work needs stands before it.
+    This process is one of the `processes`. What a work needs stands before it.
     """
-    if processes <= 1:
+    if processes <= 1 or len(works) <= 1:
         return {name: work.call() for name, work in works.items()}
     done: dict[Hashable, Any] = {}
     waiting = dict(works)
-    begun: dict[Future[Any], Hashable] = {}
-    with _processes(processes) as pool:
+    begun: dict[Future[Any], tuple[Hashable, Executor]] = {}
+    # A thread does the work of this process, so that the others are given theirs meanwhile.
+    with ThreadPoolExecutor(1) as this, _processes(processes) as others:
+        free: dict[Executor, int] = {this: 1, others: processes - 1}
         while len(done) < len(works):
-            ready = [name for name, work in waiting.items() if all(need in done for need in work.needs)]
-            for name in ready[: processes - len(begun)]:
-                begun[pool.submit(_result, waiting.pop(name).call)] = name
+            for executor in tuple(free):
+                while free[executor] and (name := _next(waiting, done, here=executor is this)) is not None:
+                    begun[executor.submit(_result, waiting.pop(name).call)] = (name, executor)
+                    free[executor] -= 1
             ended, _ = wait(begun, return_when=FIRST_COMPLETED)
             for one in ended:
-                done[begun.pop(one)] = one.result()
+                name, executor = begun.pop(one)
+                done[name] = one.result()
+                free[executor] += 1
     return {name: done[name] for name in works}
+
+
+def _next(waiting: Mapping[Hashable, Work], done: Collection[Hashable], *, here: bool) -> Hashable | None:
+    """The work to begin next; in this process (`here`) one that must be done in it goes before others."""
+    ready = [name for name, work in waiting.items() if all(need in done for need in work.needs)]
+    own = [name for name in ready if waiting[name].here]
+    others = [name for name in ready if not waiting[name].here]
+    return next(iter([*own, *others] if here else others), None)
 
 
 @contextmanager
 def _processes(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes beside this one: those that are kept, or new ones."""
     kept = _KEPT.get()
     if kept is not None:
         yield kept
         return
-    with _pool(processes) as pool:
+    with _others(processes) as pool:
         yield pool
 
 
-def _pool(processes: int, ready: Callable[[], None] | None = None) -> ProcessPoolExecutor:
-    # A process that forks while Arrow's threads run may hang, so workers begin afresh.
-    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=ready)
+def _others(processes: int, ready: Callable[[], None] | None = None) -> ProcessPoolExecutor:
+    # A process that forks while Arrow's threads run may hang, so the others begin afresh.
+    return ProcessPoolExecutor(processes - 1, mp_context=get_context("spawn"), initializer=ready)
 
 
 def _result(call: Callable[[], ResultT]) -> ResultT:
