@@ -5,6 +5,8 @@ The expected bytes are those of doing everything in one process.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,8 +17,10 @@ from tests.reference import Extracts
 from tests.small_study import SmallStudy
 from transforms import pipeline
 from transforms.findings import Finding
+from transforms.ingest import ingest
 from transforms.study import Study
 from transforms.warehouse.building import Building
+from transforms.warehouse.raw_store import RawStore
 
 
 def test_a_small_study_has_the_same_bytes_in_any_number_of_processes(
@@ -110,3 +114,19 @@ def test_the_number_of_processes_follows_the_rows(
     assert pipeline._processes(*at_once) == 2
     monkeypatch.setattr(pipeline, "PROCESS_ROWS", 1)
     assert pipeline._processes(*at_once) == 4
+
+
+def test_a_file_read_in_another_process_is_refused_in_the_same_words(small: SmallStudy, tmp_path: Path) -> None:
+    """Of one delivery: a file without a column, one that is not whole, and the sound, largest one."""
+    small.drop("demog.csv", "SUBJ,SITE,AGE,SEX\n1,2,3,M\n")
+    small.drop("dosing.csv", "ROW,SUBJ,DRUG,DOSE,START\n1,1\n".removesuffix("\n"))
+    files = {path.name: path.read_bytes() for path in sorted(small.landing.glob("*.csv"))}
+    said = [{"name": name, "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()]
+    assert max(files, key=lambda name: len(files[name])) == "vitals.csv"
+    small.drop("manifest.json", json.dumps({"files": said}))
+    found = []
+    for processes in (1, 2):
+        taken = ingest(small.load(), small.landing, RawStore(tmp_path / str(processes)), processes=processes)
+        found.append([(one.file, one.rule, one.problem, one.remedy, one.rows) for one in taken.refused])
+    assert found[0] == found[1]
+    assert {one[1] for one in found[0]} == {"missing_column", "delivery_refused"}
