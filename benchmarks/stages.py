@@ -47,10 +47,9 @@ def main(name: str, landing: Path, home: Path) -> None:
 
     stages = {
         "ingest": "ingest",
-        "stage_all": "stage",
         "_examine": "Great Expectations",
         "rule_book": "Great Expectations",
-        "_stage": "write staged",
+        "_stage": "stage, write staged",
         "map_datasets": "map",
         "to_sdtm": "join lineage",
         "derive_datasets": "derive",

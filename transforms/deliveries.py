@@ -6,7 +6,7 @@ What a delivery says of the ones before it is told here as well: a file that com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from transforms.core import text
 from transforms.core.identifiers import Identifiers
-from transforms.core.processes import in_processes
+from transforms.core.processes import Work
 from transforms.core.tables import read_table
 from transforms.findings import Finding, RawPlace, Severity
 from transforms.ingest import clock, ordered, read_extracts
@@ -35,6 +35,19 @@ from transforms.warehouse.snapshots import content_hash
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@dataclass(frozen=True)
+class ToStage:
+    """What stages each source, by name, and what was found in the deliveries before.
+
+    The `largest` source is staged in the process that has read it, since sending it costs more than it saves.
+    """
+
+    works: Mapping[Hashable, Work]
+    largest: str
+    found: Sequence[Finding]
+    account: Sequence[AccountLine]
+
+
 def stage_all(
     study: Study,
     store: RawStore,
@@ -42,14 +55,25 @@ def stage_all(
     received: Sequence[Received],
     extracts: Mapping[tuple[str, str], Extract],
     freed: Mapping[str, Mapping[str, Mapping[str, frozenset[int]]]],
-    *,
-    processes: int = 1,
-    write: Callable[[Staged], None] | None = None,
 ) -> tuple[dict[str, Staged], list[Finding], list[AccountLine]]:
-    """Stage every source from the raw store; a source that was never delivered is empty and a critical finding.
+    """Stage every source from the raw store: what `to_stage` says, done in this process."""
+    plan = to_stage(study, store, cut_off, received, extracts, freed)
+    staged = {name: plan.works[name].call() for name in study.sources}
+    return staged, [*plan.found, *(found for one in staged.values() for found in one.findings)], list(plan.account)
 
-    `write` is given each source as soon as it is staged. In several `processes` the largest source is staged in this
-    one, the others in others.
+
+def to_stage(
+    study: Study,
+    store: RawStore,
+    cut_off: str,
+    received: Sequence[Received],
+    extracts: Mapping[tuple[str, str], Extract],
+    freed: Mapping[str, Mapping[str, Mapping[str, frozenset[int]]]],
+    write: Callable[[Staged], None] | None = None,
+) -> ToStage:
+    """Read what is not in `extracts` from the raw store, and say how every source is staged.
+
+    A source that was never delivered is empty and a critical finding. `write` is given each source when it is staged.
     """
     found: list[Finding] = []
     account: list[AccountLine] = []
@@ -106,7 +130,9 @@ def stage_all(
                 )
             )
     found.extend(unmatched_removals(files))
-    calls: dict[str, Callable[[], Staged]] = {}
+    sizes = {name: sum(file.extract.rows for file in own) for name, own in files.items()}
+    largest = max(sizes, key=lambda name: sizes[name])
+    works: dict[Hashable, Work] = {}
     identifiers = direct_identifiers()
     for name, source in study.sources.items():
         identities = None
@@ -116,7 +142,7 @@ def stage_all(
                 carriers[link.source], files[link.source], link.column, link.subject, freed.get(link.source)
             )
             found.extend(problems)
-        calls[name] = partial(
+        call = partial(
             _staged,
             carriers[name],
             files[name],
@@ -128,14 +154,9 @@ def stage_all(
             codelists=study.codelists,
             identifiers=identifiers,
         )
-    sizes = {name: sum(file.extract.rows for file in own) for name, own in files.items()}
-    largest, *others = sorted(sizes, key=lambda name: -sizes[name])
-    done = in_processes([calls[name] for name in others], processes, here=[calls[largest]])
-    by_name = dict(zip([*others, largest], done, strict=True))
-    staged = {name: by_name[name] for name in study.sources}
-    for one in staged.values():
-        found.extend(one.findings)
-    return staged, found, account
+        works[name] = Work(call, here=name == largest)
+    works = {name: works[name] for name in sorted(sizes, key=lambda name: -sizes[name])}
+    return ToStage(works, largest, found, account)
 
 
 def _staged(source: Source, files: Sequence[RawFile], write: Callable[[Staged], None] | None, **given: Any) -> Staged:

@@ -24,8 +24,8 @@ from transforms.adam import output
 from transforms.adam.engine import derive_each
 from transforms.core import dates
 from transforms.core.memory import give_back
-from transforms.core.processes import Work, available, in_order, in_processes, kept_processes
-from transforms.deliveries import stage_all, standing
+from transforms.core.processes import Work, available, in_order, kept_processes
+from transforms.deliveries import standing, to_stage
 from transforms.differences import Difference, Side, source_comparison
 from transforms.errors import CairnError, LockedError, NothingPublishedError, StaleSnapshotError, UsageError
 from transforms.findings import Explanation, Finding, RawPlace, Severity
@@ -392,19 +392,16 @@ def _stage(study: Study, where: Home, building: Building, extracts: Mapping[tupl
     opening = building.opening()
     freed = released(where.decisions.entries()[: opening["decisions"]])
     received = _covered(where, opening)
-    staged, found, account = stage_all(
-        study,
-        where.raw,
-        opening["cut_off"],
-        received,
-        extracts,
-        freed,
-        processes=available(_most_processes(_delivered(study, received))),
-        write=partial(_write_staged, study, building),
-    )
-    processes = _processes(study, building)
-    holding = _examining(study, building, "staged", processes, lambda rule: rule.action == "hold")
-    examined = together(in_processes(holding, processes), rule_book(study).staged)
+    processes = available(_most_processes(_delivered(study, received)))
+    write = partial(_write_staged, study, building)
+    plan = to_stage(study, where.raw, opening["cut_off"], received, extracts, freed, write)
+    holding = _holding(study, building, plan.largest, processes)
+    done = in_order({**plan.works, **holding}, processes)
+    staged = {name: done[name] for name in study.sources}
+    found = [*plan.found, *(one for source in staged.values() for one in source.findings)]
+    account = list(plan.account)
+    del plan  # with what was read
+    examined = together(_of("holding", done), rule_book(study).staged)
     kept, held = hold_breaching(staged, freed, examined)
     for name, source in kept.items():
         if len(source.lines) < len(staged[name].lines):
@@ -416,6 +413,18 @@ def _stage(study: Study, where: Home, building: Building, extracts: Mapping[tupl
     account.extend(line for one in kept.values() for line in one.account)
     light = {name: replace(one, frame=pd.DataFrame()) for name, one in staged.items()}
     return _Staging(light, account, found, examined, held)
+
+
+def _holding(study: Study, building: Building, largest: str, processes: int) -> dict[Hashable, Work]:
+    """What examines the rules that hold rows, as soon as the sources which they look at are staged."""
+    book = rule_book(study).staged
+    works: dict[Hashable, Work] = {}
+    for number, only in enumerate(_shares(book, lambda rule: rule.action == "hold", largest, processes)):
+        rules = [book[name][position] for name, own in only.items() for position in own]
+        others = {other for rule in rules for column in rule.columns.values() for other in column.others()}
+        call = partial(_examine, study, building, "staged", only)
+        works["holding", number] = Work(call, {*only, *others})
+    return works
 
 
 def _write_staged(study: Study, building: Building, source: Staged) -> None:
@@ -603,15 +612,21 @@ def _examining(
     study: Study, building: Building, kind: Checked, processes: int, chosen: Callable[[Rule], bool] = lambda _: True
 ) -> list[Callable[[], list[Examined]]]:
     """What examines the datasets or sources of a kind by the rules chosen, some of them in each call."""
-    rules: Mapping[str, Sequence[Rule]] = getattr(rule_book(study), kind)
-    numbers = {name: [number for number, rule in enumerate(own) if chosen(rule)] for name, own in rules.items()}
     if kind == "sdtm":
         largest = _largest(study, building)
     else:
         names = study.sources if kind == "staged" else study.analyses
         largest = max(names, key=lambda name: building.rows(f"{kind}/{name.lower()}"), default="")
-    shares = dealt({name: own for name, own in numbers.items() if own}, largest, processes)
+    shares = _shares(getattr(rule_book(study), kind), chosen, largest, processes)
     return [partial(_examine, study, building, kind, only) for only in shares]
+
+
+def _shares(
+    rules: Mapping[str, Sequence[Rule]], chosen: Callable[[Rule], bool], largest: str, processes: int
+) -> list[dict[str, Sequence[int]]]:
+    """The positions of the rules chosen of each frame, dealt out to so many processes."""
+    numbers = {name: [number for number, rule in enumerate(own) if chosen(rule)] for name, own in rules.items()}
+    return dealt({name: own for name, own in numbers.items() if own}, largest, processes)
 
 
 def _holds_nothing(rule: Rule) -> bool:

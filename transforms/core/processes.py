@@ -74,7 +74,7 @@ def in_order(works: Mapping[Hashable, Work], processes: int) -> dict[Hashable, A
     begun: dict[Future[Any], tuple[Hashable, Executor]] = {}
     # A thread does the work of this process, so that the others are given theirs meanwhile.
     with ThreadPoolExecutor(1) as this, _processes(processes) as others:
-        free: dict[Executor, int] = {this: 1, others: processes - 1}
+        free: dict[Executor, int] = {others: processes - 1, this: 1}
         while len(done) < len(works):
             for executor in tuple(free):
                 while free[executor] and (name := _next(waiting, done, here=executor is this)) is not None:
