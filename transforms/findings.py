@@ -105,8 +105,9 @@ SCHEMA = pa.schema(
 )
 
 
-# What one stage found, before the stages are joined: `same` is equal where a rule gives one cause in several datasets.
-PART_SCHEMA = SCHEMA.append(pa.field("same", pa.string()))
+# What one stage found, before the stages are joined: `same` is equal where a rule gives one cause in several datasets,
+# `cause` where any rules do; a finding that is told apart by nothing has none.
+PART_SCHEMA = SCHEMA.append(pa.field("same", pa.string())).append(pa.field("cause", pa.string()))
 
 
 def to_arrow(findings: Iterable[Finding]) -> pa.Table:
@@ -124,6 +125,7 @@ def to_arrow(findings: Iterable[Finding]) -> pa.Table:
             "n_records": finding.n_records,
             "places": _written(finding.places),
             "same": finding_id(finding.rule, "", "", finding.cause),
+            "cause": finding_id("", "", "", finding.cause) if finding.cause else "",
         }
         for finding in findings
     ]
@@ -134,9 +136,10 @@ def joined(parts: Iterable[pa.Table], explanations: Mapping[str, Explanation]) -
     """The findings of all stages, most severe first; the columns are those of SCHEMA.
 
     Where several datasets say the same of one cause, and its rule is explained with `told_of`, that is one finding: of
-    the dataset which is behind it, with the lines of all. Lines that a finding of a rule which `tells` another has are
-    not told again by the other; one left without lines, or of the same variable, is left out, and what tells it has the
-    graver severity of both.
+    the dataset which is behind it, with the lines of all. A finding of a rule that another `gathers` is part of the
+    other's finding of the same cause. Lines that a finding of a rule which `tells` another has are not told again by
+    the other; one left without lines, or of the same variable, is left out. What gathers or tells has the graver
+    severity of both.
     """
     table = pa.concat_tables(parts)
     shared = pa.array([bool(explanations[rule].told_of) for rule in table["rule"].to_pylist()], pa.bool_())
@@ -148,8 +151,63 @@ def joined(parts: Iterable[pa.Table], explanations: Mapping[str, Explanation]) -
         _together(rows, of, variable) if len(rows) > 1 else rows[0] for (_, of, variable, _), rows in causes.items()
     ]
     others = table.filter(pc.invert(shared))
-    whole = pa.concat_tables([others, pa.Table.from_pylist(once, schema=PART_SCHEMA)]).select(SCHEMA.names)
+    whole = pa.concat_tables([others, pa.Table.from_pylist(once, schema=PART_SCHEMA)])
+    whole = _gathered(whole, {rule: one.gathers for rule, one in explanations.items() if one.gathers})
     return _ordered(_told_once(whole, {rule: one.tells for rule, one in explanations.items() if one.tells}))
+
+
+def _gathered(table: pa.Table, gathers: Mapping[str, Sequence[str]]) -> pa.Table:
+    """Findings of which those of one cause that one rule gathers are one; the columns are those of SCHEMA."""
+    gathered = {one for others in gathers.values() for one in others}
+    concerned = pa.array(
+        [
+            bool(cause) and (rule in gathers or rule in gathered)
+            for rule, cause in zip(table["rule"].to_pylist(), table["cause"].to_pylist(), strict=True)
+        ],
+        pa.bool_(),
+    )
+    causes: dict[str, list[dict[str, Any]]] = {}
+    for row in table.filter(concerned).to_pylist():
+        causes.setdefault(row["cause"], []).append(row)
+    kept: list[dict[str, Any]] = []
+    for rows in causes.values():
+        parts: dict[int, list[dict[str, Any]]] = {}
+        for at in range(len(rows)):
+            parts.setdefault(_first_of(at, rows, gathers), []).append(rows[at])
+        kept.extend(_with_parts(rows[first], own) for first, own in parts.items())
+    rest = table.filter(pc.invert(concerned)).select(SCHEMA.names)
+    return pa.concat_tables([rest, pa.Table.from_pylist(kept, schema=SCHEMA)])
+
+
+def _first_of(at: int, rows: Sequence[dict[str, Any]], gathers: Mapping[str, Sequence[str]]) -> int:
+    """The position of the finding that gathers that at a position in the end: the one itself where none does."""
+    own = rows[at]
+    for by, row in enumerate(rows):
+        if own["rule"] not in gathers.get(row["rule"], ()):
+            continue
+        # A rule that gathers itself does so across datasets: the first by name has the others.
+        if row["rule"] != own["rule"] or (row["dataset"], row["variable"]) < (own["dataset"], own["variable"]):
+            return _first_of(by, rows, gathers)
+    return at
+
+
+def _with_parts(first: dict[str, Any], parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A finding with the lines of those it gathers, and what they say behind what it says."""
+    others = [row for row in parts if row is not first]
+    if not others:
+        return first
+    said: dict[str, list[str]] = {}
+    for row in others:
+        said.setdefault(row["message"], []).append(row["dataset"])
+    places = joined_places(RawPlace(**place) for row in parts for place in row["places"])
+    rank = list(Severity)
+    return first | {
+        "severity": min((row["severity"] for row in parts), key=rank.index),
+        "held": any(row["held"] for row in parts),
+        "message": "; ".join([first["message"], *(f"{', '.join(sorted(own))}: {one}" for one, own in said.items())]),
+        "n_records": sum(len(place.lines) for place in places),
+        "places": _written(places),
+    }
 
 
 def _told_once(table: pa.Table, tells: Mapping[str, Sequence[str]]) -> pa.Table:
@@ -212,7 +270,9 @@ class Explanation(BaseModel):
     """What people want to know of a rule: why it matters, what is likely behind it, who acts.
 
     `releasable` says that a person may release rows that the rule holds. `told_of` is the dataset that one cause is
-    told of where several datasets find it. `tells` are rules whose findings say nothing new on lines of this one.
+    told of where several datasets find it. `tells` are rules whose findings say nothing new on lines of this one,
+    `gathers` those whose findings of the same cause are part of one of this rule; a rule that gathers itself is one
+    finding across datasets.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -223,6 +283,7 @@ class Explanation(BaseModel):
     releasable: bool = False
     told_of: str = ""
     tells: tuple[str, ...] = ()
+    gathers: tuple[str, ...] = ()
 
 
 def explained(table: pa.Table, explanations: Mapping[str, Explanation]) -> pa.Table:

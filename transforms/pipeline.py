@@ -823,24 +823,33 @@ def analyse(study: Study, building: Building) -> int:
     building.write(f"results/{result_records.TABLE}", made.results)
     building.write(f"results/{result_records.OUTPUTS}", made.outputs)
     links = lineage.Links(building.path("lineage"))
-    found = [_not_shown(one, links) for one in made.not_shown]
+    causes: dict[tuple[str, str, str | None, bool], list[NotShown]] = {}
+    for one in made.not_shown:
+        causes.setdefault((one.dataset, one.variable, one.value, one.grouped), []).append(one)
+    found = [_not_shown(several, links) for several in causes.values()]
     building.write("parts/results.findings", findings_module.to_arrow(found))
     return int(made.results.num_rows)
 
 
-def _not_shown(one: NotShown, links: lineage.Links) -> Finding:
-    """What a table leaves out because nothing says where it goes."""
-    said = "is missing" if one.value is None else "is not among the values listed"
-    remedy = "Say under `missing` how they are shown" if one.value is None else "List the value"
+def _not_shown(several: Sequence[NotShown], links: lineage.Links) -> Finding:
+    """What outputs leave out for one cause: nothing says where the records of a dataset go."""
+    one, outputs = several[0], sorted({f"{one.output} ({one.analysis})" for one in several})
+    records = np.unique(np.concatenate([one.records for one in several]))
+    if not one.grouped:
+        said, remedy = "their subjects are in none of the groups", "Say under `groups` where the subjects belong"
+    elif one.value is None:
+        said, remedy = f"{one.variable} is missing", "Say under `missing` how they are shown"
+    else:
+        said, remedy = f"{one.variable} is not among the values listed", "List the value"
     return Finding(
         "result_not_shown",
         Severity.ANSWER,
         one.dataset,
         one.variable,
-        f"{one.output} ({one.analysis}) does not show {len(one.records)} records: {one.dataset}.{one.variable} {said}",
+        f"{', '.join(outputs)}: {len(records)} records of {one.dataset} are not shown; {said}",
         f"{remedy}, or restrict the data of the analysis; see docs/results.md",
-        links.places(one.dataset, one.records + 1),
-        f"{one.output}\x1f{one.analysis}\x1f{one.value}",
+        links.places(one.dataset, records + 1),
+        f"{one.variable}\x1f{one.value}\x1f{one.grouped}",
     )
 
 
@@ -899,7 +908,14 @@ def explanations(study: Study) -> dict[str, Explanation]:
     written = read_yaml(ROOT / "expectations" / "engine.yml")
     engine = {rule: Explanation.model_validate(content) for rule, content in written.items()}
     book = {
-        name: Explanation(why=rule.why, cause=rule.cause, who=rule.who, releasable=rule.releasable, tells=rule.tells)
+        name: Explanation(
+            why=rule.why,
+            cause=rule.cause,
+            who=rule.who,
+            releasable=rule.releasable,
+            tells=rule.tells,
+            gathers=rule.gathers,
+        )
         for name, rule in rule_book_explanations(rule_book(study)).items()
     }
     return {**engine, **book}

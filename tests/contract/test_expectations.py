@@ -215,6 +215,13 @@ def refused(small: SmallStudy, content: str, place: str, problem: str) -> None:
             "Did you mean key_not_unique?",
         ),
         ("severity: answer", "severity: answer\n    tells: [small.pressure]", "small.pressure", "tells itself"),
+        (
+            "severity: answer",
+            "severity: answer\n    gathers: [sv.after_deth]",
+            "small.pressure",
+            "mean sv.after_death?",
+        ),
+        ("severity: answer", "severity: answer\n    gathers: [vs.implausible]", "small.pressure", "split by the same"),
         ("severity: answer", "severity: answer\n    action: hold", "small.pressure", "that holds rows is critical"),
         ("severity: answer", "severity: critical\n    releasable: true", "small.pressure", "only a rule that holds"),
         ("    why: Nobody lives with it\n", "", "small.pressure.why", "'why' is missing"),

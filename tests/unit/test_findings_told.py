@@ -74,3 +74,50 @@ def test_a_record_of_several_files_is_told_whole_or_not_at_all() -> None:
     assert told(source, record, **rules)["dataset"] == ("answer", 2, [[3], [9]])
     same = Finding("source", Severity.ANSWER, "LB", "LBDTC", "says", "do", (RawPlace("a.csv", (3,), "a"),))
     assert set(told(same, record, **rules)) == {"source"}
+
+
+def split(rule: str, dataset: str, severity: Severity, line: int, cause: str = "subject 1") -> Finding:
+    return Finding(rule, severity, dataset, "DTC", f"{rule} says", "do", (RawPlace("a.csv", (line,), "a"),), cause)
+
+
+def gathers(*rules: str) -> Explanation:
+    return Explanation(why="why", cause="cause", who="who", gathers=rules)
+
+
+def test_rules_of_one_cause_are_one_finding_with_all_records() -> None:
+    found = [
+        split("dates", "DM", Severity.ANSWER, 1),
+        split("visit", "SV", Severity.ANSWER, 2),
+        split("result", "VS", Severity.CRITICAL, 3),
+        split("result", "LB", Severity.CRITICAL, 4),
+        split("result", "LB", Severity.CRITICAL, 5, cause="subject 2"),
+    ]
+    rules = {
+        "dates": gathers("visit", "result"),
+        "visit": gathers("result"),
+        "result": gathers("result"),
+    }
+    rows = joined([to_arrow([one]) for one in found], rules).to_pylist()
+    assert [(row["finding_id"], row["severity"], row["message"], row["places"][0]["lines"]) for row in rows] == [
+        (
+            found[0].finding_id,
+            "critical",
+            "dates says; SV: visit says; LB, VS: result says",
+            [1, 2, 3, 4],
+        ),
+        (found[4].finding_id, "critical", "result says", [5]),
+    ]
+    without_dates = joined([to_arrow(found[1:])], rules).to_pylist()
+    assert [(row["finding_id"], row["n_records"]) for row in without_dates] == [
+        (found[4].finding_id, 1),
+        (found[1].finding_id, 3),
+    ]
+    results = joined([to_arrow(found[2:4])], rules).to_pylist()
+    assert [(row["finding_id"], row["message"]) for row in results] == [
+        (found[3].finding_id, "result says; VS: result says")
+    ]
+
+
+def test_findings_that_nothing_tells_apart_are_not_gathered() -> None:
+    found = [split("dates", "DM", Severity.ANSWER, 1, cause=""), split("visit", "SV", Severity.ANSWER, 2, cause="")]
+    assert joined([to_arrow(found)], {"dates": gathers("visit"), "visit": gathers()}).num_rows == 2

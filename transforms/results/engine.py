@@ -34,7 +34,10 @@ SUBJECTS = "ADSL"
 
 @dataclass(frozen=True)
 class NotShown:
-    """Records of an analysis that no level takes, counted: `value` is None where the by-variable is missing."""
+    """Records of an analysis that no level takes: `value` is None where the by-variable is missing.
+
+    `grouped` is False where the subjects are in none of the groups.
+    """
 
     output: str
     analysis: str
@@ -42,6 +45,7 @@ class NotShown:
     variable: str
     value: str | None
     records: np.ndarray
+    grouped: bool = True
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,7 @@ class _Engine:
         grouped = np.logical_or.reduce([one.mask for one in groups[:-1]])
         left = positions[~grouped[self._places[dataset][positions]]]
         if len(left):
-            yield NotShown(output, analysis.id, dataset, "USUBJID", "no group", left)
+            yield NotShown(output, analysis.id, dataset, "USUBJID", None, left, grouped=False)
 
     @staticmethod
     def _cell(one: Combination, number: int, selection: Selection, inside: np.ndarray) -> Cell:

@@ -24,7 +24,9 @@ class Rule(BaseModel):
     combination of values of these columns. `tell` names a prepared `cell` or PARAMCD, whose text, which is the
     specification's and no one's data, ends the message; each text is a finding of its own. `hold` keeps a staged row
     back (then `releasable` says whether a person may let it through); `finding` only says it. `tells` names rules, also
-    the engine's, whose findings say nothing new on lines that a finding of this rule has. `lenient` marks a rule
+    the engine's, whose findings say nothing new on lines that a finding of this rule has; `gathers` those, split by the
+    same columns, whose findings of one cause are part of the finding of this rule, and the rule itself where it speaks
+    of several datasets. `lenient` marks a rule
     for a class of ADaM datasets, or one that follows from the specification: it is left out where the dataset has not
     all its columns.
     """
@@ -48,6 +50,7 @@ class Rule(BaseModel):
     action: Literal["finding", "hold"] = "finding"
     releasable: bool = False
     tells: tuple[str, ...] = ()
+    gathers: tuple[str, ...] = ()
     lenient: bool = False
 
     @model_validator(mode="before")

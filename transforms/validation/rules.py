@@ -7,7 +7,7 @@ first row of data. What a rule means for GX stands in `transforms.validation.exp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -179,6 +179,7 @@ class _Binder:
                 for use in read[0].use:
                     self.use(use, read[1])
         self.told(texts)
+        self.gathered()
         explained, faults = explained_failures(self.study, texts)
         self.faults.extend(faults)
         if self.faults:
@@ -198,25 +199,48 @@ class _Binder:
         known = {*engine, *texts, *self.ids}
         tells = {
             **{rule: tuple(said.get("tells", ())) for rule, said in engine.items()},
-            **{
-                rule.id: rule.tells
-                for part in (self.staged, self.sdtm, self.adam)
-                for own in part.values()
-                for rule in own
-            },
+            **{rule.id: rule.tells for rule in self.rules()},
         }
-        for rule, others in tells.items():
+        self.named("tells", tells, known)
+        own = {rule: [one for one in said.get("gathers", ()) if one != rule] for rule, said in engine.items()}
+        self.named("gathers", own, known)
+
+    def gathered(self) -> None:
+        """Every rule that another one gathers exists and is split alike, and none gathers itself through another."""
+        split = {rule.id: rule.split for rule in self.rules()}
+        gathers = {rule.id: tuple(one for one in rule.gathers if one != rule.id) for rule in self.rules()}
+        self.named("gathers", gathers, {*split, *self.ids})
+        for rule in self.rules():
+            file = self.ids.get(rule.id, "")
+            for one in rule.gathers:
+                if one in split and not rule.split == split[one] != ():
+                    self.fault(
+                        file,
+                        rule.id,
+                        f"gathers {one}, and they are not split by the same columns",
+                        "Write the same `per` in both",
+                    )
+
+    def rules(self) -> Iterator[Rule]:
+        for part in (self.staged, self.sdtm, self.adam):
+            for own in part.values():
+                yield from own
+
+    def named(self, word: str, others: Mapping[str, Sequence[str]], known: Collection[str]) -> None:
+        """Faults of rules that name others: those that do not exist, and those that lead back to their rule."""
+        for rule, own in others.items():
             file = self.ids.get(rule, f"{SHARED}engine.yml")
-            for one in sorted(set(others) - known):
-                self.unknown(file, rule, f"tells names no rule {one!r}", one, known)
-            reached, todo = set(), list(others)
+            for one in sorted(set(own) - set(known)):
+                self.unknown(file, rule, f"{word} names no rule {one!r}", one, known)
+            reached, todo = set(), list(own)
             while todo:
                 one = todo.pop()
                 if one not in reached:
                     reached.add(one)
-                    todo.extend(tells.get(one, ()))
+                    todo.extend(others.get(one, ()))
             if rule in reached:
-                self.fault(file, rule, "tells itself, through what it tells", "Let the rule nearest to the source tell")
+                remedy = "Let the rule nearest to the source do so"
+                self.fault(file, rule, f"{word} itself, through what it {word}", remedy)
 
     def content(self, path: Path, file: str) -> Any:
         try:
