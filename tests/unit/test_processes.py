@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Hashable
 from functools import partial
 from pathlib import Path
-from time import sleep
+from subprocess import PIPE, Popen
+from time import monotonic, sleep
 
+import psutil
 import pyarrow as pa
 import pytest
 
@@ -61,6 +64,38 @@ def test_what_a_call_raises_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAIRN_WORKERS", "0")
     with pytest.raises(UsageError, match="CAIRN_WORKERS is '0'"):
         in_processes([partial(counted, "CAIRN_WORKERS")] * 2, 2)
+
+
+KILLED = """
+import os
+from multiprocessing import active_children
+from transforms.core.processes import kept_processes
+if __name__ == "__main__":
+    with kept_processes(2, os.getpid):
+        print(active_children()[0].pid, flush=True)
+        input()
+"""
+
+
+def test_a_process_ends_with_the_one_that_began_it(tmp_path: Path) -> None:
+    (tmp_path / "killed.py").write_text(KILLED, "utf-8")
+    command, environment = [sys.executable, str(tmp_path / "killed.py")], {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    with Popen(command, stdin=PIPE, stdout=PIPE, env=environment) as begun:
+        assert begun.stdout is not None
+        other = int(begun.stdout.readline())
+        assert not ended(other)
+        begun.kill()
+    until = monotonic() + 20
+    while not ended(other) and monotonic() < until:
+        sleep(0.1)
+    assert ended(other)
+
+
+def ended(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_there_are_never_more_processes_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

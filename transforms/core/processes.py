@@ -8,7 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any, TypeVar
 
 from transforms.core.memory import give_back
@@ -109,7 +110,21 @@ def _processes(processes: int) -> Iterator[ProcessPoolExecutor]:
 
 def _others(processes: int, ready: Callable[[], None] | None = None) -> ProcessPoolExecutor:
     # A process that forks while Arrow's threads run may hang, so the others begin afresh.
-    return ProcessPoolExecutor(processes - 1, mp_context=get_context("spawn"), initializer=ready)
+    return ProcessPoolExecutor(processes - 1, mp_context=get_context("spawn"), initializer=_begin, initargs=(ready,))
+
+
+def _begin(ready: Callable[[], None] | None) -> None:
+    Thread(target=_end_with_parent, daemon=True).start()
+    if ready is not None:
+        ready()
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed waits for work forever, with all its memory."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _result(call: Callable[[], ResultT]) -> ResultT:
