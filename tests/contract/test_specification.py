@@ -40,6 +40,8 @@ def faults(small: SmallStudy) -> tuple[Fault, ...]:
         ("sdtm/vs.yml", "lookup: STANDARD", "lookup: STANDRD", "VSSTRESU", "has no column 'STANDRD'", "mean STANDARD?"),
         ("sources/demog.yml", "  AGE: {type: integer}", "  AGE: {type: integr}", "columns.AGE.type", "input should be", ""),
         ("sources/demog.yml", "  AGE: {type: integer}", "  AGE: {type: date}", "columns.AGE", "type date needs layouts", ""),
+        ("sources/demog.yml", "  AGE: {type: integer}", "  AGE: {type: integer, required: {SEXX: M}}", "columns", "names no column: 'SEXX'", "SEX"),
+        ("sources/demog.yml", "  AGE: {type: integer}", "  AGE: {type: integer, complete: true}", "columns.AGE", "complete is for a date", ""),
         ("sources/demog.yml", "  SITE: {}", "  SITE: {}\n  EXTRA: {}", "columns.EXTRA", "is in no dataset", "not_submitted"),
         ("sources/demog.yml", "  SITE: {}", "  SITE: {not_submitted: why}", "columns.SITE", "is mapped and also listed", ""),
         ("sources/demog.yml", "subject: SUBJ", "subject: SUBJECT", "subject", "names no column: 'SUBJECT'", "SUBJ"),

@@ -316,3 +316,28 @@ def test_a_row_of_another_form_links_no_person(linked: SmallStudy) -> None:
     assert lines(report, "not_of_source") == [("critical", "SITE", [5])]
     assert lines(report, "identity_not_one_to_one") == []
     assert set(dataset(report, "vs")["USUBJID"]) == {f"SMALL-01-00{one}" for one in "123"}
+
+
+def test_a_value_is_required_on_every_row_or_where_a_condition_holds(small: SmallStudy) -> None:
+    small.change("sources/dosing.yml", "DOSE: {type: number}", "DOSE: {type: number, required: {DRUG: [Testol]}}")
+    small.change("sources/dosing.yml", "  DRUG: {}", "  DRUG: {required: true}")
+    small.drop(
+        "dosing.csv",
+        "ROW,SUBJ,DRUG,DOSE,START\n1,001,Testol,,03-Mar-2024 09:30\n2,001,,,10-Mar-2024 09:00\n"
+        "3,002,Other,,05-Mar-2024 08:00\n4,003,Testol,10,06-Mar-2024 08:00\n",
+    )
+    report = small.run()
+    assert lines(report, "required_value_missing") == [("answer", "DOSE", [2]), ("answer", "DRUG", [3])]
+    found = findings(report).query("rule == 'required_value_missing'").set_index("variable")["message"]
+    assert found["DOSE"].endswith("requires where DRUG is Testol is missing")
+
+
+def test_the_day_of_a_complete_date_is_asked_for(small: SmallStudy) -> None:
+    small.change(
+        "sources/vitals.yml", "{type: date, layouts: [YYYY-MM-DD", "{type: date, layouts: [DD/Mon/YYYY, YYYY-MM-DD"
+    )
+    head, first, *rest = VITALS.splitlines(keepends=True)
+    small.drop("vitals.csv", head + first.replace("2024-02-20", "UN/Feb/2024") + "".join(rest))
+    assert lines(small.run(), "partial_date") == [("information", "DATE", [2])]
+    small.change("sources/vitals.yml", "DATE: {type: date,", "DATE: {type: date, complete: true,")
+    assert lines(small.run(), "partial_date") == [("answer", "DATE", [2])]

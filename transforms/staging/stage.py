@@ -191,6 +191,7 @@ def stage(
     _revisions(rows)
     cells.laboratory(rows, tables or {})
     _types(rows, cut_off)
+    _required(rows)
     subjects = _subjects(rows, identities)
     _record_ids(rows)
     keep = rows.open()
@@ -597,7 +598,7 @@ def _types(rows: _Rows, cut_off: str) -> None:
                 if partial.any():
                     rows.find(
                         "partial_date",
-                        Severity.INFORMATION,
+                        Severity.ANSWER if column.complete else Severity.INFORMATION,
                         name,
                         partial,
                         "the day, or day and month, is unknown; the date stays as precise as collected",
@@ -624,17 +625,26 @@ def _types(rows: _Rows, cut_off: str) -> None:
                         "the date lies before 1900, when no subject of a study lived",
                         "Ask the site for the right date",
                     )
-        if column.required:
-            empty = rows.open() & rows.frame[name].isna().to_numpy()
-            if empty.any():
-                rows.find(
-                    "required_value_missing",
-                    Severity.ANSWER,
-                    name,
-                    empty,
-                    "a value that the contract requires is missing",
-                    "Ask the site for the value",
-                )
+
+
+def _required(rows: _Rows) -> None:
+    for name, column in rows.source.columns.items():
+        if not column.required:
+            continue
+        where = column.required if isinstance(column.required, dict) else {}
+        empty = rows.open() & rows.frame[name].isna().to_numpy()
+        if where:
+            empty &= conditions.rows(where, lambda other: rows.frame[other], rows.frame.index)
+        if empty.any():
+            said = " and ".join(f"{other} {test.says()}" for other, test in where.items())
+            rows.find(
+                "required_value_missing",
+                Severity.ANSWER,
+                name,
+                empty,
+                f"a value that the contract requires{' where ' + said if said else ''} is missing",
+                "Ask the site for the value",
+            )
 
 
 def _offsets(rows: _Rows, name: str, collected: pd.Series) -> None:

@@ -79,7 +79,7 @@ def _columns(contract: Source, carrier: Mapping[str, Any]) -> Iterator[tuple[str
         known = {dates.layout_parts(layout) for layout in column.layouts}
         same = [one for one in layouts.get(own.get("type", column.type), ()) if dates.layout_parts(one) in known]
         added = {"layouts": [*same, *column.layouts]} if same and "layouts" not in own else {}
-        yield name, {**column.model_dump(), **added, **own} if added or own else column
+        yield name, {**dict(column), **added, **own} if added or own else column
 
 
 def _of_format(kind: type[Source]) -> set[str]:

@@ -128,6 +128,12 @@ class _Checker:
                 "exclude": tuple(name for exclusion in source.exclude for name in exclusion.where),
                 "revisions": source.revisions.columns if source.revisions else (),
                 "without_subject": tuple(source.without_subject),
+                "columns": tuple(
+                    name
+                    for column in source.columns.values()
+                    if isinstance(column.required, dict)
+                    for name in column.required
+                ),
             }
             for place, columns in named.items():
                 for column in columns:

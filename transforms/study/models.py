@@ -95,9 +95,11 @@ class Column(Frozen):
     `default_midnight` a time of 00:00 means that the time is unknown. `not_submitted` says why the column is in no
     dataset. `identifier` marks what may identify a person: it never leaves the raw store; other texts are searched
     for identifiers unless `scan` is false. A `made` column is not in the extract: staging writes it. A `planned` date
-    (an expiry, an appointment) may lie after the cut-off. `constant` is the one text that every value of the column is,
-    as the form's own name; `{source}` and `{SOURCE}` in it are the source's name. `measured_in` is the
-    MeasurementUnitOID that values of an ODM file must carry.
+    (an expiry, an appointment) may lie after the cut-off. A `complete` date is known to the day wherever it is
+    collected, so that a partial one is asked about. A `required` column has a value on every row, or on those where a
+    condition on others holds. `constant` is the one text that every value of the column is, as
+    the form's own name; `{source}` and `{SOURCE}` in it are the source's name. `measured_in` is the MeasurementUnitOID
+    that values of an ODM file must carry.
     """
 
     type: Literal["text", "integer", "number", "date", "datetime", "time", "result", "unit", "range"] = "text"
@@ -111,8 +113,9 @@ class Column(Frozen):
     scan: bool = True
     made: bool = False
     planned: bool = False
+    complete: bool = False
     constant: str | None = None
-    required: bool = False
+    required: bool | dict[str, Test] = False
     identifier: bool = False
     measured_in: str | None = None
     not_submitted: str | None = None
@@ -146,6 +149,8 @@ class Column(Frozen):
             raise ValueError("constant is for a text as it is collected")
         if self.planned and self.type not in {"date", "datetime"}:
             raise ValueError("planned is for a date or a datetime")
+        if self.complete and self.type not in {"date", "datetime"}:
+            raise ValueError("complete is for a date or a datetime")
         if self.made and (self.type != "text" or self.identifier or self.required or self.codelist):
             raise ValueError("a made column is a text that nothing is asked of")
         return self
