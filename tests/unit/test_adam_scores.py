@@ -167,6 +167,39 @@ def test_child_pugh_recomputed_agrees_or_says_so(study: Study) -> None:
         assert set(rows["ABLFL"]) == {"Y"}, "forms of day 1 are completed before the infusion"
 
 
+def test_a_text_that_no_score_knows_is_asked_about_and_stops_nothing(study: Study) -> None:
+    records: dict[str, list[dict[str, Any]]] = {"DM": [], "EX": [], "LB": [], "RS": []}
+    for number, ascites in {"1001": "slight", "1002": "QQQ"}.items():
+        records["DM"].append(subject(number))
+        records["EX"].append(infusion(number))
+        records["LB"] += [
+            result(test, value, day(0), number) for test, value in {"BILI": 45, "ALB": 31, "INR": 1.62}.items()
+        ]
+        form = {"USUBJID": number, "RSDTC": day(0, ""), "VISIT": "DAY 1", "VISITNUM": 2, "RSGRPID": number}
+        records["RS"] += [
+            form | {"RSTESTCD": "CPS0102", "RSORRES": ascites, "RSSTRESC": "2", "RSSTRESN": 2},
+            form | {"RSTESTCD": "CPS0106", "RSORRES": "8", "RSSTRESC": "8", "RSSTRESN": 8},
+            form | {"RSTESTCD": "WHEG0101", "RSORRES": "GRADE 0", "RSSTRESC": "GRADE 0"},
+        ]
+    derived = derive(study, records, "ADEFF")
+    totals = plain(derived, "ADEFF").query("PARAMCD == 'CPTOTD'").set_index("USUBJID")["AVAL"]
+    assert totals.to_dict() == {"1001": CHILD_PUGH["C12"][5]}
+    told = [one for one in derived.findings if one.rule == "score_input_unknown"]
+    assert [(one.dataset, one.variable) for one in told] == [("ADEFF", "cp_total")]
+    assert "ascites" in told[0].message and "1002" in told[0].message and "1001" not in told[0].message
+    assert "QQQ" not in told[0].message, "never collected text"
+
+
+def test_a_unit_that_no_criterion_knows_is_asked_about_and_stops_nothing(study: Study) -> None:
+    other = result("HGB", 79, day(7), low=130) | {"LBSTRESU": "furlong"}
+    records = {"DM": [subject()], "EX": [infusion()], "LB": [other, result("HGB", 79, day(8), low=130)]}
+    derived = derive(study, records, "ADLB")
+    grades = plain(derived, "ADLB").query("PARAMCD == 'HGB' and DTYPE.isna()", engine="python")
+    assert grades.sort_values("ADT")["ATOXGRL"].tolist() == [None, "3"]
+    told = {(one.dataset, one.variable) for one in derived.findings if one.rule == "score_input_unknown"}
+    assert told == {("ADLB", "grade_low")}
+
+
 def test_albi(study: Study) -> None:
     records = {
         "DM": [subject(number) for number in ALBI],

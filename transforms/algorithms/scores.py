@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from transforms.algorithms.base import Outcome, Scope, register
+from transforms.algorithms.base import Outcome, Problem, Scope, register
 from transforms.algorithms.values import Derived
 from transforms.clinical import albi, child_pugh, conversions, ctcae, egfr, meld
 from transforms.core import conditions, text
 from transforms.core.conditions import Test
+from transforms.findings import Severity
 
 
 def _child_pugh_points(item: str, thresholds: child_pugh.Thresholds) -> Callable[..., pd.Series]:
@@ -58,6 +59,10 @@ CONVERTED: Mapping[str, tuple[str, Callable[..., pd.Series]]] = {
     "creatinine_mg_dl": ("creatinine_umol_l", conversions.compute_creatinine_mg_dl),
     "albumin_g_dl": ("albumin_g_l", conversions.compute_albumin_g_dl),
 }
+# The inputs of scores that are texts, and which rows hold one that the scores know.
+TEXTS: Mapping[str, Callable[[pd.Series], pd.Series]] = {
+    "ascites": lambda values: child_pugh.is_ascites(ascites=values)
+}
 Operand = str | float | dict[str, Test]
 
 
@@ -66,7 +71,8 @@ class Score(Derived):
     """A published score of variables of the record: `score: meld_i, of: {bilirubin_umol_l: MBILI, inr: MINR, ...}`.
 
     `of` gives each input a variable, a number, or a condition, which is true or false. Units stand in the names; those
-    of bilirubin, creatinine and albumin may be the SI ones, which are converted. Missing where an input is.
+    of bilirubin, creatinine and albumin may be the SI ones, which are converted. Missing where an input is. A text that
+    the score does not know is a finding and counts as missing: one value never stops a run.
     """
 
     word: ClassVar[str] = "score"
@@ -105,12 +111,18 @@ class Score(Derived):
 
     def apply(self, scope: Scope) -> Outcome:
         needed = signature(SCORES[self.name]).parameters
-        # Scores refuse impossible texts as a whole, so that only the records asked for are handed over.
         rows = np.flatnonzero(conditions.rows(self.when, scope.variable, scope.index))
         index = pd.RangeIndex(len(rows))
         operands = {}
+        problems = []
         for name, operand in self.of.items():
             values = self._values(scope, operand).iloc[rows].set_axis(index)
+            if name in TEXTS:
+                known = TEXTS[name](values)
+                unknown = np.zeros(len(scope.index), dtype=bool)
+                unknown[rows] = values.notna().to_numpy() & ~known.to_numpy()
+                values = values.where(known)
+                problems.append(_score_input_unknown(unknown, f"{name} of {self.name} is no text that the score knows"))
             for wanted, (given, convert) in CONVERTED.items():
                 if name == given and wanted in needed and name not in needed:
                     name, values = wanted, convert(**{given: values})
@@ -119,10 +131,10 @@ class Score(Derived):
         if isinstance(found.dtype, pd.CategoricalDtype):
             codes = np.full(len(scope.index), text.MISSING, dtype=np.int64)
             codes[rows] = found.array.codes
-            return Outcome(text.column(codes, text.texts_of(found), scope.index))
+            return Outcome(text.column(codes, text.texts_of(found), scope.index), tuple(problems))
         result = np.full(len(scope.index), np.nan)
         result[rows] = found.to_numpy()
-        return Outcome(pd.Series(result, index=scope.index))
+        return Outcome(pd.Series(result, index=scope.index), tuple(problems))
 
     @staticmethod
     def _values(scope: Scope, operand: Operand) -> pd.Series:
@@ -140,7 +152,7 @@ class ToxicityGrade(Derived):
 
     `unit` is that of the value, both limits and the baseline; `baseline_indicator` is the reference range indicator of
     the baseline, HIGH where it was above its own upper limit. Missing where the test has no term in the direction, and
-    where no grade can be told (docs/clinical-scores.md).
+    where no grade can be told (docs/clinical-scores.md). A unit that the term does not list is a finding.
     """
 
     word: ClassVar[str] = "toxicity_grade"
@@ -161,16 +173,21 @@ class ToxicityGrade(Derived):
         indicator = scope.variable(self.baseline_indicator)
         low, high = (scope.variable(name) for name in self.limits)
         is_high = pd.Series(text.map_flag(indicator, "HIGH".__eq__).astype(float), index=scope.index)
+        term = ctcae.compute_toxicity_terms(test_code=scope.variable(self.test), direction=self.direction)
+        value, unit = scope.variable(self.value), scope.variable(self.unit)
+        listed = ctcae.is_unit_listed(term=term, unit=unit)
+        unknown = value.notna().to_numpy() & ~listed.to_numpy()
+        grades = ctcae.compute_toxicity_grades(
+            term=term,
+            value=value.where(listed),
+            unit=unit,
+            lln=low,
+            uln=high,
+            baseline=scope.variable(self.baseline),
+            baseline_high=is_high.where(indicator.notna().to_numpy()),
+        )
         return Outcome(
-            ctcae.compute_toxicity_grades(
-                term=ctcae.compute_toxicity_terms(test_code=scope.variable(self.test), direction=self.direction),
-                value=scope.variable(self.value),
-                unit=scope.variable(self.unit),
-                lln=low,
-                uln=high,
-                baseline=scope.variable(self.baseline),
-                baseline_high=is_high.where(indicator.notna().to_numpy()),
-            )
+            grades, (_score_input_unknown(unknown, f"{self.unit} is no unit in which CTCAE grades the test"),)
         )
 
 
@@ -188,3 +205,13 @@ class ToxicityTerm(Derived):
 
     def apply(self, scope: Scope) -> Outcome:
         return Outcome(ctcae.compute_toxicity_terms(test_code=scope.variable(self.test), direction=self.direction))
+
+
+def _score_input_unknown(mask: np.ndarray, message: str) -> Problem:
+    return Problem(
+        "score_input_unknown",
+        Severity.ANSWER,
+        mask,
+        f"{message}; the result is missing",
+        "Ask the site for the value, or map what was collected to what the score knows",
+    )

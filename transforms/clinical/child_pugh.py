@@ -87,6 +87,13 @@ def compute_child_pugh_points(
     return pd.DataFrame(dict(zip(ITEMS, points, strict=True)), index=index)
 
 
+def is_ascites(*, ascites: pd.Series) -> pd.Series:
+    """Whether a value is one of the three texts of ascites, in any case; false where it is missing."""
+    codes, terms = pd.factorize(ascites)
+    known = np.array([*(_points_of(term) is not None for term in terms), False], dtype=bool)
+    return pd.Series(known[codes], index=ascites.index)
+
+
 def compute_child_pugh_total(*, points: pd.DataFrame) -> pd.Series:
     """Total of the item points, 5 to 15; missing where an item is: an absent item is not a normal one."""
     return points[list(ITEMS)].sum(axis=1, skipna=False)
@@ -108,9 +115,12 @@ def _points(values: np.ndarray, cut_offs: tuple[float, float]) -> np.ndarray:
 
 
 def _ascites_points(ascites: pd.Series) -> np.ndarray:
-    codes, terms = pd.factorize(ascites)
-    points = [ASCITES.get(str(term).strip().upper(), np.nan) for term in terms]
-    if np.isnan(points).any():
-        rows = int(np.isin(codes, np.flatnonzero(np.isnan(points))).sum())
+    rows = int((ascites.notna() & ~is_ascites(ascites=ascites)).sum())
+    if rows:
         raise InputError(f"ascites holds a text other than {', '.join(ASCITES)} on {rows} row(s). Map each text to one")
-    return np.array([*points, np.nan])[codes]
+    codes, terms = pd.factorize(ascites)
+    return np.array([*(_points_of(term) for term in terms), np.nan], dtype=float)[codes]
+
+
+def _points_of(term: object) -> float | None:
+    return ASCITES.get(str(term).strip().upper())

@@ -140,6 +140,17 @@ def compute_toxicity_terms(
     return text.translate(text.from_values(test_code), terms)
 
 
+def is_unit_listed(*, term: pd.Series, unit: pd.Series, criteria: Criteria | None = None) -> pd.Series:
+    """Whether units.csv lists the unit of a row for its term; true where there is no rule or no unit."""
+    rules = (criteria or published_criteria()).rules
+
+    def listed(one: str | None, measured: str | None) -> float:
+        rule = rules.get((one or "").strip().lower())
+        return float(rule is None or not measured or measured.strip() in rule.factors)
+
+    return text.map_rows_number([text.from_values(term), text.from_values(unit)], listed).astype(bool)
+
+
 def compute_toxicity_grades(
     *,
     term: pd.Series,

@@ -57,7 +57,7 @@ class Score(Prepared):
 class Toxicity(Prepared):
     """CTCAE v5.0 grade of a result in the `direction` L or H; missing where there is no term or no grade can be told.
 
-    `unit` is that of the value, both limits and the baseline.
+    `unit` is that of the value, both limits and the baseline. In one that the term does not list no grade can be told.
     """
 
     word: ClassVar[str] = "toxicity"
@@ -81,10 +81,12 @@ class Toxicity(Prepared):
     def values(self, scope: Scope) -> pd.Series:
         """See the class."""
         before, high = scope.number(self.baseline), scope.number(self.high)
+        term = ctcae.compute_toxicity_terms(test_code=scope.column(self.test), direction=self.direction)
+        unit = scope.column(self.unit)
         return ctcae.compute_toxicity_grades(
-            term=ctcae.compute_toxicity_terms(test_code=scope.column(self.test), direction=self.direction),
-            value=scope.number(self.toxicity),
-            unit=scope.column(self.unit),
+            term=term,
+            value=scope.number(self.toxicity).where(ctcae.is_unit_listed(term=term, unit=unit)),
+            unit=unit,
             lln=scope.number(self.low),
             uln=high,
             baseline=before,
