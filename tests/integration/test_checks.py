@@ -164,6 +164,10 @@ STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("childpugh", {"bili_txt": "34-51"}, {"bili_txt": "2-3 mg/dL"}, "childpugh.bilirubin_unknown"),
     ("childpugh", {"alb_txt": "28-35"}, {"alb_txt": "2.8-3.5"}, "childpugh.albumin_unknown"),
     ("childpugh", {"inr_txt": "<1.7"}, {"inr_txt": "4-6 s"}, "childpugh.inr_unknown"),
+    ("conmed", {"cmcat": "DIURETIC"}, {"cmmh_no": "MH-9999-01"}, "conmed.condition_unknown"),
+    ("proc", {"prae_no": ""}, {"prmh_no": "MH-9999-01"}, "proc.condition_unknown"),
+    ("enrol", {"sfdat": ""}, {"sfdat": year(-1)}, "enrol.failure_long_after"),
+    ("ic", {"subj": "1001"}, {"icdat": year(-1)}, "consent.long_before_visit"),
     ("lis", of_order(REPEAT, "HGB"), {"结果": "60"}, "lis.low_without_event"),
     ("lis", of_order(REPEAT, "AST"), {"结果": "900"}, "lis.high_without_event"),
 ]

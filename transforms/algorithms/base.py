@@ -41,16 +41,21 @@ class Visits(BaseModel):
 
 @dataclass(frozen=True)
 class StudyCodelist:
-    """A partition of collected texts: each has a term, or is listed as ignored (None)."""
+    """A partition of collected texts: each has a term, or is listed as ignored (None). `written` is how it is spelt."""
 
     name: str
     codelist: str
     terms: Mapping[str, str | None]
+    written: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, collected: str) -> tuple[bool, str | None]:
         """Whether the text is listed (blanks folded, case ignored), and its term."""
         key = fold(collected)
         return key in self.terms, self.terms.get(key)
+
+    def spelling(self, collected: str) -> str | None:
+        """A listed text as the list writes it; None for another one."""
+        return self.written.get(fold(collected))
 
 
 def fold(collected: str) -> str:

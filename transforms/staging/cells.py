@@ -155,7 +155,7 @@ def clean(rows: _Rows) -> None:
 def normalise(rows: _Rows, codelists: Mapping[str, StudyCodelist]) -> None:
     """Full-width characters of subjects, codes and typed values in their ordinary form, codes through their codelist.
 
-    Dropped blanks and full-width characters are said once per column.
+    Dropped blanks, full-width characters and capitals are said once per column.
     """
     offset = np.searchsorted(rows.file_codes, np.arange(len(rows.files)))
     for name, column in rows.source.columns.items():
@@ -166,11 +166,14 @@ def normalise(rows: _Rows, codelists: Mapping[str, StudyCodelist]) -> None:
             if name in file.extract.padded:
                 changed[start + file.extract.padded[name]] = True
         values = rows.frame[name]
-        if column.narrow or column.codelist is not None or column.type != "text" or name == rows.source.subject:
+        listed = column.codelist is not None or column.answers is not None
+        if column.narrow or listed or column.type != "text" or name == rows.source.subject:
             wide = text.map_flag(values, lambda one: text.narrow(one) != one)
             if wide.any():
                 changed |= wide
                 rows.frame = rows.frame.assign(**{name: text.map_text(values, text.narrow)})
+        if column.answers is not None:
+            changed |= _spelt(rows, name, codelists[column.answers])
         changed &= rows.open()
         if changed.any():
             rows.find(
@@ -178,11 +181,41 @@ def normalise(rows: _Rows, codelists: Mapping[str, StudyCodelist]) -> None:
                 Severity.INFORMATION,
                 name,
                 changed,
-                "full-width characters were read as ordinary ones, or blanks at the ends were dropped",
+                "full-width characters were read as ordinary ones, blanks at the ends were dropped, or capitals were "
+                "written as the list of answers has them",
                 "Nothing; an export that writes plain texts would avoid it",
             )
+        if column.answers is not None:
+            _ask(rows, name, codelists[column.answers])
         if column.codelist is not None:
             _through_codelist(rows, name, codelists[column.codelist])
+
+
+def _spelt(rows: _Rows, name: str, answers: StudyCodelist) -> np.ndarray:
+    """Answers of the form spelt as the list has them; says where that changed a text."""
+    values = rows.frame[name]
+    spelt = {one: answers.spelling(one) or one for one in text.texts_of(values)}
+    changed = text.map_flag(values, lambda one: spelt[one] != one)
+    if changed.any():
+        rows.frame = rows.frame.assign(**{name: text.map_text(values, spelt.__getitem__)})
+    return changed
+
+
+def _ask(rows: _Rows, name: str, answers: StudyCodelist) -> None:
+    """Texts that are no answer of the form are asked about, and stay as they are."""
+    values = rows.frame[name]
+    for position, one in enumerate(text.texts_of(values)):
+        mask = rows.open() & (values.array.codes == position)
+        if answers.spelling(one) is None and mask.any():
+            rows.find(
+                "answer_unknown",
+                Severity.ANSWER,
+                name,
+                mask,
+                f"the text is none of the answers of the form (codelist {answers.name})",
+                "Ask the site which answer is meant; one that the form now offers is added to tables/codelists.csv",
+                cause=one,
+            )
 
 
 def _through_codelist(rows: _Rows, name: str, codelist: StudyCodelist) -> None:

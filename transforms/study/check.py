@@ -207,10 +207,9 @@ class _Checker:
     def read_with(self, file: str, source: Source, name: str, column: Column, under: str) -> Iterator[Fault]:
         """The codelist, tables and other columns with which a column is read."""
         place = f"{under}columns.{name}"
-        if column.codelist is not None and column.codelist not in self.study.codelists:
-            yield Fault(
-                file, place, f"no codelist {column.codelist!r}", self.suggest(column.codelist, self.study.codelists)
-            )
+        for codelist in (column.codelist, column.answers):
+            if codelist is not None and codelist not in self.study.codelists:
+                yield Fault(file, place, f"no codelist {codelist!r}", self.suggest(codelist, self.study.codelists))
         others: list[str] = []
         if column.result is not None:
             others = [column.result.flag] if column.result.flag else []

@@ -303,6 +303,7 @@ class _Reader:
         if table is None or not self._columns(table, CODELIST_COLUMNS):
             return {}, {}
         terms: dict[str, dict[str, str | None]] = {}
+        written: dict[str, dict[str, str]] = {}
         targets: dict[str, str] = {}
         places: check.Targets = {}
         for row, line in zip(
@@ -322,10 +323,11 @@ class _Reader:
             if targets.setdefault(name, target) != target:
                 self.fault(table.file, place, f"{name} names two CT codelists", "Keep one CT code per codelist")
             known[fold(collected)] = term or None
+            written.setdefault(name, {}).setdefault(fold(collected), collected)
             places.setdefault(name, check.Target(target, []))
             if term:
                 places[name].terms.append((term, place))
-        lists = {name: StudyCodelist(name, targets[name], known) for name, known in terms.items()}
+        lists = {name: StudyCodelist(name, targets[name], known, written[name]) for name, known in terms.items()}
         return lists, places
 
     def extensions(self, tables: Mapping[str, Table]) -> dict[str, frozenset[str]]:

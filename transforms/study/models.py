@@ -91,7 +91,9 @@ class Column(Frozen):
 
     `text` is taken as it is; `integer` and `number` are written plainly (`63.0` is 63); `date`, `datetime`
     and `time` are read by their layouts into ISO 8601; `result`, `unit` and `range` are a laboratory's.
-    `codelist` turns each text into its term, `narrow` full-width characters into ordinary ones. With
+    `codelist` turns each text into its term, `narrow` full-width characters into ordinary ones. `answers` names the
+    codelist whose collected texts are what the form offers: each is spelt as the list has it, and another one is asked
+    about. With
     `default_midnight` a time of 00:00 means that the time is unknown. `not_submitted` says why the column is in no
     dataset. `identifier` marks what may identify a person: it never leaves the raw store; other texts are searched
     for identifiers unless `scan` is false. A `made` column is not in the extract: staging writes it. A `planned` date
@@ -109,6 +111,7 @@ class Column(Frozen):
     unit: UnitColumn | None = None
     range: RangeColumn | None = None
     codelist: str | None = None
+    answers: str | None = None
     narrow: bool = False
     scan: bool = True
     made: bool = False
@@ -143,6 +146,8 @@ class Column(Frozen):
                 raise ValueError(f"type {kind} needs {kind!r}")
         if self.codelist is not None and (self.type != "text" or self.identifier):
             raise ValueError("only a text that is no identifier goes through a codelist")
+        if self.answers is not None and (self.type != "text" or self.identifier or self.codelist is not None):
+            raise ValueError("answers are for a text that is no identifier and goes through no codelist")
         if self.default_midnight and self.type != "datetime":
             raise ValueError("default_midnight is for a datetime")
         if self.constant is not None and (self.type != "text" or self.codelist is not None or self.made):
@@ -151,7 +156,7 @@ class Column(Frozen):
             raise ValueError("planned is for a date or a datetime")
         if self.complete and self.type not in {"date", "datetime"}:
             raise ValueError("complete is for a date or a datetime")
-        if self.made and (self.type != "text" or self.identifier or self.required or self.codelist):
+        if self.made and (self.type != "text" or self.identifier or self.required or self.codelist or self.answers):
             raise ValueError("a made column is a text that nothing is asked of")
         return self
 
