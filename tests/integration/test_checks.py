@@ -171,7 +171,7 @@ STAGED: list[tuple[str, Mapping[str, str], Change, str]] = [
     ("lis", first("ALT"), {"条码号": "1"}, "lis.several_barcodes"),
     ("lis", first("ALT"), {"申请单号": "1"}, "lis.several_orders"),
     ("alcohol", {"alcper": "HISTORY"}, {"alcdat": year(-1)}, "alcohol.before_consent"),
-    ("alcohol", {"alcper": "RELAPSE"}, {"alcstdat": year(-1)}, "alcohol.relapse_before_consent"),
+    ("alcohol", {"alcper": "RELAPSE"}, {"alcstdat": year(-2)}, "alcohol.relapse_before_consent"),
     ("dv", {}, {"dvstdat": year(-1)}, "deviation.before_consent"),
     ("elig", {"subj": "1001"}, {"iedat": year(-1)}, "elig.before_consent"),
     ("enrol", {"eligdat": ""}, {"eligdat": year(-1)}, "enrol.decided_before_consent"),
