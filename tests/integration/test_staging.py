@@ -243,6 +243,21 @@ def test_codes_go_through_a_codelist_before_anything_reads_them(small: SmallStud
     assert set(vs.loc[vs["VSTESTCD"] == "WEIGHT", "VSORRESU"]) == {"kg", "LB"}
 
 
+def test_answers_are_spelt_as_the_list_has_them_and_others_are_asked_about(small: SmallStudy) -> None:
+    small.change("sources/vitals.yml", "  WEIGHT_UNIT: {}", "  WEIGHT_UNIT: {answers: unit_offered}")
+    codelists = (small.folder / "tables" / "codelists.csv").read_text(encoding="utf-8")
+    small.specify("tables/codelists.csv", codelists + "unit_offered,kg,term,kg,\nunit_offered,LB,term,pound,\n")
+    small.drop("vitals.csv", VITALS.replace("80.5,kg", "80.5,Kg").replace("60,kg", "60,stone").replace("LB", "ｌb"))
+    report = small.run()
+    staged = pq.read_table(report.path / "staged" / "vitals.parquet").to_pandas()
+    assert set(staged["WEIGHT_UNIT"].dropna()) == {"kg", "LB", "stone"}, "as collected, never the term"
+    assert lines(report, "text_normalised")[0][:2] == ("information", "WEIGHT_UNIT")
+    # Where a mapping holds the record for the same text, that is the one finding.
+    asked = lines(report, "answer_unknown") + lines(report, "unmapped_term")
+    assert [one[2] for one in asked] == [[7]]
+    assert "stone" not in str(findings(report)["message"].tolist())
+
+
 def test_a_text_is_on_one_line_and_without_control_characters(small: SmallStudy) -> None:
     plain = small.run()
     small.drop("dosing.csv", EXTRACTS["dosing.csv"].replace("2,001,Testol", "2,001,Tes\u200btol"))
