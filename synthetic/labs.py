@@ -45,6 +45,7 @@ class Effects:
 
 
 SCREENING_CEILINGS = {"ALB": 34.8, "INR": 1.82}
+CRITICAL_AMMONIA = 150.0
 """Eligible subjects have albumin < 35 g/L and prothrombin activity > 40 % until the first infusion."""
 
 

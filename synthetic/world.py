@@ -24,6 +24,7 @@ from .care import (
 )
 from .history import Condition, Drinking, simulate_drinking, simulate_history
 from .labs import (
+    CRITICAL_AMMONIA,
     SCREENING_CEILINGS,
     Effects,
     Floats,
@@ -639,9 +640,22 @@ def _samples(seed: int, subject: Subject, profile: Profile) -> list[Sample]:
             effects=_effects(subject, visit.day, relapse),
         )
         values = {code: value for code, value in values.items() if BY_CODE[code].panel in visit.planned.panels}
+        _explain_ammonia(subject, visit.day, values, out)
         at = datetime.combine(visit.day, time(7, 0)) + timedelta(minutes=int(clock[slot, 0] * 75))
         out.append(Sample(visit.planned, at, age, values))
     return out
+
+
+def _explain_ammonia(subject: Subject, day: date, values: dict[str, float], earlier: Sequence[Sample]) -> None:
+    """No form takes a note on ammonia, so that it becomes critical after the first infusion with an event only."""
+    if values.get("NH3", 0.0) <= CRITICAL_AMMONIA or not subject.given or day <= subject.given[0].day:
+        return
+    before = [
+        one.values["NH3"] for one in earlier if "NH3" in one.values and one.collected.date() <= subject.given[0].day
+    ]
+    event = any(abs((event.start - day).days) <= 14 for event in subject.events)
+    if not event and before and max(before) <= CRITICAL_AMMONIA:
+        values["NH3"] = CRITICAL_AMMONIA
 
 
 def _assessments(seed: int, subject: Subject, profile: Profile) -> list[Assessment]:
