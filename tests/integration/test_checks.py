@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+import synthetic
+from synthetic.delivery import SERIES
 from tests.integration.test_validation import Change, Checked, planted, year
 from tests.reference import Published
+from transforms import pipeline
 from transforms.findings import Severity
 from transforms.study import Study
 from transforms.validation.check import check
@@ -273,3 +277,14 @@ def test_clean_extracts_of_every_cut_ask_nothing(clean_runs: Mapping[str, Publis
             Severity.CRITICAL: 0,
             Severity.ANSWER: 0,
         }, cut
+
+
+@pytest.mark.parametrize(("seed", "cut"), [(31, "S1"), (99, "S2")])
+def test_clean_extracts_of_other_seeds_ask_nothing(seed: int, cut: str, tmp_path: Path) -> None:
+    """Forms that came before the visit log, forms without a row so far, ammonia near its critical value."""
+    synthetic.generate(tmp_path / "landing", seed=seed, cut_off=SERIES[cut])
+    report = pipeline.run(Study.load("ucmsc_dac"), landing=tmp_path / "landing", home=tmp_path / "home")
+    assert {severity: report.findings[severity.value] for severity in (Severity.CRITICAL, Severity.ANSWER)} == {
+        Severity.CRITICAL: 0,
+        Severity.ANSWER: 0,
+    }

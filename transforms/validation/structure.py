@@ -16,6 +16,8 @@ from transforms.validation.columns.values import Concept
 from transforms.validation.rule import Rule
 
 MAX_BYTES = 200
+LOG_DAYS = 14
+"""So many days later than a record the page of its visit may come into the visit log."""
 DAYS = r"(?:0[1-9]|1\d|2[0-8])"
 LEAP = r"(?:\d{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
 DATE = (
@@ -134,11 +136,17 @@ def _dataset(study: Study, writer: _Writer, name: str, columns: Mapping[str, Kin
             where={"USUBJID": {"present": True}},
         )
     if {"USUBJID", "VISITNUM"} <= columns.keys() and name != "SV" and "SV" in study.datasets:
+        visits: dict[str, Any] = {"visits": {"count": ["USUBJID", "VISITNUM"], "of": "SV"}}
+        where: dict[str, Any] = {"VISITNUM": {"present": True}}
+        collected = next((one for one in (f"{name}DTC", f"{name}STDTC") if one in columns), None)
+        if collected is not None:
+            visits |= {"days": {"elapsed": collected}, "recent": {"inside": "days", "low": 0, "high": LOG_DAYS}}
+            where |= {"recent": {"present": False}}
         yield writer.rule(
             "structure.visit_in_sv",
             {"expect_column_values_to_be_between": {"column": "visits", "min_value": 1}},
-            columns={"visits": {"count": ["USUBJID", "VISITNUM"], "of": "SV"}},
-            where={"VISITNUM": {"present": True}},
+            columns=visits,
+            where=where,
         )
     yield from _pairs(writer, name, columns, any(True for _ in _collected_dates(study, name)))
     yield from _results(writer, name, columns)
