@@ -45,8 +45,9 @@ class Effects:
 
 
 SCREENING_CEILINGS = {"ALB": 34.8, "INR": 1.82}
-CRITICAL_AMMONIA = 150.0
 """Eligible subjects have albumin < 35 g/L and prothrombin activity > 40 % until the first infusion."""
+CRITICAL_AMMONIA = 150.0
+"""umol/L, above which the laboratory calls the investigator."""
 
 
 def simulate_profile(seed: int, serial: int, *, female: bool, failure: str | None, shift: float = 0.0) -> Profile:

@@ -199,14 +199,12 @@ def _with_parts(first: dict[str, Any], parts: Sequence[dict[str, Any]]) -> dict[
     said: dict[str, list[str]] = {}
     for row in others:
         said.setdefault(row["message"], []).append(row["dataset"])
-    places = joined_places(RawPlace(**place) for row in parts for place in row["places"])
     rank = list(Severity)
     return first | {
         "severity": min((row["severity"] for row in parts), key=rank.index),
         "held": any(row["held"] for row in parts),
         "message": "; ".join([first["message"], *(f"{', '.join(sorted(own))}: {one}" for one, own in said.items())]),
-        "n_records": sum(len(place.lines) for place in places),
-        "places": _written(places),
+        **_lines_of(parts),
     }
 
 
@@ -248,14 +246,18 @@ def _told_once(table: pa.Table, tells: Mapping[str, Sequence[str]]) -> pa.Table:
 
 def _together(rows: Sequence[dict[str, Any]], dataset: str, variable: str) -> dict[str, Any]:
     first = rows[0]
-    places = joined_places(RawPlace(**place) for row in rows for place in row["places"])
     return first | {
         "finding_id": finding_id(first["rule"], dataset, variable, first["same"]),
         "dataset": dataset,
         "message": f"{', '.join(sorted(row['dataset'] for row in rows))}: {first['message']}",
-        "n_records": sum(len(place.lines) for place in places),
-        "places": _written(places),
+        **_lines_of(rows),
     }
+
+
+def _lines_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The lines of several findings together, as one finding has them."""
+    places = joined_places(RawPlace(**place) for row in rows for place in row["places"])
+    return {"n_records": sum(len(place.lines) for place in places), "places": _written(places)}
 
 
 def _ordered(table: pa.Table) -> pa.Table:

@@ -7,14 +7,14 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from transforms.core import dates
-from transforms.core.processes import in_processes
+from transforms.core.processes import Work, in_order
 from transforms.errors import FileRefusedError, UsageError
 from transforms.sources import archive
 from transforms.sources.delimited import Layout, read_delimited
@@ -361,14 +361,11 @@ def _take_files(
     kept = [one for file in files if (one := _keep(study, store, delivery, file)) is not None]
     waiting = [at for at, one in enumerate(kept) if one.fresh and one.refusal is None]
     waiting.sort(key=lambda at: -kept[at].entry.size)
-    largest, others = waiting[:1], waiting[1:]
-
-    def call(at: int) -> Callable[[], _Read]:
-        one = kept[at]
-        return partial(_read, study, one.fresh, store.path(one.entry.sha256), one.file)
-
-    done = in_processes([call(at) for at in others], processes, here=[call(at) for at in largest])
-    read = dict(zip([*others, *largest], done, strict=True))
+    works: dict[Hashable, Work] = {}
+    for at in waiting:
+        fresh, file, sha256 = kept[at].fresh, kept[at].file, kept[at].entry.sha256
+        works[at] = Work(partial(_read, study, fresh, store.path(sha256), file), here=at == waiting[0])
+    read = in_order(works, processes)
     entries: list[Received] = []
     extracts: dict[tuple[str, str], Extract] = {}
     refusal: FileRefusedError | None = None

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE, Popen
 from time import monotonic, sleep
+from typing import Any
 
 import psutil
 import pyarrow as pa
 import pytest
 
-from transforms.core.processes import Work, available, counted, in_order, in_processes
+from transforms.core.processes import Work, available, counted, in_order
 from transforms.errors import UsageError
 from transforms.warehouse import parquet
+
+
+def in_processes(
+    calls: Sequence[Callable[[], Any]], processes: int, *, here: Sequence[Callable[[], Any]] = ()
+) -> list[Any]:
+    works = [*(Work(call) for call in calls), *(Work(call, here=True) for call in here)]
+    return list(in_order(dict(enumerate(works)), processes).values())
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -50,17 +50,6 @@ def kept_processes(processes: int, ready: Callable[[], None]) -> Iterator[None]:
             yield
         finally:
             _KEPT.reset(token)
-
-
-def in_processes(
-    calls: Sequence[Callable[[], ResultT]], processes: int, *, here: Sequence[Callable[[], ResultT]] = ()
-) -> list[ResultT]:
-    """What each call returns, in the order of the calls; they are begun in that order, the longest best first.
-
-    Calls are as those of `Work`, and what those done `here` return stands last.
-    """
-    works = [*(Work(call) for call in calls), *(Work(call, here=True) for call in here)]
-    return list(in_order(dict(enumerate(works)), processes).values())
 
 
 def in_order(works: Mapping[Hashable, Work], processes: int) -> dict[Hashable, Any]:

@@ -26,9 +26,8 @@ class Rule(BaseModel):
     back (then `releasable` says whether a person may let it through); `finding` only says it. `tells` names rules, also
     the engine's, whose findings say nothing new on lines that a finding of this rule has; `gathers` those, split by the
     same columns, whose findings of one cause are part of the finding of this rule, and the rule itself where it speaks
-    of several datasets. `lenient` marks a rule
-    for a class of ADaM datasets, or one that follows from the specification: it is left out where the dataset has not
-    all its columns.
+    of several datasets. `lenient` marks a rule for a class of ADaM datasets, or one that follows from the
+    specification: it is left out where the dataset has not all its columns.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)

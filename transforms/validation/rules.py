@@ -213,7 +213,7 @@ class _Binder:
         for rule in self.rules():
             file = self.ids.get(rule.id, "")
             for one in rule.gathers:
-                if one in split and not rule.split == split[one] != ():
+                if one in split and (not rule.split or rule.split != split[one]):
                     self.fault(
                         file,
                         rule.id,
