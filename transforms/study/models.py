@@ -89,18 +89,18 @@ class RangeColumn(Frozen):
 class Column(Frozen):
     """One column of an extract.
 
-    `text` is taken as it is; `integer` and `number` are written plainly (`63.0` is 63); `date`, `datetime`
-    and `time` are read by their layouts into ISO 8601; `result`, `unit` and `range` are a laboratory's.
-    `codelist` turns each text into its term, `narrow` full-width characters into ordinary ones. `answers` names the
-    codelist whose collected texts are what the form offers: each is spelt as the list has it, and another one is asked
-    about. With `default_midnight` a time of 00:00 means that the time is unknown. `not_submitted` says why the column
-    is in no dataset. `identifier` marks what may identify a person: it never leaves the raw store; other texts are
-    searched for identifiers unless `scan` is false. A `made` column is not in the extract: staging writes it. A `planned`
-    date (an expiry, an appointment) may lie after the cut-off. A `complete` date is known to the day wherever
-    it is collected, so that a partial one is asked about. A `required` column has a value on every row, or on those where a
-    condition on others holds. `constant` is the one text that every value of the column is, as
-    the form's own name; `{source}` and `{SOURCE}` in it are the source's name. `measured_in` is the MeasurementUnitOID
-    that values of an ODM file must carry.
+    `text` is taken as it is; `integer` and `number` are written plainly (`63.0` is 63); `date`, `datetime` and `time`
+    are read by their layouts into ISO 8601; `result`, `unit` and `range` are a laboratory's. `codelist` turns each text
+    into its term, `narrow` full-width characters into ordinary ones. `answers` names the codelist whose collected texts
+    are what the form offers: each is spelt as the list has it, and another one is asked about. With `default_midnight`
+    a time of 00:00 means that the time is unknown. `not_submitted` says why the column is in no dataset. `identifier`
+    marks what may identify a person: it never leaves the raw store; other texts are searched for identifiers unless
+    `scan` is false. A `made` column is not in the extract: staging writes it. A `planned` date (an expiry, an
+    appointment) may lie after the cut-off. A `complete` date is known to the day wherever it is collected, so that a
+    partial one is asked about. A `required` column has a value on every row, or on those where a condition on others
+    holds. `constant` is the one text that every value of the column is, as the form's own name; `{source}` and
+    `{SOURCE}` in it are the source's name. `measured_in` is the MeasurementUnitOID that values of an ODM file must
+    carry.
     """
 
     type: Literal["text", "integer", "number", "date", "datetime", "time", "result", "unit", "range"] = "text"
